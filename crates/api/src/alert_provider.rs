@@ -1,0 +1,42 @@
+//! The `AlertProvider` as written. It must not send.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+use crate::metric_template::SecretRef;
+
+/// A chat to be told (contract: api §3).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct AlertProvider {
+    /// Name, namespace, version and the like.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// Which chat, and how to reach it.
+    pub spec: AlertProviderSpec,
+}
+
+crate::custom_resource!(AlertProvider, "alertproviders");
+
+/// Which chat, and how to reach it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AlertProviderSpec {
+    /// Kind of chat.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Channel of the chat (default general).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// Name to post under (default flagger).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Webhook URL of the chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// URL of an HTTP proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// Secret with `address`, which wins over the one here, and perhaps `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+}

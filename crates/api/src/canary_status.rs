@@ -1,0 +1,174 @@
+//! How far a canary is, as stored. It must not know which phase follows which.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lenient;
+
+/// The status of a canary (contract: api §1.6). Texts are empty when absent, as the peer stores them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CanaryStatus {
+    /// Phase of the canary.
+    #[serde(deserialize_with = "lenient::or_default")]
+    pub phase: Phase,
+    /// Failed checks of this run.
+    #[serde(deserialize_with = "lenient::count")]
+    pub failed_checks: i64,
+    /// Weight of the canary in percent.
+    #[serde(deserialize_with = "lenient::count")]
+    pub canary_weight: i64,
+    /// Passed checks of an A/B or blue/green run.
+    #[serde(deserialize_with = "lenient::count")]
+    pub iterations: i64,
+    /// Tracked ConfigMap or Secret to its checksum; absent when tracking is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracked_configs: Option<BTreeMap<String, String>>,
+    /// Digest of the revision that was last acted on.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub last_applied_spec: String,
+    /// Digest of the revision that runs as primary.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub last_promoted_spec: String,
+    /// When the status last changed (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<String>,
+    /// Canary cookie of this run.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub session_affinity_cookie: String,
+    /// Canary cookie of the last run.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub previous_session_affinity_cookie: String,
+    /// Primary cookie.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub primary_session_affinity_cookie: String,
+    /// Conditions; Promoted is the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Vec<Condition>>,
+    /// The run under way or last ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+}
+
+/// One condition of a canary (contract: api §1.7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Promoted, Held or Invalid.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// True, False or Unknown.
+    pub status: String,
+    /// Why, in one word; of Promoted the phase.
+    pub reason: String,
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When it was last written (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_update_time: Option<String>,
+    /// When its status last changed (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<String>,
+}
+
+/// What must survive a crash of the controller; an addition to the contract. Times are RFC 3339 with a fraction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Run {
+    /// Digest of the revision that is analysed.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub revision: String,
+    /// Uid of the target when it was read.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub target_uid: String,
+    /// Generation of the target when it was read.
+    #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    pub target_generation: Option<i64>,
+    /// When the run began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// Ready replicas of the primary when the run began.
+    #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    pub primary_ready_at_start: Option<i64>,
+    /// When the weight or iteration of the current step was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_started_at: Option<String>,
+    /// Hooks that passed and are not asked again.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    pub hooks_passed: Vec<String>,
+    /// Since when a metrics provider has not answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<String>,
+    /// What the metrics provider said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_reason: Option<String>,
+    /// Until when a set without traffic keeps its pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_until: Option<String>,
+    /// How the run ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Number of events told in this run.
+    #[serde(deserialize_with = "lenient::count")]
+    pub told: i64,
+}
+
+/// Where a canary stands (contract: api §1.7). [`fmt::Display`] gives the contract's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+pub enum Phase {
+    /// Nothing was written yet.
+    #[default]
+    #[serde(rename = "")]
+    Unset,
+    /// The primary is being made.
+    Initializing,
+    /// Primary, services and route exist.
+    Initialized,
+    /// The gate before a run is closed.
+    Waiting,
+    /// The analysis runs.
+    Progressing,
+    /// The gate before promotion is closed.
+    WaitingPromotion,
+    /// The primary runs the new revision and takes traffic back.
+    Promoting,
+    /// All traffic is on the primary.
+    Finalising,
+    /// The run ended well.
+    Succeeded,
+    /// The run was rolled back.
+    Failed,
+    /// The canary is being deleted.
+    Terminating,
+    /// The canary was deleted.
+    Terminated,
+}
+
+impl Phase {
+    /// The contract's name of the phase; empty for [`Phase::Unset`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unset => "",
+            Self::Initializing => "Initializing",
+            Self::Initialized => "Initialized",
+            Self::Waiting => "Waiting",
+            Self::Progressing => "Progressing",
+            Self::WaitingPromotion => "WaitingPromotion",
+            Self::Promoting => "Promoting",
+            Self::Finalising => "Finalising",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Terminating => "Terminating",
+            Self::Terminated => "Terminated",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
