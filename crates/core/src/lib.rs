@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The rollout itself: what a canary is, what is seen of it, and what to do next. No clock, no client, no runtime.
+//!
+//! Read in this order: [`world`] (what is seen), [`rollout`] (what is wanted), [`decide`] (what to do about it),
+//! [`plan`] (the answer) and [`question`] (what has to be asked first). Everything else serves one of these.
+
+pub mod decide;
+pub mod digest;
+pub mod lease;
+pub mod notice;
+pub mod phase;
+pub mod plan;
+pub mod question;
+pub mod reads;
+pub mod rollout;
+pub mod router;
+pub mod scaler;
+pub mod services;
+pub mod settings;
+pub mod split;
+pub mod timetable;
+pub mod tracked;
+pub mod workload;
+pub mod world;

@@ -1,0 +1,365 @@
+//! Every sentence of the rollout that a user can read: its text, its type, and whether it is also an alert.
+//! The texts are the contract's, to the letter (lifecycle §2–6, webhooks §2 and §4), or product.md's new ones.
+
+use serde::{Deserialize, Serialize};
+
+/// Whom a notice is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// Name of the canary.
+    pub canary: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Name of the target.
+    pub target: String,
+    /// Kind of the target, such as `Deployment`.
+    pub target_kind: String,
+}
+
+/// Type of a Kubernetes event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventType {
+    /// Things go as they should.
+    Normal,
+    /// Something wants attention.
+    Warning,
+}
+
+impl EventType {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+/// How loud an alert is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Loudness {
+    /// For the record.
+    Info,
+    /// Somebody may have to act.
+    Warn,
+    /// Something went wrong.
+    Error,
+}
+
+/// How much of the canary an alert shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Detail {
+    /// Only the cluster's name.
+    Cluster,
+    /// The cluster, the target, threshold, deadline and routing.
+    Full,
+}
+
+/// What a notice says to the alert providers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertText {
+    /// The message.
+    pub text: String,
+    /// Its severity.
+    pub loudness: Loudness,
+    /// Which fields go with it.
+    pub detail: Detail,
+}
+
+/// Whether a waiting notice is also sent as an alert (`muteAlert` of its hook).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Voice {
+    /// Also an alert.
+    Loud,
+    /// An event only.
+    Muted,
+}
+
+/// The kinds of hooks that announce that they passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Gate {
+    /// `confirm-rollout`
+    ConfirmRollout,
+    /// `pre-rollout`
+    PreRollout,
+    /// `confirm-traffic-increase`
+    ConfirmTrafficIncrease,
+    /// `confirm-promotion`
+    ConfirmPromotion,
+    /// `post-rollout`
+    PostRollout,
+    /// `rollback`
+    Rollback,
+}
+
+impl Gate {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::ConfirmRollout => "Confirm-rollout",
+            Self::PreRollout => "Pre-rollout",
+            Self::ConfirmTrafficIncrease => "Confirm-traffic-increase",
+            Self::ConfirmPromotion => "Confirm-promotion",
+            Self::PostRollout => "Post-rollout",
+            Self::Rollback => "Rollback",
+        }
+    }
+}
+
+/// Every sentence of the rollout that a user can read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the texts below are the documentation")]
+pub enum Notice {
+    Suspended,
+    NewRunsPaused,
+    ProvidersAvailable,
+    ProvidersUnavailable(String),
+    Problem(String),
+    InitializationDone,
+    GatePassed(Gate, String),
+    WaitingForApproval(String, Voice),
+    WaitingForTrafficIncrease(String, Voice),
+    WaitingForPromotion(String, Voice),
+    NewRevision,
+    RestartingAnalysis,
+    StartingAnalysis,
+    PreRolloutFailed(String, String),
+    ExternalCheckFailed(String, String),
+    MetricHalt(String),
+    ProviderSilent(String),
+    ProviderAnswersAgain,
+    CanaryAdvanced(u8),
+    IterationAdvanced(u32, u32),
+    PrimaryAdvanced(u8),
+    Copying,
+    RoutingToPrimary,
+    RoutingToCanary,
+    MirroringStopped,
+    WaitingForCapacity(i64, i64),
+    PromotionCompleted,
+    AnalysisSkipped,
+    RollbackNotSignaled(String),
+    ManualRollback,
+    ThresholdReached(u32),
+    DeadlineExceeded(String),
+    CanaryFailed,
+    PromotionFailed(String),
+    PostRolloutFailed(String, String),
+    RestoringPrimary,
+    PrimaryRecreatedFromTarget,
+    Invalid(String),
+    Terminating,
+    Terminated,
+}
+
+impl Notice {
+    /// The sentence, as it stands in the event and the log.
+    #[expect(clippy::too_many_lines, reason = "one line a sentence; splitting the table would hide one half")]
+    pub fn text(&self, names: &Names) -> String {
+        let Names { canary, namespace, target, .. } = names;
+        let halt = format!("Halt {canary}.{namespace} advancement");
+        match self {
+            Self::Suspended => "skipping canary run as object is suspended".to_owned(),
+            Self::NewRunsPaused => format!("New runs are paused, {canary}.{namespace} waits"),
+            Self::ProvidersAvailable => "all the metrics providers are available!".to_owned(),
+            Self::ProvidersUnavailable(error) => format!("Error checking metric providers: {error}"),
+            Self::Problem(error) => error.clone(),
+            Self::InitializationDone => format!("Initialization done! {canary}.{namespace}"),
+            Self::GatePassed(gate, hook) => format!("{} check {hook} passed", gate.title()),
+            Self::WaitingForApproval(hook, _) => format!("{halt} waiting for approval {hook}"),
+            Self::WaitingForTrafficIncrease(hook, _) => format!("{halt} waiting for traffic increase approval {hook}"),
+            Self::WaitingForPromotion(hook, _) => format!("{halt} waiting for promotion approval {hook}"),
+            Self::NewRevision => format!("New revision detected! Scaling up {target}.{namespace}"),
+            Self::RestartingAnalysis => format!("New revision detected! Restarting analysis for {target}.{namespace}"),
+            Self::StartingAnalysis => format!("Starting canary analysis for {target}.{namespace}"),
+            Self::PreRolloutFailed(hook, error) => format!("{halt} pre-rollout check {hook} failed {error}"),
+            Self::ExternalCheckFailed(hook, error) => format!("{halt} external check {hook} failed {error}"),
+            Self::MetricHalt(text) | Self::ProviderSilent(text) => text.clone(),
+            Self::ProviderAnswersAgain => format!("Metrics provider answers again, resuming {canary}.{namespace}"),
+            Self::CanaryAdvanced(weight) => format!("Advance {canary}.{namespace} canary weight {weight}"),
+            Self::IterationAdvanced(done, of) => format!("Advance {canary}.{namespace} canary iteration {done}/{of}"),
+            Self::PrimaryAdvanced(weight) => format!("Advance {canary}.{namespace} primary weight {weight}"),
+            Self::Copying => {
+                format!("Copying {target}.{namespace} template spec to {target}-primary.{namespace}")
+            }
+            Self::RoutingToPrimary => "Routing all traffic to primary".to_owned(),
+            Self::RoutingToCanary => "Routing all traffic to canary".to_owned(),
+            Self::MirroringStopped => "Stop traffic mirroring and route all traffic to canary".to_owned(),
+            Self::WaitingForCapacity(ready, needed) => format!(
+                "Waiting for {ready} of {needed} primary replicas before routing traffic back to {canary}.{namespace}"
+            ),
+            Self::PromotionCompleted => format!("Promotion completed! Scaling down {target}.{namespace}"),
+            Self::AnalysisSkipped => {
+                format!("Promotion completed! Canary analysis was skipped for {target}.{namespace}")
+            }
+            Self::RollbackNotSignaled(hook) => format!("Rollback hook {hook} not signaling a rollback"),
+            Self::ManualRollback => format!("Rolling back {canary}.{namespace} manual webhook invoked"),
+            Self::ThresholdReached(checks) => {
+                format!("Rolling back {canary}.{namespace} failed checks threshold reached {checks}")
+            }
+            Self::DeadlineExceeded(error) => {
+                format!("Rolling back {canary}.{namespace} progress deadline exceeded {error}")
+            }
+            Self::CanaryFailed => format!("Canary failed! Scaling down {canary}.{namespace}"),
+            Self::PromotionFailed(error) => {
+                format!("Promotion of {target}.{namespace} failed, primary not ready: {error}")
+            }
+            Self::PostRolloutFailed(hook, error) => format!("Post-rollout hook {hook} failed {error}"),
+            Self::RestoringPrimary => format!("Restoring {canary}.{namespace} to the last promoted revision"),
+            Self::PrimaryRecreatedFromTarget => format!(
+                "Primary {target}-primary.{namespace} was missing and no promoted revision is kept, recreating it from \
+                 {target}.{namespace}"
+            ),
+            Self::Invalid(reason) => format!("Invalid canary spec: {reason}"),
+            Self::Terminating => format!("Terminating canary {canary}.{namespace}"),
+            Self::Terminated => format!("Terminated canary {canary}.{namespace}"),
+        }
+    }
+
+    /// The event's type.
+    pub const fn event_type(&self) -> EventType {
+        match self {
+            Self::Suspended
+            | Self::ProvidersAvailable
+            | Self::InitializationDone
+            | Self::NewRevision
+            | Self::RestartingAnalysis
+            | Self::StartingAnalysis
+            | Self::ProviderAnswersAgain
+            | Self::CanaryAdvanced(_)
+            | Self::IterationAdvanced(..)
+            | Self::PrimaryAdvanced(_)
+            | Self::Copying
+            | Self::RoutingToPrimary
+            | Self::RoutingToCanary
+            | Self::MirroringStopped
+            | Self::PromotionCompleted
+            | Self::AnalysisSkipped
+            | Self::RollbackNotSignaled(_)
+            | Self::GatePassed(
+                Gate::ConfirmRollout
+                | Gate::PreRollout
+                | Gate::ConfirmTrafficIncrease
+                | Gate::ConfirmPromotion
+                | Gate::PostRollout,
+                _,
+            )
+            | Self::Terminating
+            | Self::Terminated => EventType::Normal,
+            Self::NewRunsPaused
+            | Self::ProvidersUnavailable(_)
+            | Self::Problem(_)
+            | Self::GatePassed(Gate::Rollback, _)
+            | Self::WaitingForApproval(..)
+            | Self::WaitingForTrafficIncrease(..)
+            | Self::WaitingForPromotion(..)
+            | Self::PreRolloutFailed(..)
+            | Self::ExternalCheckFailed(..)
+            | Self::MetricHalt(_)
+            | Self::ProviderSilent(_)
+            | Self::WaitingForCapacity(..)
+            | Self::ManualRollback
+            | Self::ThresholdReached(_)
+            | Self::DeadlineExceeded(_)
+            | Self::CanaryFailed
+            | Self::PromotionFailed(_)
+            | Self::PostRolloutFailed(..)
+            | Self::RestoringPrimary
+            | Self::PrimaryRecreatedFromTarget
+            | Self::Invalid(_) => EventType::Warning,
+        }
+    }
+
+    /// What goes to the alert providers, if anything does (contract: webhooks §4).
+    pub fn alert(&self, names: &Names) -> Option<AlertText> {
+        let kind = &names.target_kind;
+        let (text, loudness, detail) = match self {
+            Self::InitializationDone => {
+                (format!("New {kind} detected, initialization completed."), Loudness::Info, Detail::Full)
+            }
+            Self::NewRevision => {
+                ("New revision detected, progressing canary analysis.".to_owned(), Loudness::Info, Detail::Full)
+            }
+            Self::PromotionCompleted => (
+                "Canary analysis completed successfully, promotion finished.".to_owned(),
+                Loudness::Info,
+                Detail::Cluster,
+            ),
+            Self::AnalysisSkipped => {
+                ("Canary analysis was skipped, promotion finished.".to_owned(), Loudness::Info, Detail::Cluster)
+            }
+            Self::WaitingForApproval(_, Voice::Loud) => waiting("Canary"),
+            Self::WaitingForTrafficIncrease(_, Voice::Loud) => waiting("Canary traffic increase"),
+            Self::WaitingForPromotion(_, Voice::Loud) => waiting("Canary promotion"),
+            Self::ManualRollback => {
+                ("Rolling back manual webhook invoked".to_owned(), Loudness::Warn, Detail::Cluster)
+            }
+            Self::ThresholdReached(checks) => {
+                (format!("Failed checks threshold reached {checks}"), Loudness::Error, Detail::Cluster)
+            }
+            Self::PromotionFailed(error) => {
+                (format!("Promotion failed, primary not ready: {error}"), Loudness::Error, Detail::Cluster)
+            }
+            Self::DeadlineExceeded(error) => {
+                (format!("Progress deadline exceeded {error}"), Loudness::Error, Detail::Cluster)
+            }
+            Self::ProviderSilent(error) => (
+                format!("Canary analysis on hold, metrics provider not answering: {error}"),
+                Loudness::Warn,
+                Detail::Cluster,
+            ),
+            Self::RestoringPrimary => {
+                ("Primary restored to the last promoted revision".to_owned(), Loudness::Warn, Detail::Cluster)
+            }
+            Self::Suspended
+            | Self::NewRunsPaused
+            | Self::ProvidersAvailable
+            | Self::ProvidersUnavailable(_)
+            | Self::Problem(_)
+            | Self::GatePassed(..)
+            | Self::WaitingForApproval(_, Voice::Muted)
+            | Self::WaitingForTrafficIncrease(_, Voice::Muted)
+            | Self::WaitingForPromotion(_, Voice::Muted)
+            | Self::RestartingAnalysis
+            | Self::StartingAnalysis
+            | Self::PreRolloutFailed(..)
+            | Self::ExternalCheckFailed(..)
+            | Self::MetricHalt(_)
+            | Self::ProviderAnswersAgain
+            | Self::CanaryAdvanced(_)
+            | Self::IterationAdvanced(..)
+            | Self::PrimaryAdvanced(_)
+            | Self::Copying
+            | Self::RoutingToPrimary
+            | Self::RoutingToCanary
+            | Self::MirroringStopped
+            | Self::WaitingForCapacity(..)
+            | Self::RollbackNotSignaled(_)
+            | Self::CanaryFailed
+            | Self::PostRolloutFailed(..)
+            | Self::PrimaryRecreatedFromTarget
+            | Self::Invalid(_)
+            | Self::Terminating
+            | Self::Terminated => return None,
+        };
+        Some(AlertText { text, loudness, detail })
+    }
+
+    /// Whether it is said once and not again while the phase and the text stay the same.
+    pub const fn is_said_once(&self) -> bool {
+        matches!(
+            self,
+            Self::Suspended
+                | Self::NewRunsPaused
+                | Self::WaitingForApproval(..)
+                | Self::WaitingForTrafficIncrease(..)
+                | Self::WaitingForPromotion(..)
+                | Self::ProviderSilent(_)
+                | Self::Invalid(_)
+                | Self::ProvidersAvailable
+        )
+    }
+}
+
+fn waiting(what: &str) -> (String, Loudness, Detail) {
+    (format!("{what} is waiting for approval."), Loudness::Warn, Detail::Cluster)
+}

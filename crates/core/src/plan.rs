@@ -1,0 +1,114 @@
+//! What to do: fully specified steps in order. The first one that fails stops the plan; the next tick sees a new world.
+
+use burgee_api::canary_status::{CanaryStatus, Phase};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::notice::{AlertText, Notice};
+use crate::timetable::Wake;
+use crate::world::ObjectKey;
+
+/// A notice on its way, with the deterministic name of its event: telling it twice is a conflict (I23).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// What is said.
+    pub notice: Notice,
+    /// 16 hex digits after the canary's name: start of the run, how much had been told, and the text.
+    pub event_suffix: String,
+    /// The phase that event webhooks see.
+    pub phase: Phase,
+}
+
+/// A copy of a tracked ConfigMap or Secret for the primary. The content never passes through a decision: whoever acts
+/// reads it, checks it against the checksum, and writes the copy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigCopy {
+    /// The object that is copied.
+    pub source: ObjectKey,
+    /// Its checksum as analysed; another content stops the plan (S22).
+    pub checksum: String,
+    /// Name of the copy.
+    pub name: String,
+    /// The owner reference to the canary.
+    pub owner: Value,
+    /// Labels of the source that go along: those with these prefixes.
+    pub include_label_prefixes: Vec<String>,
+}
+
+/// Counters that a plan moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Count {
+    /// A promotion after a complete analysis.
+    Completed,
+    /// A promotion without analysis.
+    Skipped,
+    /// A rollback or a failed promotion.
+    Failed,
+}
+
+/// One effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Step {
+    /// Create this object; that it exists already is a conflict.
+    Create(Value),
+    /// Replace the whole object; it carries the `resourceVersion` it was decided on.
+    Replace(Value),
+    /// Delete an object that still has this uid; that it is gone is success.
+    Delete {
+        /// Which object.
+        key: ObjectKey,
+        /// Its uid when it was seen.
+        uid: String,
+    },
+    /// A JSON patch with `test` operations, for objects that are not ours.
+    Patch {
+        /// Which object.
+        key: ObjectKey,
+        /// RFC 6902 operations.
+        operations: Value,
+    },
+    /// Copy a ConfigMap or Secret for the primary.
+    CopyConfig(ConfigCopy),
+    /// Say something: log, event, event webhook.
+    Tell(Telling),
+    /// Write the canary's status, if its `resourceVersion` is still the World's.
+    Status(Box<CanaryStatus>),
+    /// Send an alert. Never before the status write that makes it unrepeatable.
+    Alert(AlertText),
+    /// Move a counter.
+    Count(Count),
+    /// Call the post-rollout hooks for this end, without waiting for them.
+    PostRollout(Phase),
+}
+
+/// What to do now and when to look again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Effects in order.
+    pub steps: Vec<Step>,
+    /// When to look again if nothing happens before.
+    pub next: Wake,
+}
+
+impl Plan {
+    /// Nothing to do until something changes.
+    pub const fn idle() -> Self {
+        Self { steps: Vec::new(), next: Wake::OnChange }
+    }
+
+    /// The status that the plan writes, if it writes one.
+    pub fn status(&self) -> Option<&CanaryStatus> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Status(status) => Some(status.as_ref()),
+            Step::Create(_)
+            | Step::Replace(_)
+            | Step::Delete { .. }
+            | Step::Patch { .. }
+            | Step::CopyConfig(_)
+            | Step::Tell(_)
+            | Step::Alert(_)
+            | Step::Count(_)
+            | Step::PostRollout(_) => None,
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! What a decision has to know from outside before it can go on, and what was answered.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::plan::Telling;
+use burgee_api::analysis::Webhook;
+
+/// Names a question, so that its answer is found again on a fresh world: what is asked, and for which moment of the
+/// rollout. The same question at a later moment is another question.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AskKey {
+    /// What is asked, such as `webhook load-test` or `metric request-duration`.
+    pub what: String,
+    /// The revision and step that it is asked for.
+    pub moment: String,
+}
+
+/// Where a metric is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderSource {
+    /// `prometheus`, `datadog`, … (contract: api §2).
+    pub provider_type: String,
+    /// Base URL; empty means the provider's own default.
+    pub address: String,
+    /// Extra request headers.
+    pub headers: BTreeMap<String, Vec<String>>,
+    /// Region, for the clouds that want one.
+    pub region: String,
+    /// Skip the check of the server's certificate.
+    pub insecure_skip_verify: bool,
+    /// Namespace and name of the Secret that holds the credentials.
+    pub secret: Option<(String, String)>,
+}
+
+/// One thing to find out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Call a webhook with this payload.
+    Hook {
+        /// The webhook as written by the user.
+        webhook: Webhook,
+        /// The JSON body.
+        payload: Value,
+    },
+    /// Ask a provider for one number.
+    Measure {
+        /// Where.
+        source: ProviderSource,
+        /// The rendered query.
+        query: String,
+    },
+    /// Ask whether a provider answers at all.
+    Online {
+        /// Where.
+        source: ProviderSource,
+    },
+}
+
+/// Why a decision cannot be taken yet: everything in it is asked at the same time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// What to tell before asking, because the answer may take minutes.
+    pub tell: Vec<Telling>,
+    /// What to ask.
+    pub asks: Vec<(AskKey, Ask)>,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The hook passed, or failed with this text.
+    Hook(Result<(), String>),
+    /// The provider's number, or why there is none.
+    Measured(Result<f64, MeasureError>),
+}
+
+/// Why a provider gave no number (rules: Verdict of a step).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum MeasureError {
+    /// It answered that there is nothing: a failed check.
+    #[error("{0}")]
+    NoValues(String),
+    /// The question is wrong: a failed check.
+    #[error("{0}")]
+    Wrong(String),
+    /// The Secret with the credentials is missing or unusable: a failed check, with its own text.
+    #[error("{0}")]
+    Secret(String),
+    /// It does not answer: the run is held.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// What has been answered so far for one canary.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answers {
+    given: Vec<(AskKey, Timestamp, Answer)>,
+}
+
+impl Answers {
+    /// Records an answer with the time at which it came.
+    pub fn insert(&mut self, key: AskKey, at: Timestamp, answer: Answer) {
+        self.given.retain(|(known, _, _)| *known != key);
+        self.given.push((key, at, answer));
+    }
+
+    /// An answer that is younger than `lifetime`, with the time at which it came.
+    pub fn fresh(&self, key: &AskKey, now: Timestamp, lifetime: SignedDuration) -> Option<(Timestamp, &Answer)> {
+        self.given
+            .iter()
+            .find(|(known, at, _)| known == key && now.duration_since(*at) < lifetime)
+            .map(|(_, at, answer)| (*at, answer))
+    }
+
+    /// Forgets answers older than `age`; they name moments that have passed.
+    pub fn prune(&mut self, now: Timestamp, age: SignedDuration) {
+        self.given.retain(|(_, at, _)| now.duration_since(*at) < age);
+    }
+
+    /// How many answers are kept.
+    pub fn len(&self) -> usize {
+        self.given.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+}

@@ -1,0 +1,346 @@
+//! What a canary means: its spec parsed once, at the top, into values that need no second look.
+//! Whatever cannot be meant is refused here, with a sentence for the user (S14).
+
+use burgee_api::analysis::{Alert, Analysis, Metric, Webhook, WebhookType};
+use burgee_api::canary::{AutoscalerRef, Canary, TargetRef};
+use burgee_api::service::ServiceSpec;
+use jiff::SignedDuration;
+
+use crate::notice::Names;
+use crate::settings::Settings;
+use crate::world::{Kind, ObjectKey};
+
+/// Who splits the traffic (contract: routers §0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Istio VirtualService and DestinationRules.
+    Istio,
+    /// Kubernetes Services alone: blue/green by rolling update.
+    Kubernetes,
+}
+
+/// What kind of workload is rolled out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+}
+
+impl TargetKind {
+    /// The kind of object that it is.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Deployment => Kind::Deployment,
+            Self::DaemonSet => Kind::DaemonSet,
+        }
+    }
+}
+
+/// How the canary is tried out (contract: lifecycle §9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Weights, step by step.
+    Canary(Ladder),
+    /// A number of checks, then all at once.
+    BlueGreen(u32),
+    /// A number of checks on matching requests.
+    AbTesting(u32),
+}
+
+/// The weights of a progressive canary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ladder {
+    /// `stepWeight`, 0 when unset.
+    pub step: u8,
+    /// `stepWeights`, empty when unset.
+    pub steps: Vec<u8>,
+    /// The weight at which the analysis is complete.
+    pub max: u8,
+    /// `stepWeightPromotion`, 0 for a single jump.
+    pub promotion_step: u8,
+}
+
+impl Ladder {
+    /// The weight after `weight`, which is below `max` (contract: lifecycle §9, nextStep). With `stepWeights` a weight
+    /// that is not on the ladder goes to the next rung above it, not straight to 100 as the peer's would.
+    pub fn after(&self, weight: u8) -> u8 {
+        let next = if self.step > 0 || self.steps.is_empty() {
+            weight.saturating_add(self.step)
+        } else {
+            self.steps.iter().copied().find(|rung| *rung > weight).unwrap_or(100)
+        };
+        next.min(100)
+    }
+}
+
+/// What a canary means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    /// Name of the canary.
+    pub name: String,
+    /// Namespace of the canary and of everything it owns.
+    pub namespace: String,
+    /// Uid of the canary, for owner references.
+    pub uid: String,
+    /// The workload.
+    pub target: TargetRef,
+    /// Its kind.
+    pub target_kind: TargetKind,
+    /// The autoscaler, if any.
+    pub scaler: Option<AutoscalerRef>,
+    /// Name of the apex Service; `-primary` and `-canary` are appended for the others.
+    pub apex: String,
+    /// `spec.service`, as written.
+    pub service: ServiceSpec,
+    /// Who splits the traffic.
+    pub provider: Provider,
+    /// The provider as the user names it; it selects the builtin queries and stands in events.
+    pub provider_name: String,
+    /// How the canary is tried out.
+    pub strategy: Strategy,
+    /// `spec.analysis`, or nothing.
+    pub analysis: Option<Analysis>,
+    /// Pace of the analysis; at least 10 s.
+    pub interval: SignedDuration,
+    /// Failed checks that end the run; at least 1.
+    pub threshold: u32,
+    /// Address of the Prometheus for builtin and inline queries.
+    pub metrics_server: String,
+    /// Promote without analysing.
+    pub skip_analysis: bool,
+    /// Do nothing at all.
+    pub suspended: bool,
+    /// Put the user's objects back when the canary is deleted.
+    pub revert_on_deletion: bool,
+    /// Seconds in which a workload must get ready.
+    pub progress_deadline_seconds: i64,
+    /// Percentage of the primary's pods that must be available.
+    pub primary_ready_percent: i64,
+    /// The same for the canary's.
+    pub canary_ready_percent: i64,
+}
+
+impl Rollout {
+    /// Parses a canary. The error is what is wrong with its spec, for the user.
+    pub fn parse(canary: &Canary, settings: &Settings) -> Result<Self, String> {
+        let spec = &canary.spec;
+        let analysis = spec.analysis().cloned();
+        let service = spec.service.clone().unwrap_or_default();
+        let provider_name = spec.provider.clone().unwrap_or_else(|| settings.mesh_provider.clone());
+        let rollout = Self {
+            name: canary.metadata.name.clone().unwrap_or_default(),
+            namespace: canary.metadata.namespace.clone().unwrap_or_default(),
+            uid: canary.metadata.uid.clone().unwrap_or_default(),
+            target_kind: target_kind(&spec.target_ref)?,
+            apex: service.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| spec.target_ref.name.clone()),
+            target: spec.target_ref.clone(),
+            scaler: spec.autoscaler_ref.clone(),
+            provider: provider(&provider_name)?,
+            provider_name,
+            strategy: strategy(analysis.as_ref()),
+            interval: interval(analysis.as_ref()),
+            threshold: analysis.as_ref().map_or(1, |analysis| at_least_one(analysis.threshold)),
+            metrics_server: spec.metrics_server.clone().unwrap_or_else(|| settings.metrics_server.clone()),
+            skip_analysis: spec.skip_analysis.unwrap_or(false) || analysis.is_none(),
+            suspended: spec.suspend.unwrap_or(false),
+            revert_on_deletion: spec.revert_on_deletion.unwrap_or(false),
+            progress_deadline_seconds: spec.progress_deadline_seconds.map_or(600, whole),
+            primary_ready_percent: percent(analysis.as_ref().and_then(|analysis| analysis.primary_ready_threshold)),
+            canary_ready_percent: percent(analysis.as_ref().and_then(|analysis| analysis.canary_ready_threshold)),
+            analysis,
+            service,
+        };
+        rollout.verify(canary, settings)?;
+        Ok(rollout)
+    }
+
+    /// The contract's controller-side checks (api §1.5), and S7.
+    fn verify(&self, canary: &Canary, settings: &Settings) -> Result<(), String> {
+        if canary.spec.service.is_none() {
+            return Err("spec.service is missing, set at least spec.service.port".to_owned());
+        }
+        if settings.no_cross_namespace_refs {
+            self.verify_references()?;
+        }
+        let Some(analysis) = &self.analysis else { return Ok(()) };
+        if canary.spec.canary_analysis.is_some() && canary.spec.analysis.is_some() {
+            return Err("spec.analysis and spec.canaryAnalysis are both set, remove spec.canaryAnalysis".to_owned());
+        }
+        if let Some(affinity) = &analysis.session_affinity
+            && affinity.primary_cookie_name.as_ref() == Some(&affinity.cookie_name)
+        {
+            return Err("can't use the same cookie name for both primary and cookie name; please update them to be \
+                        different"
+                .to_owned());
+        }
+        Ok(())
+    }
+
+    fn verify_references(&self) -> Result<(), String> {
+        let foreign = |namespace: &Option<String>| {
+            namespace.as_ref().is_some_and(|namespace| !namespace.is_empty() && *namespace != self.namespace)
+        };
+        for reference in self.metrics().iter().filter_map(|metric| metric.template_ref.as_ref()) {
+            if foreign(&reference.namespace) {
+                return Err(blocked("metric template", &reference.name, reference.namespace.as_deref()));
+            }
+        }
+        for reference in self.alerts().iter().map(|alert| &alert.provider_ref) {
+            if foreign(&reference.namespace) {
+                return Err(blocked("alert provider", &reference.name, reference.namespace.as_deref()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom notices are about.
+    pub fn names(&self) -> Names {
+        Names {
+            canary: self.name.clone(),
+            namespace: self.namespace.clone(),
+            target: self.target.name.clone(),
+            target_kind: self.target.kind.clone(),
+        }
+    }
+
+    /// Key of an object in the canary's namespace.
+    pub fn key(&self, kind: Kind, name: &str) -> ObjectKey {
+        ObjectKey::new(kind, &self.namespace, name)
+    }
+
+    /// Key of the target.
+    pub fn target_key(&self) -> ObjectKey {
+        self.key(self.target_kind.kind(), &self.target.name)
+    }
+
+    /// Name of the primary workload.
+    pub fn primary_name(&self) -> String {
+        format!("{}-primary", self.target.name)
+    }
+
+    /// Key of the primary workload.
+    pub fn primary_key(&self) -> ObjectKey {
+        self.key(self.target_kind.kind(), &self.primary_name())
+    }
+
+    /// Name of the Service in front of the primary.
+    pub fn primary_service(&self) -> String {
+        format!("{}-primary", self.apex)
+    }
+
+    /// Name of the Service in front of the canary.
+    pub fn canary_service(&self) -> String {
+        format!("{}-canary", self.apex)
+    }
+
+    /// The webhooks of one type, in the order in which they are written.
+    pub fn webhooks(&self, wanted: WebhookType) -> Vec<&Webhook> {
+        self.analysis
+            .iter()
+            .flat_map(|analysis| &analysis.webhooks)
+            .filter(|webhook| webhook.webhook_type() == wanted)
+            .collect()
+    }
+
+    /// The metrics, in the order in which they are written.
+    pub fn metrics(&self) -> &[Metric] {
+        self.analysis.as_ref().map_or(&[], |analysis| &analysis.metrics)
+    }
+
+    /// The alerts, in the order in which they are written.
+    pub fn alerts(&self) -> &[Alert] {
+        self.analysis.as_ref().map_or(&[], |analysis| &analysis.alerts)
+    }
+
+    /// The owner reference that generated objects carry.
+    pub fn owner_reference(&self) -> serde_json::Value {
+        serde_json::json!({
+            "apiVersion": Kind::Canary.api_version(), "kind": "Canary", "name": self.name, "uid": self.uid,
+            "controller": true, "blockOwnerDeletion": true,
+        })
+    }
+}
+
+fn blocked(what: &str, name: &str, namespace: Option<&str>) -> String {
+    format!("can't access {what} {name}.{}, cross-namespace references are blocked", namespace.unwrap_or_default())
+}
+
+fn target_kind(target: &TargetRef) -> Result<TargetKind, String> {
+    match target.kind.as_str() {
+        "Deployment" => Ok(TargetKind::Deployment),
+        "DaemonSet" => Ok(TargetKind::DaemonSet),
+        other => Err(format!("targetRef.kind {other} is not supported yet, use Deployment or DaemonSet")),
+    }
+}
+
+/// Unknown providers are routed by Istio, as in the contract (routers §0); known ones without a router are refused.
+fn provider(name: &str) -> Result<Provider, String> {
+    const UNSUPPORTED: [&str; 12] = [
+        "linkerd", "osm", "nginx", "skipper", "traefik", "contour", "gloo", "kuma", "appmesh", "apisix", "knative",
+        "gatewayapi",
+    ];
+    if name == "kubernetes" {
+        return Ok(Provider::Kubernetes);
+    }
+    let family = name.split(':').next().unwrap_or(name);
+    if UNSUPPORTED.contains(&family) || family == "smi" {
+        return Err(format!("provider {name} is not supported yet, use istio or kubernetes"));
+    }
+    Ok(Provider::Istio)
+}
+
+fn strategy(analysis: Option<&Analysis>) -> Strategy {
+    let Some(analysis) = analysis else {
+        return Strategy::Canary(Ladder { step: 0, steps: Vec::new(), max: 100, promotion_step: 0 });
+    };
+    let iterations = analysis.iterations.map_or(0, |iterations| u32::try_from(whole(iterations)).unwrap_or(0));
+    if iterations > 0 {
+        return if analysis.r#match.is_empty() {
+            Strategy::BlueGreen(iterations)
+        } else {
+            Strategy::AbTesting(iterations)
+        };
+    }
+    Strategy::Canary(ladder(analysis))
+}
+
+fn ladder(analysis: &Analysis) -> Ladder {
+    let steps: Vec<u8> = analysis.step_weights.iter().map(|weight| weight_of(*weight)).collect();
+    let max = match (steps.last(), analysis.max_weight.map_or(0, weight_of)) {
+        (Some(last), _) => *last,
+        (None, 0) => 100,
+        (None, max) => max,
+    };
+    Ladder {
+        step: analysis.step_weight.map_or(0, weight_of),
+        steps,
+        max,
+        promotion_step: analysis.step_weight_promotion.map_or(0, weight_of),
+    }
+}
+
+fn weight_of(weight: f64) -> u8 {
+    u8::try_from(whole(weight).clamp(0, 100)).unwrap_or(100)
+}
+
+/// The whole part of a number; the contract's integers arrive as JSON numbers.
+#[expect(clippy::cast_possible_truncation, reason = "`as` saturates, which is what is wanted of a hostile number")]
+const fn whole(number: f64) -> i64 {
+    number as i64
+}
+
+fn at_least_one(number: f64) -> u32 {
+    u32::try_from(whole(number).max(1)).unwrap_or(u32::MAX)
+}
+
+fn percent(number: Option<f64>) -> i64 {
+    number.map_or(100, whole)
+}
+
+/// Empty or unparsable: 60 s; shorter than 10 s: 10 s (contract: api §1.3).
+fn interval(analysis: Option<&Analysis>) -> SignedDuration {
+    let parsed = analysis.and_then(|analysis| burgee_api::duration::parse(&analysis.interval));
+    parsed.map_or(SignedDuration::from_secs(60), SignedDuration::from_nanos).max(SignedDuration::from_secs(10))
+}

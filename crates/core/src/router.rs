@@ -1,0 +1,39 @@
+//! How traffic is split: a router is a lens between a [`Split`] and the objects of a mesh. It decides nothing.
+//!
+//! Laws, tested for all: what was rendered reads back as the same split; rendering twice is rendering once; fields of
+//! others survive.
+
+use serde_json::Value;
+
+use crate::rollout::{Provider, Rollout};
+use crate::split::Split;
+use crate::world::{ObjectKey, World};
+
+mod istio;
+mod kubernetes;
+
+/// One provider of traffic splitting.
+pub trait Router: Sync {
+    /// The objects that the router reads and writes.
+    fn reads(&self, rollout: &Rollout) -> Vec<ObjectKey>;
+
+    /// The split as it stands, or none if there is no route yet. The error says what is odd about the route.
+    fn read(&self, rollout: &Rollout, world: &World) -> Result<Option<Split>, String>;
+
+    /// The routing objects, whole, in the order in which they are written, for this split.
+    fn render(&self, rollout: &Rollout, world: &World, split: Split) -> Result<Vec<Value>, String>;
+
+    /// Whether the mesh says that it has taken over the route as it stands; the error is the text for the user.
+    fn accepted(&self, rollout: &Rollout, world: &World) -> Result<(), String>;
+
+    /// The user's own objects as they were before, for `revertOnDeletion`.
+    fn finalize(&self, rollout: &Rollout, world: &World) -> Result<Vec<Value>, String>;
+}
+
+/// The router of a rollout.
+pub fn of(rollout: &Rollout) -> &'static dyn Router {
+    match rollout.provider {
+        Provider::Istio => &istio::Istio,
+        Provider::Kubernetes => &kubernetes::Kubernetes,
+    }
+}

@@ -1,0 +1,50 @@
+//! What the operator was started with, as far as decisions depend on it (contract: operations §1).
+
+use serde::{Deserialize, Serialize};
+
+/// The flags that decisions depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// `-mesh-provider`: the provider of canaries that name none.
+    pub mesh_provider: String,
+    /// `-metrics-server`: address of the Prometheus that builtin and inline queries ask.
+    pub metrics_server: String,
+    /// `-selector-labels`, in order of preference.
+    pub selector_labels: Vec<String>,
+    /// `-include-label-prefix`: prefixes of labels and annotations that are copied to primaries; `*` is all.
+    pub include_label_prefixes: Vec<String>,
+    /// `-enable-config-tracking`.
+    pub config_tracking: bool,
+    /// `-no-cross-namespace-refs`.
+    pub no_cross_namespace_refs: bool,
+    /// `-drain-delay`, in milliseconds: how long a set keeps its pods after its weight went to 0 (rules: Draining).
+    pub drain_delay_milliseconds: u64,
+    /// `-cluster-name`: named in alerts when not empty.
+    pub cluster_name: String,
+    /// `-pause-new-runs`: runs under way finish, new ones wait.
+    pub pause_new_runs: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mesh_provider: "istio".to_owned(),
+            metrics_server: "http://prometheus:9090".to_owned(),
+            selector_labels: ["app", "name", "app.kubernetes.io/name"].map(str::to_owned).to_vec(),
+            include_label_prefixes: Vec::new(),
+            config_tracking: true,
+            no_cross_namespace_refs: false,
+            drain_delay_milliseconds: 10_000,
+            cluster_name: String::new(),
+            pause_new_runs: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether a label or annotation is copied from the target to generated objects (contract: lifecycle §7.2).
+    pub fn includes(&self, key: &str) -> bool {
+        !key.contains("toolkit.fluxcd.io")
+            && self.include_label_prefixes.iter().any(|prefix| prefix == "*" || key.starts_with(prefix.as_str()))
+    }
+}

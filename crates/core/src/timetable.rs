@@ -1,0 +1,125 @@
+//! Who is due when. A tick in flight is never started twice; a wake during one runs right after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Only when something changes.
+    OnChange,
+    /// When something changes, and at this time in any case.
+    At(Timestamp),
+}
+
+impl Wake {
+    /// The earlier of two wakes.
+    #[must_use]
+    pub fn sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::At(one), Self::At(two)) => Self::At(one.min(two)),
+            (Self::At(time), Self::OnChange) | (Self::OnChange, Self::At(time)) => Self::At(time),
+            (Self::OnChange, Self::OnChange) => Self::OnChange,
+        }
+    }
+}
+
+/// Who is due when.
+#[derive(Debug)]
+pub struct Timetable<K: Ord + Clone> {
+    due: BTreeMap<K, Timestamp>,
+    running: BTreeSet<K>,
+}
+
+impl<K: Ord + Clone> Default for Timetable<K> {
+    fn default() -> Self {
+        Self { due: BTreeMap::new(), running: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Clone> Timetable<K> {
+    /// Asks for a tick no later than `at`. A key in flight keeps the wish until its tick has ended.
+    pub fn wake(&mut self, key: &K, at: Timestamp) {
+        let due = self.due.entry(key.clone()).or_insert(at);
+        *due = (*due).min(at);
+    }
+
+    /// Takes up to `most` keys whose time has come; they are in flight until [`Self::finish`].
+    pub fn start(&mut self, now: Timestamp, most: usize) -> Vec<K> {
+        let mut ready: Vec<(Timestamp, K)> = self
+            .due
+            .iter()
+            .filter(|(key, due)| **due <= now && !self.running.contains(*key))
+            .map(|(key, due)| (*due, key.clone()))
+            .collect();
+        ready.sort();
+        let keys: Vec<K> = ready.into_iter().take(most).map(|(_, key)| key).collect();
+        for key in &keys {
+            self.due.remove(key);
+            self.running.insert(key.clone());
+        }
+        keys
+    }
+
+    /// Ends a tick and notes when the next one is due. A wake that came meanwhile keeps its own, earlier time.
+    pub fn finish(&mut self, key: &K, next: Wake) {
+        self.running.remove(key);
+        if let Wake::At(at) = next {
+            self.wake(key, at);
+        }
+    }
+
+    /// Forgets a key that no longer exists.
+    pub fn forget(&mut self, key: &K) {
+        self.due.remove(key);
+    }
+
+    /// When the next tick that is not in flight is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.iter().filter(|(key, _)| !self.running.contains(*key)).map(|(_, due)| *due).min()
+    }
+
+    /// How many ticks are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.running.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+        let mut table = Timetable::default();
+        table.wake(&"a", at(1));
+        assert_eq!(table.start(at(1), 9), ["a"]);
+        table.wake(&"a", at(1));
+        assert!(table.start(at(5), 9).is_empty());
+        table.finish(&"a", Wake::At(at(60)));
+        assert_eq!(table.start(at(5), 9), ["a"]);
+    }
+
+    #[test]
+    fn the_earliest_wish_wins_and_the_cap_holds() {
+        let mut table = Timetable::default();
+        table.wake(&"a", at(9));
+        table.wake(&"a", at(3));
+        table.wake(&"b", at(2));
+        assert_eq!(table.next_due(), Some(at(2)));
+        assert_eq!(table.start(at(4), 1), ["b"]);
+        assert_eq!(table.next_due(), Some(at(3)));
+    }
+
+    #[test]
+    fn a_tick_without_a_wish_sleeps_until_something_changes() {
+        let mut table = Timetable::default();
+        table.wake(&"a", at(1));
+        table.start(at(1), 9);
+        table.finish(&"a", Wake::OnChange);
+        assert_eq!(table.next_due(), None);
+    }
+}

@@ -1,0 +1,243 @@
+//! Everything that is seen of one canary at one instant, as data. It never fetches and never decides.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use burgee_api::canary::Canary;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A kind of Kubernetes object that a rollout reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Kind {
+    /// `flagger.app/v1beta1` Canary.
+    Canary,
+    /// `flagger.app/v1beta1` MetricTemplate.
+    MetricTemplate,
+    /// `flagger.app/v1beta1` AlertProvider.
+    AlertProvider,
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+    /// `apps/v1` ControllerRevision: the last promoted template.
+    ControllerRevision,
+    /// `v1` Service.
+    Service,
+    /// `v1` ConfigMap.
+    ConfigMap,
+    /// `v1` Secret.
+    Secret,
+    /// `autoscaling/v2` HorizontalPodAutoscaler.
+    HorizontalPodAutoscaler,
+    /// `keda.sh/v1alpha1` ScaledObject.
+    ScaledObject,
+    /// `networking.istio.io/v1beta1` VirtualService.
+    VirtualService,
+    /// `networking.istio.io/v1beta1` DestinationRule.
+    DestinationRule,
+}
+
+impl Kind {
+    /// Every kind, in the order of the table.
+    pub const ALL: [Self; 13] = [
+        Self::Canary,
+        Self::MetricTemplate,
+        Self::AlertProvider,
+        Self::Deployment,
+        Self::DaemonSet,
+        Self::ControllerRevision,
+        Self::Service,
+        Self::ConfigMap,
+        Self::Secret,
+        Self::HorizontalPodAutoscaler,
+        Self::ScaledObject,
+        Self::VirtualService,
+        Self::DestinationRule,
+    ];
+
+    /// API group (empty for core), version, kind and plural.
+    pub const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        match self {
+            Self::Canary => ("flagger.app", "v1beta1", "Canary", "canaries"),
+            Self::MetricTemplate => ("flagger.app", "v1beta1", "MetricTemplate", "metrictemplates"),
+            Self::AlertProvider => ("flagger.app", "v1beta1", "AlertProvider", "alertproviders"),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::DaemonSet => ("apps", "v1", "DaemonSet", "daemonsets"),
+            Self::ControllerRevision => ("apps", "v1", "ControllerRevision", "controllerrevisions"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
+            Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::HorizontalPodAutoscaler => {
+                ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+            }
+            Self::ScaledObject => ("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
+            Self::VirtualService => ("networking.istio.io", "v1beta1", "VirtualService", "virtualservices"),
+            Self::DestinationRule => ("networking.istio.io", "v1beta1", "DestinationRule", "destinationrules"),
+        }
+    }
+
+    /// `group/version`, or the version alone for core kinds.
+    pub fn api_version(self) -> String {
+        let (group, version, _, _) = self.names();
+        if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+    }
+
+    /// The kind's name as written in manifests.
+    pub const fn name(self) -> &'static str {
+        self.names().2
+    }
+
+    /// The kind that a manifest names, whatever version it is written in.
+    pub fn of(object: &Value) -> Option<Self> {
+        let group = object["apiVersion"].as_str()?.split_once('/').map_or("", |(group, _)| group);
+        let kind = object["kind"].as_str()?;
+        Self::ALL.into_iter().find(|known| known.names().0 == group && known.names().2 == kind)
+    }
+}
+
+/// Which object: its kind, namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ObjectKey {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// Namespace; every kind that Burgee touches has one.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of a kind, namespace and name.
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// The key of an object as it stands in a manifest; none for a kind that Burgee does not know.
+    pub fn of(object: &Value) -> Option<Self> {
+        let metadata = &object["metadata"];
+        Some(Self::new(Kind::of(object)?, metadata["namespace"].as_str()?, metadata["name"].as_str()?))
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}.{}", self.kind.name(), self.name, self.namespace)
+    }
+}
+
+/// What is known of one object. Unknown is never taken for absent or for changed (I11).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Observed {
+    /// The object as stored, every field of it.
+    Present(Arc<Value>),
+    /// The API server says that there is none.
+    Absent,
+    /// It could not be read; the text says why.
+    Unknown(String),
+}
+
+/// What is known of a ConfigMap or Secret: never its content, only a checksum of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConfigSeen {
+    /// It exists; the checksum is the contract's (lifecycle §7.6).
+    Present {
+        /// 16 hex digits.
+        checksum: String,
+        /// Whether it takes part in tracking: not disabled by annotation, and of a tracked Secret type.
+        tracking: ConfigTracking,
+    },
+    /// There is none.
+    Absent,
+    /// It could not be read; the text says why.
+    Unknown(String),
+}
+
+/// Whether a ConfigMap or Secret is tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConfigTracking {
+    /// A change of it starts a run, and the primary uses a copy.
+    Tracked,
+    /// The annotation `flagger.app/config-tracking: disable…` or the Secret's type excludes it.
+    Excluded,
+}
+
+/// Another canary that claims the same target or apex name, older than this one (S24).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    /// Its name.
+    pub name: String,
+    /// What both claim, such as `target Deployment/podinfo`.
+    pub claim: String,
+}
+
+/// Everything seen of one canary at one instant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct World {
+    /// The canary itself.
+    pub canary: Canary,
+    /// The objects that [`crate::reads`] names.
+    pub objects: Vec<(ObjectKey, Observed)>,
+    /// ConfigMaps and Secrets that the target's pod template mentions.
+    pub configs: Vec<(ObjectKey, ConfigSeen)>,
+    /// An older canary with the same claim.
+    pub rival: Option<Rival>,
+}
+
+impl World {
+    /// A world in which nothing but the canary has been looked at.
+    pub fn new(canary: Canary) -> Self {
+        Self { canary, objects: Vec::new(), configs: Vec::new(), rival: None }
+    }
+
+    /// What is known of an object. One that was never looked at is unknown.
+    pub fn seen(&self, key: &ObjectKey) -> Observed {
+        self.objects
+            .iter()
+            .find(|(known, _)| known == key)
+            .map_or_else(|| Observed::Unknown(format!("{key} has not been read")), |(_, observed)| observed.clone())
+    }
+
+    /// The object, if it is present.
+    pub fn present(&self, key: &ObjectKey) -> Option<&Value> {
+        self.objects.iter().find(|(known, _)| known == key).and_then(|(_, observed)| match observed {
+            Observed::Present(object) => Some(object.as_ref()),
+            Observed::Absent | Observed::Unknown(_) => None,
+        })
+    }
+
+    /// The object, absence, or the reason why neither is known.
+    pub fn look(&self, key: &ObjectKey) -> Result<Option<&Value>, String> {
+        match self.objects.iter().find(|(known, _)| known == key) {
+            Some((_, Observed::Present(object))) => Ok(Some(object.as_ref())),
+            Some((_, Observed::Absent)) => Ok(None),
+            Some((_, Observed::Unknown(reason))) => Err(reason.clone()),
+            None => Err(format!("{key} has not been read")),
+        }
+    }
+
+    /// What is known of a ConfigMap or Secret.
+    pub fn config(&self, key: &ObjectKey) -> ConfigSeen {
+        self.configs
+            .iter()
+            .find(|(known, _)| known == key)
+            .map_or_else(|| ConfigSeen::Unknown(format!("{key} has not been read")), |(_, seen)| seen.clone())
+    }
+
+    /// Records what is known of an object.
+    pub fn insert(&mut self, key: ObjectKey, observed: Observed) {
+        self.objects.retain(|(known, _)| *known != key);
+        self.objects.push((key, observed));
+    }
+}
+
+/// Labels or annotations of an object as an ordered map.
+pub fn string_map(value: &Value) -> BTreeMap<String, String> {
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| value.as_str().map(|text| (key.clone(), text.to_owned())))
+        .collect()
+}
