@@ -1,6 +1,6 @@
 //! The phase graph as a value. The decisions assert it, the simulator checks it, the docs print it.
 
-use burgee_api::canary_status::Phase;
+use burgee_api::Phase;
 
 /// Each phase with the phases that may follow it (contract: lifecycle §9.5). Staying is always allowed.
 pub const GRAPH: [(Phase, &[Phase]); 12] = [

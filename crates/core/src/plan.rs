@@ -1,6 +1,7 @@
 //! What to do: fully specified steps in order. The first one that fails stops the plan; the next tick sees a new world.
 
-use burgee_api::canary_status::{CanaryStatus, Phase};
+use burgee_api::{CanaryStatus, Phase};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -53,13 +54,8 @@ pub enum Step {
     Create(Value),
     /// Replace the whole object; it carries the `resourceVersion` it was decided on.
     Replace(Value),
-    /// Delete an object that still has this uid; that it is gone is success.
-    Delete {
-        /// Which object.
-        key: ObjectKey,
-        /// Its uid when it was seen.
-        uid: String,
-    },
+    /// Drop a kept template; that it is gone is success.
+    Drop(ObjectKey),
     /// A JSON patch with `test` operations, for objects that are not ours.
     Patch {
         /// Which object.
@@ -67,6 +63,8 @@ pub enum Step {
         /// RFC 6902 operations.
         operations: Value,
     },
+    /// Keep a promoted template; that it is kept already is success, because its name is its digest.
+    Keep(Value),
     /// Copy a ConfigMap or Secret for the primary.
     CopyConfig(ConfigCopy),
     /// Say something: log, event, event webhook.
@@ -88,12 +86,14 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// When to look again if nothing happens before.
     pub next: Wake,
+    /// Nothing is asked again before this time; see [`crate::question::Answers::end_round`].
+    pub quiet_until: Option<Timestamp>,
 }
 
 impl Plan {
     /// Nothing to do until something changes.
     pub const fn idle() -> Self {
-        Self { steps: Vec::new(), next: Wake::OnChange }
+        Self { steps: Vec::new(), next: Wake::OnChange, quiet_until: None }
     }
 
     /// The status that the plan writes, if it writes one.
@@ -102,7 +102,8 @@ impl Plan {
             Step::Status(status) => Some(status.as_ref()),
             Step::Create(_)
             | Step::Replace(_)
-            | Step::Delete { .. }
+            | Step::Drop(_)
+            | Step::Keep(_)
             | Step::Patch { .. }
             | Step::CopyConfig(_)
             | Step::Tell(_)

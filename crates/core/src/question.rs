@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::plan::Telling;
-use burgee_api::analysis::Webhook;
+use burgee_api::Webhook;
 
 /// Names a question, so that its answer is found again on a fresh world: what is asked, and for which moment of the
 /// rollout. The same question at a later moment is another question.
@@ -95,38 +95,38 @@ pub enum MeasureError {
     Unavailable(String),
 }
 
-/// What has been answered so far for one canary.
+/// What has been answered so far in one round for one canary. A round ends with the plan that it leads to: whoever acts
+/// then calls [`Answers::end_round`], so that no answer is used for two decisions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answers {
-    given: Vec<(AskKey, Timestamp, Answer)>,
+    given: Vec<(AskKey, Answer)>,
+    quiet_until: Option<Timestamp>,
 }
 
 impl Answers {
-    /// Records an answer with the time at which it came.
-    pub fn insert(&mut self, key: AskKey, at: Timestamp, answer: Answer) {
-        self.given.retain(|(known, _, _)| *known != key);
-        self.given.push((key, at, answer));
+    /// Records an answer.
+    pub fn insert(&mut self, key: AskKey, answer: Answer) {
+        self.given.retain(|(known, _)| *known != key);
+        self.given.push((key, answer));
     }
 
-    /// An answer that is younger than `lifetime`, with the time at which it came.
-    pub fn fresh(&self, key: &AskKey, now: Timestamp, lifetime: SignedDuration) -> Option<(Timestamp, &Answer)> {
-        self.given
-            .iter()
-            .find(|(known, at, _)| known == key && now.duration_since(*at) < lifetime)
-            .map(|(_, at, answer)| (*at, answer))
+    /// The answer to a question.
+    pub fn get(&self, key: &AskKey) -> Option<&Answer> {
+        self.given.iter().find(|(known, _)| known == key).map(|(_, answer)| answer)
     }
 
-    /// Forgets answers older than `age`; they name moments that have passed.
-    pub fn prune(&mut self, now: Timestamp, age: SignedDuration) {
-        self.given.retain(|(_, at, _)| now.duration_since(*at) < age);
+    /// Forgets the answers, and asks nothing before `quiet_until`.
+    pub fn end_round(&mut self, quiet_until: Option<Timestamp>) {
+        self.given.clear();
+        self.quiet_until = quiet_until.or(self.quiet_until);
     }
 
-    /// How many answers are kept.
-    pub fn len(&self) -> usize {
-        self.given.len()
+    /// When the next question may be asked, if that is later than `now`.
+    pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.quiet_until.filter(|until| *until > now)
     }
 
-    /// Whether there is none.
+    /// Whether nothing has been answered in this round.
     pub fn is_empty(&self) -> bool {
         self.given.is_empty()
     }

@@ -1,14 +1,15 @@
 //! What a canary means: its spec parsed once, at the top, into values that need no second look.
 //! Whatever cannot be meant is refused here, with a sentence for the user (S14).
 
-use burgee_api::analysis::{Alert, Analysis, Metric, Webhook, WebhookType};
-use burgee_api::canary::{AutoscalerRef, Canary, TargetRef};
-use burgee_api::service::ServiceSpec;
+use burgee_api::{Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ServiceSpec, TargetRef, Webhook, WebhookType};
 use jiff::SignedDuration;
 
 use crate::notice::Names;
 use crate::settings::Settings;
 use crate::world::{Kind, ObjectKey};
+
+/// Analyses are never paced faster than this (contract: api §1.3).
+const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
 /// Who splits the traffic (contract: routers §0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +127,7 @@ impl Rollout {
     /// Parses a canary. The error is what is wrong with its spec, for the user.
     pub fn parse(canary: &Canary, settings: &Settings) -> Result<Self, String> {
         let spec = &canary.spec;
-        let analysis = spec.analysis().cloned();
+        let analysis = canary.analysis().cloned();
         let service = spec.service.clone().unwrap_or_default();
         let provider_name = spec.provider.clone().unwrap_or_else(|| settings.mesh_provider.clone());
         let rollout = Self {
@@ -143,12 +144,12 @@ impl Rollout {
             interval: interval(analysis.as_ref()),
             threshold: analysis.as_ref().map_or(1, |analysis| at_least_one(analysis.threshold)),
             metrics_server: spec.metrics_server.clone().unwrap_or_else(|| settings.metrics_server.clone()),
-            skip_analysis: spec.skip_analysis.unwrap_or(false) || analysis.is_none(),
-            suspended: spec.suspend.unwrap_or(false),
-            revert_on_deletion: spec.revert_on_deletion.unwrap_or(false),
-            progress_deadline_seconds: spec.progress_deadline_seconds.map_or(600, whole),
-            primary_ready_percent: percent(analysis.as_ref().and_then(|analysis| analysis.primary_ready_threshold)),
-            canary_ready_percent: percent(analysis.as_ref().and_then(|analysis| analysis.canary_ready_threshold)),
+            skip_analysis: spec.skip_analysis || analysis.is_none(),
+            suspended: spec.suspend,
+            revert_on_deletion: spec.revert_on_deletion,
+            progress_deadline_seconds: spec.progress_deadline_seconds.unwrap_or(600),
+            primary_ready_percent: analysis.as_ref().and_then(|analysis| analysis.primary_ready_threshold).unwrap_or(100),
+            canary_ready_percent: analysis.as_ref().and_then(|analysis| analysis.canary_ready_threshold).unwrap_or(100),
             analysis,
             service,
         };
@@ -240,7 +241,7 @@ impl Rollout {
         self.analysis
             .iter()
             .flat_map(|analysis| &analysis.webhooks)
-            .filter(|webhook| webhook.webhook_type() == wanted)
+            .filter(|webhook| webhook.kind == wanted)
             .collect()
     }
 
@@ -295,9 +296,9 @@ fn strategy(analysis: Option<&Analysis>) -> Strategy {
     let Some(analysis) = analysis else {
         return Strategy::Canary(Ladder { step: 0, steps: Vec::new(), max: 100, promotion_step: 0 });
     };
-    let iterations = analysis.iterations.map_or(0, |iterations| u32::try_from(whole(iterations)).unwrap_or(0));
+    let iterations = analysis.iterations.map_or(0, |iterations| u32::try_from(iterations).unwrap_or(0));
     if iterations > 0 {
-        return if analysis.r#match.is_empty() {
+        return if analysis.matches.is_empty() {
             Strategy::BlueGreen(iterations)
         } else {
             Strategy::AbTesting(iterations)
@@ -321,26 +322,17 @@ fn ladder(analysis: &Analysis) -> Ladder {
     }
 }
 
-fn weight_of(weight: f64) -> u8 {
-    u8::try_from(whole(weight).clamp(0, 100)).unwrap_or(100)
+fn weight_of(weight: i64) -> u8 {
+    u8::try_from(weight.clamp(0, 100)).unwrap_or(100)
 }
 
-/// The whole part of a number; the contract's integers arrive as JSON numbers.
-#[expect(clippy::cast_possible_truncation, reason = "`as` saturates, which is what is wanted of a hostile number")]
-const fn whole(number: f64) -> i64 {
-    number as i64
-}
-
-fn at_least_one(number: f64) -> u32 {
-    u32::try_from(whole(number).max(1)).unwrap_or(u32::MAX)
-}
-
-fn percent(number: Option<f64>) -> i64 {
-    number.map_or(100, whole)
+fn at_least_one(number: Option<i64>) -> u32 {
+    u32::try_from(number.unwrap_or(0).max(1)).unwrap_or(u32::MAX)
 }
 
 /// Empty or unparsable: 60 s; shorter than 10 s: 10 s (contract: api §1.3).
 fn interval(analysis: Option<&Analysis>) -> SignedDuration {
-    let parsed = analysis.and_then(|analysis| burgee_api::duration::parse(&analysis.interval));
-    parsed.map_or(SignedDuration::from_secs(60), SignedDuration::from_nanos).max(SignedDuration::from_secs(10))
+    let written = analysis.and_then(|analysis| analysis.interval.as_deref()).unwrap_or_default();
+    let parsed = GoDuration::parse(written).ok().map(|duration| SignedDuration::from_nanos(duration.nanoseconds()));
+    parsed.filter(|interval| interval.is_positive()).unwrap_or(SignedDuration::from_secs(60)).max(SHORTEST_INTERVAL)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use burgee_api::canary::Canary;
+use burgee_api::Canary;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
