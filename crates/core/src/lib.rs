@@ -5,12 +5,17 @@
 
 pub mod decide;
 pub mod digest;
+pub mod alert;
+pub mod kept;
 pub mod lease;
+pub mod metric;
 pub mod notice;
 pub mod phase;
 pub mod plan;
 pub mod question;
 pub mod reads;
+pub mod reconcile;
+pub(crate) mod object;
 pub mod rollout;
 pub mod router;
 pub mod scaler;
@@ -19,5 +24,6 @@ pub mod settings;
 pub mod split;
 pub mod timetable;
 pub mod tracked;
+pub mod webhook;
 pub mod workload;
 pub mod world;

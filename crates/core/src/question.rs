@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::plan::Telling;
+use crate::plan::Step;
 use burgee_api::Webhook;
 
 /// Names a question, so that its answer is found again on a fresh world: what is asked, and for which moment of the
@@ -20,7 +20,7 @@ pub struct AskKey {
 }
 
 /// Where a metric is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderSource {
     /// `prometheus`, `datadog`, … (contract: api §2).
     pub provider_type: String,
@@ -34,6 +34,8 @@ pub struct ProviderSource {
     pub insecure_skip_verify: bool,
     /// Namespace and name of the Secret that holds the credentials.
     pub secret: Option<(String, String)>,
+    /// Namespace and name of the MetricTemplate that it stands in; none for the builtin provider.
+    pub template: Option<(String, String)>,
 }
 
 /// One thing to find out.
@@ -63,8 +65,8 @@ pub enum Ask {
 /// Why a decision cannot be taken yet: everything in it is asked at the same time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Question {
-    /// What to tell before asking, because the answer may take minutes.
-    pub tell: Vec<Telling>,
+    /// What to do and tell before asking, because the answer may take minutes.
+    pub first: Vec<Step>,
     /// What to ask.
     pub asks: Vec<(AskKey, Ask)>,
 }

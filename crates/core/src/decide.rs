@@ -1,0 +1,112 @@
+//! One tick: from what is seen and what was answered to what is to be done. Pure; the story of a rollout.
+//!
+//! A decision that lacks an answer leaves through `?` with a [`Question`]; one that has to wait leaves with a [`Plan`]
+//! that says until when. What remains on the straight path is the rollout as the contract tells it (lifecycle §2),
+//! at the pace of the rules.
+
+use burgee_api::Phase;
+use jiff::Timestamp;
+
+use crate::notice::Notice;
+use crate::plan::Plan;
+use crate::question::{Answers, Question};
+use crate::rollout::Rollout;
+use crate::settings::Settings;
+use crate::timetable::Wake;
+use crate::world::World;
+
+mod analyse;
+mod ask;
+mod draft;
+mod finish;
+mod heal;
+mod initialize;
+mod progress;
+mod promote;
+mod refuse;
+mod revision;
+mod rollback;
+mod scene;
+mod settle;
+mod start;
+
+use draft::Draft;
+pub use analyse::template_key;
+pub use refuse::refuse;
+
+/// All that a decision depends on. Time and chance are arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick<'a> {
+    /// What is seen.
+    pub world: &'a World,
+    /// What is wanted.
+    pub rollout: &'a Rollout,
+    /// What the operator was started with.
+    pub settings: &'a Settings,
+    /// The time of the tick.
+    pub now: Timestamp,
+}
+
+/// Why a decision ends before its last line.
+#[derive(Debug)]
+enum Stop {
+    /// Something has to be asked first.
+    Ask(Question),
+    /// Nothing more can be done for now.
+    Wait(Plan),
+}
+
+type Decision<T> = Result<T, Stop>;
+
+/// Decides what to do next, or what has to be asked first.
+pub fn decide(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
+    match route(tick, answers) {
+        Ok(plan) | Err(Stop::Wait(plan)) => Ok(plan),
+        Err(Stop::Ask(question)) => Err(question),
+    }
+}
+
+fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
+    if tick.world.canary.metadata.deletion_timestamp.is_some() {
+        return Ok(Plan::idle());
+    }
+    if tick.rollout.suspended {
+        return Ok(say(tick, Notice::Suspended));
+    }
+    if let Some(rival) = &tick.world.rival {
+        return Ok(refuse(tick.world, tick.now, &format!("{} is claimed by canary {}", rival.claim, rival.name)));
+    }
+    match tick.phase() {
+        Phase::Unset | Phase::Initializing => initialize::initialize(tick, answers),
+        Phase::Initialized | Phase::Succeeded | Phase::Failed | Phase::Waiting => start::start(tick, answers),
+        Phase::Progressing | Phase::WaitingPromotion => progress::progress(tick, answers),
+        Phase::Promoting => promote::promote(tick),
+        Phase::Finalising => finish::finish(tick),
+        Phase::Terminating | Phase::Terminated => Ok(Plan::idle()),
+    }
+}
+
+/// Says one thing and waits for a change.
+fn say(tick: &Tick, notice: Notice) -> Plan {
+    let mut draft = Draft::new(tick);
+    draft.tell(notice);
+    draft.finish(Wake::OnChange)
+}
+
+impl Tick<'_> {
+    /// The phase that the status is in.
+    fn phase(&self) -> Phase {
+        self.world.canary.status.as_ref().map_or(Phase::Unset, |status| status.phase)
+    }
+
+    /// A time after now, in nanosecond arithmetic that cannot overflow.
+    fn after(&self, duration: jiff::SignedDuration) -> Timestamp {
+        self.now.saturating_add(duration).unwrap_or(Timestamp::MAX)
+    }
+
+    /// When the drain that begins now ends (rules: Draining).
+    fn drained_at(&self) -> Timestamp {
+        let delay = i64::try_from(self.settings.drain_delay_milliseconds).unwrap_or(i64::MAX);
+        self.after(jiff::SignedDuration::from_millis(delay))
+    }
+}

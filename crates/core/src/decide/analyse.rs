@@ -1,0 +1,273 @@
+//! The metrics of a step: all asked together, joined into one verdict; a provider that does not answer is no verdict
+//! (rules: Verdict of a step; contract: metrics).
+
+use burgee_api::{GoDuration, Metric, MetricErrors, MetricTemplate};
+
+use super::ask::Asker;
+use super::draft::{fraction, time};
+use super::start::wait_an_interval;
+use super::{Decision, Draft, Tick};
+use crate::metric::builtin::{Builtin, Observer};
+use crate::metric::provider::ProviderError;
+use crate::metric::template::{Model, render};
+use crate::metric::verdict::{self, Bounds, Fault, Outcome, Source, Subject};
+use crate::notice::Notice;
+use crate::plan::Plan;
+use crate::question::{Answer, Ask, MeasureError, ProviderSource};
+use crate::rollout::Rollout;
+use crate::world::{Kind, ObjectKey, World};
+
+/// What the metrics of a step say together.
+pub(super) enum Verdict {
+    /// All is well.
+    Passed,
+    /// A failed check, with what is said of it.
+    Failed(Notice),
+    /// The provider does not answer.
+    Held(String),
+}
+
+/// One metric, ready to be asked or already lost.
+struct Check<'a> {
+    metric: &'a Metric,
+    source: Source,
+    ask: Result<Ask, Fault>,
+}
+
+/// Asks for all metrics and joins what came back.
+pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
+    let checks = checks(asker.tick);
+    let asks = checks.iter().enumerate().filter_map(|(place, check)| {
+        let ask = check.ask.as_ref().ok()?.clone();
+        Some((format!("metric {place} {}", check.metric.name), ask))
+    });
+    let mut answers = asker.all(asks.collect())?.into_iter();
+    let outcomes: Vec<Outcome> = checks
+        .iter()
+        .map(|check| match &check.ask {
+            Err(fault) => Outcome::Failed(fault.to_string()),
+            Ok(_) => judge(asker.tick, check, answers.next()),
+        })
+        .collect();
+    Ok(conclude(asker.tick, &outcomes))
+}
+
+/// The first sentence in the order of the spec is told. After an outage, "no data" holds too, until one metric interval
+/// after the first good answer: a provider that has just restarted has no rate yet.
+fn conclude(tick: &Tick, outcomes: &[Outcome]) -> Verdict {
+    let counts_errors = tick
+        .rollout
+        .analysis
+        .as_ref()
+        .is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
+    match verdict::join(outcomes) {
+        verdict::Verdict::Passed => Verdict::Passed,
+        verdict::Verdict::Failed(texts) => {
+            Verdict::Failed(Notice::MetricHalt(texts.into_iter().next().unwrap_or_default()))
+        }
+        verdict::Verdict::NoData(text) if was_silent(tick) => Verdict::Held(text),
+        verdict::Verdict::NoData(text) => Verdict::Failed(Notice::MetricHalt(text)),
+        verdict::Verdict::Hold(text) if counts_errors => Verdict::Failed(Notice::MetricHalt(text)),
+        verdict::Verdict::Hold(text) => Verdict::Held(text),
+    }
+}
+
+/// Whether the run is held, and not for longer than the data of a provider that came back may take.
+fn was_silent(tick: &Tick) -> bool {
+    tick.world
+        .canary
+        .status
+        .as_ref()
+        .and_then(|status| status.run.as_ref())
+        .is_some_and(|run| run.held_since.is_some())
+}
+
+fn judge(tick: &Tick, check: &Check, answer: Option<Answer>) -> Outcome {
+    let provider = metrics_provider(tick.rollout);
+    let subject = Subject {
+        canary: &tick.rollout.name,
+        namespace: &tick.rollout.namespace,
+        target: &tick.rollout.target.name,
+        metrics_provider: &provider,
+        metric: &check.metric.name,
+        source: check.source,
+    };
+    match answer {
+        Some(Answer::Measured(Ok(value))) => {
+            let value = match check.source {
+                Source::Builtin(builtin) => observer(tick.rollout).value(builtin, value),
+                Source::Inline | Source::Template => value,
+            };
+            subject.judge(value, Bounds::of(check.metric))
+        }
+        Some(Answer::Measured(Err(MeasureError::Secret(text)))) => Outcome::Failed(text),
+        Some(Answer::Measured(Err(error))) => subject.explain(&provider_error(tick, check, error)),
+        Some(Answer::Hook(_)) | None => Outcome::ProviderError("the answer was lost".to_owned()),
+    }
+}
+
+fn provider_error(tick: &Tick, check: &Check, error: MeasureError) -> ProviderError {
+    let worded = |text: String| match check.source {
+        Source::Builtin(builtin) => observer(tick.rollout).explain(builtin, &text),
+        Source::Inline | Source::Template => text,
+    };
+    match error {
+        MeasureError::NoValues(text) => ProviderError::NoValues(worded(text)),
+        MeasureError::Wrong(text) | MeasureError::Secret(text) => ProviderError::Wrong(worded(text)),
+        MeasureError::Unavailable(text) => ProviderError::Unavailable(worded(text)),
+    }
+}
+
+/// The checks in the contract's order: builtin and inline ones first, then those with templates (metrics §1).
+fn checks<'a>(tick: &Tick<'a>) -> Vec<Check<'a>> {
+    let metrics = tick.rollout.metrics();
+    let first = metrics.iter().flat_map(|metric| direct_checks(tick.rollout, metric));
+    let second = metrics.iter().filter_map(|metric| template_check(tick, metric));
+    first.chain(second).collect()
+}
+
+fn direct_checks<'a>(rollout: &Rollout, metric: &'a Metric) -> Vec<Check<'a>> {
+    let mut checks = Vec::new();
+    if let Some(builtin) = builtin(metric) {
+        let query = observer(rollout).render(builtin, &model(rollout, metric, "1m"));
+        checks.push(Check { metric, source: Source::Builtin(builtin), ask: prometheus_ask(rollout, query) });
+    }
+    if let Some(query) = metric.query.as_deref().filter(|query| !query.is_empty()) {
+        let query = render(query, &model(rollout, metric, "1m"));
+        checks.push(Check { metric, source: Source::Inline, ask: prometheus_ask(rollout, query) });
+    }
+    checks
+}
+
+fn prometheus_ask<E: ToString>(rollout: &Rollout, query: Result<String, E>) -> Result<Ask, Fault> {
+    let render_fault = |error: E| Fault::Render {
+        name: "inline".to_owned(),
+        namespace: rollout.namespace.clone(),
+        error: error.to_string(),
+    };
+    Ok(Ask::Measure { source: prometheus(rollout), query: query.map_err(render_fault)? })
+}
+
+/// A builtin metric; a legacy name beside a query or a template is only a name.
+fn builtin(metric: &Metric) -> Option<Builtin> {
+    let own = metric.query.as_deref().is_some_and(|query| !query.is_empty()) || metric.template_ref.is_some();
+    Builtin::from_name(&metric.name).filter(|_| !(own && Builtin::is_legacy_name(&metric.name)))
+}
+
+fn template_check<'a>(tick: &Tick<'a>, metric: &'a Metric) -> Option<Check<'a>> {
+    let usable = builtin(metric).is_some() || metric.query.as_deref().is_some_and(|query| !query.is_empty());
+    let Some(key) = template_key(tick.rollout, metric) else {
+        let ask = Err(Fault::NothingConfigured);
+        return (!usable).then_some(Check { metric, source: Source::Template, ask });
+    };
+    Some(Check { metric, source: Source::Template, ask: template_ask(tick, metric, &key) })
+}
+
+fn template_ask(tick: &Tick, metric: &Metric, key: &ObjectKey) -> Result<Ask, Fault> {
+    let template = template(tick.world, key)?;
+    let model = model(tick.rollout, metric, "1m");
+    let query = render(&template.spec.query, &model).map_err(|error| Fault::Render {
+        name: key.name.clone(),
+        namespace: key.namespace.clone(),
+        error: error.to_string(),
+    })?;
+    Ok(Ask::Measure { source: template_source(&template, key), query })
+}
+
+fn template(world: &World, key: &ObjectKey) -> Result<MetricTemplate, Fault> {
+    let fault = |error: String| Fault::Template { name: key.name.clone(), namespace: key.namespace.clone(), error };
+    let missing = || fault(format!("metrictemplates.flagger.app \"{}\" not found", key.name));
+    let object = world.look(key).map_err(fault)?.ok_or_else(missing)?;
+    serde_json::from_value(object.clone()).map_err(|error| fault(error.to_string()))
+}
+
+fn template_source(template: &MetricTemplate, key: &ObjectKey) -> ProviderSource {
+    let provider = &template.spec.provider;
+    ProviderSource {
+        provider_type: provider.kind.clone(),
+        address: provider.address.clone().unwrap_or_default(),
+        headers: provider.headers.clone(),
+        region: provider.region.clone().unwrap_or_default(),
+        insecure_skip_verify: provider.insecure_skip_verify,
+        secret: provider.secret_ref.as_ref().map(|secret| (key.namespace.clone(), secret.name.clone())),
+        template: Some((key.namespace.clone(), key.name.clone())),
+    }
+}
+
+/// The MetricTemplate that a metric names.
+pub fn template_key(rollout: &Rollout, metric: &Metric) -> Option<ObjectKey> {
+    let reference = metric.template_ref.as_ref()?;
+    let namespace = reference.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+    Some(ObjectKey::new(Kind::MetricTemplate, namespace.unwrap_or(&rollout.namespace), &reference.name))
+}
+
+/// Every provider that the canary's metrics ask, with the words for it (contract: metrics §5).
+pub(super) fn sources(rollout: &Rollout, world: &World) -> Result<Vec<(String, ProviderSource)>, String> {
+    let mut sources: Vec<(String, ProviderSource)> = Vec::new();
+    for metric in rollout.metrics() {
+        if builtin(metric).is_some() && !sources.iter().any(|(what, _)| what == "prometheus") {
+            sources.push(("prometheus".to_owned(), prometheus(rollout)));
+        }
+        if let Some(key) = template_key(rollout, metric) {
+            let template = template(world, &key).map_err(|fault| lowercase(&fault.to_string()))?;
+            sources.push((format!("{} in metric template {}.{}", template.spec.provider.kind, key.name, key.namespace), template_source(&template, &key)));
+        }
+    }
+    Ok(sources)
+}
+
+fn lowercase(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+fn prometheus(rollout: &Rollout) -> ProviderSource {
+    ProviderSource {
+        provider_type: "prometheus".to_owned(),
+        address: rollout.metrics_server.clone(),
+        ..ProviderSource::default()
+    }
+}
+
+fn observer(rollout: &Rollout) -> Observer {
+    Observer::for_provider(&metrics_provider(rollout))
+}
+
+fn metrics_provider(rollout: &Rollout) -> String {
+    crate::metric::builtin::metrics_provider(&rollout.provider_name, None, &rollout.target.kind)
+}
+
+fn model(rollout: &Rollout, metric: &Metric, default_interval: &str) -> Model {
+    let interval = metric.interval.clone().filter(|interval| !interval.is_empty());
+    Model {
+        name: rollout.name.clone(),
+        namespace: rollout.namespace.clone(),
+        target: rollout.target.name.clone(),
+        service: rollout.apex.clone(),
+        ingress: rollout.target.name.clone(),
+        route: rollout.target.name.clone(),
+        interval: interval.unwrap_or_else(|| default_interval.to_owned()),
+        variables: metric.template_variables.clone(),
+    }
+}
+
+/// The provider does not answer: weight and counters stay, it is said once, and asked again every interval (S10).
+pub(super) fn hold(tick: &Tick, mut draft: Draft, reason: &str) -> Plan {
+    if draft.run().held_since.is_none() {
+        draft.tell(Notice::ProviderSilent(reason.to_owned()));
+        draft.run().held_since = Some(fraction(tick.now));
+        draft.run().held_reason = Some(reason.to_owned());
+        draft.set_condition("Held", "True", "ProviderNotAnswering", reason);
+    }
+    wait_an_interval(tick, draft)
+}
+
+/// The provider answers again.
+pub(super) fn resume(draft: &mut Draft) {
+    if draft.run().held_since.is_some() {
+        draft.tell(Notice::ProviderAnswersAgain);
+        draft.run().held_since = None;
+        draft.run().held_reason = None;
+        draft.drop_condition("Held");
+    }
+}

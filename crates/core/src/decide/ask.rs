@@ -1,0 +1,124 @@
+//! Getting an answer or leaving with the question. It never calls anything itself.
+
+use burgee_api::{Phase, Webhook, WebhookType};
+
+use super::draft::{told_so_far, telling};
+use super::{Decision, Draft, Stop, Tick};
+use crate::notice::Notice;
+use crate::plan::{Plan, Step};
+use crate::question::{Answer, Answers, Ask, AskKey, Question};
+use crate::timetable::Wake;
+
+/// What asking needs to know.
+pub(super) struct Asker<'a> {
+    pub(super) tick: &'a Tick<'a>,
+    pub(super) answers: &'a Answers,
+    /// Names the revision and step, so that an answer is never used for another.
+    pub(super) moment: String,
+    /// The phase that webhooks see.
+    pub(super) phase: Phase,
+    /// What is told before the first question.
+    pub(super) before: Vec<Notice>,
+}
+
+/// What became of a row of gates.
+pub(super) enum Gates {
+    /// All passed; these had not passed before.
+    Open(Vec<String>),
+    /// This one did not, with its answer; those before it passed.
+    Closed { passed: Vec<String>, hook: Webhook, error: String },
+}
+
+impl Asker<'_> {
+    /// Asks the hooks of one type in order until one fails. Those in `known` passed already (S18).
+    pub(super) fn gates(&self, kinds: &[WebhookType], known: &[String]) -> Decision<Gates> {
+        let mut passed = Vec::new();
+        for kind in kinds {
+            for hook in self.tick.rollout.webhooks(*kind) {
+                if known.contains(&passed_key(hook)) || is_chat(hook) {
+                    continue;
+                }
+                match self.hook(hook)? {
+                    Ok(()) => passed.push(hook.name.clone()),
+                    Err(error) => return Ok(Gates::Closed { passed, hook: hook.clone(), error }),
+                }
+            }
+        }
+        Ok(Gates::Open(passed))
+    }
+
+    /// The answer of one hook.
+    pub(super) fn hook(&self, hook: &Webhook) -> Decision<Result<(), String>> {
+        let key = self.key(format!("webhook {} {}", kind_name(hook.kind), hook.name));
+        let payload = crate::webhook::payload(&crate::webhook::Call {
+            name: &self.tick.rollout.name,
+            namespace: &self.tick.rollout.namespace,
+            phase: self.phase.as_str(),
+            status: self.tick.world.canary.status.as_ref(),
+            metadata: &hook.metadata,
+        });
+        match self.answers.get(&key) {
+            Some(Answer::Hook(answer)) => Ok(answer.clone()),
+            Some(Answer::Measured(_)) | None => {
+                Err(self.leave(vec![(key, Ask::Hook { webhook: hook.clone(), payload })]))
+            }
+        }
+    }
+
+    /// The answers to several questions, which go out together.
+    pub(super) fn all(&self, asks: Vec<(String, Ask)>) -> Decision<Vec<Answer>> {
+        let keyed: Vec<(AskKey, Ask)> = asks.into_iter().map(|(what, ask)| (self.key(what), ask)).collect();
+        let answers: Vec<Option<&Answer>> = keyed.iter().map(|(key, _)| self.answers.get(key)).collect();
+        if answers.iter().all(Option::is_some) {
+            return Ok(answers.into_iter().flatten().cloned().collect());
+        }
+        let open = keyed.into_iter().filter(|(key, _)| self.answers.get(key).is_none()).collect();
+        Err(self.leave(open))
+    }
+
+    fn key(&self, what: String) -> AskKey {
+        AskKey { what, moment: self.moment.clone() }
+    }
+
+    /// Leaves with the question, or waits if it was answered less than an interval ago.
+    fn leave(&self, asks: Vec<(AskKey, Ask)>) -> Stop {
+        if let Some(until) = self.answers.quiet_until(self.tick.now) {
+            return Stop::Wait(Plan { next: Wake::At(until), ..Plan::idle() });
+        }
+        let told = told_so_far(self.tick);
+        let tellings = (told..).zip(&self.before);
+        let first = tellings.map(|(told, notice)| Step::Tell(telling(self.tick, notice.clone(), told, self.phase)));
+        Stop::Ask(Question { first: first.collect(), asks })
+    }
+}
+
+/// How a passed hook is remembered in `status.run.hooksPassed`.
+pub(super) fn passed_key(hook: &Webhook) -> String {
+    format!("{}/{}", kind_name(hook.kind), hook.name)
+}
+
+/// An untyped hook to a chat is a message, never a check (product: articles).
+fn is_chat(hook: &Webhook) -> bool {
+    hook.kind == WebhookType::Untyped && crate::webhook::chat_of(hook).is_some()
+}
+
+fn kind_name(kind: WebhookType) -> &'static str {
+    match kind {
+        WebhookType::Untyped | WebhookType::Rollout => "rollout",
+        WebhookType::ConfirmRollout => "confirm-rollout",
+        WebhookType::PreRollout => "pre-rollout",
+        WebhookType::ConfirmTrafficIncrease => "confirm-traffic-increase",
+        WebhookType::ConfirmPromotion => "confirm-promotion",
+        WebhookType::PostRollout => "post-rollout",
+        WebhookType::Rollback => "rollback",
+        WebhookType::Event => "event",
+    }
+}
+
+/// Ends a tick in which something is wrong that is not a verdict: it is said, and looked at again after an interval.
+pub(super) fn halt(tick: &Tick, problem: String) -> Stop {
+    let mut draft = Draft::new(tick);
+    draft.tell(Notice::Problem(problem));
+    let next = tick.after(tick.rollout.interval);
+    Stop::Wait(draft.finish(Wake::At(next)))
+}

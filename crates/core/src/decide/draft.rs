@@ -1,0 +1,167 @@
+//! A plan in the making: steps, the status to be, and what is said, in the order that survives a crash.
+
+use burgee_api::{CanaryStatus, Condition, Phase, Run};
+use jiff::Timestamp;
+
+use super::Tick;
+use crate::digest::hex;
+use crate::notice::{AlertText, Notice};
+use crate::phase::{PhaseRules, promoted_condition};
+use crate::plan::{Count, Plan, Step, Telling};
+use crate::timetable::Wake;
+
+/// A plan in the making. Whatever is told goes before the status write, alerts and counters after it (I23).
+pub(super) struct Draft<'a> {
+    tick: &'a Tick<'a>,
+    steps: Vec<Step>,
+    afterwards: Vec<Step>,
+    told: i64,
+    quiet_until: Option<Timestamp>,
+    /// The status as it shall be.
+    pub(super) status: CanaryStatus,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(tick: &'a Tick<'a>) -> Self {
+        let status = tick.world.canary.status.clone().unwrap_or_default();
+        let told = status.run.as_ref().map_or(0, |run| run.told);
+        let mut draft = Self { tick, steps: Vec::new(), afterwards: Vec::new(), told, quiet_until: None, status };
+        draft.drop_condition("Invalid");
+        draft
+    }
+
+    /// The run's record, made if there is none.
+    pub(super) fn run(&mut self) -> &mut Run {
+        self.status.run.get_or_insert_default()
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    pub(super) fn steps(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.steps.extend(steps);
+    }
+
+    /// Says something in the phase that the draft has reached; what is an alert as well is sent after the status.
+    pub(super) fn tell(&mut self, notice: Notice) {
+        let alert: Option<AlertText> = notice.alert(&self.tick.rollout.names());
+        self.afterwards.extend(alert.map(Step::Alert));
+        let telling = telling(self.tick, notice, self.told, self.status.phase);
+        self.told += 1;
+        self.steps.push(Step::Tell(telling));
+    }
+
+    pub(super) fn count(&mut self, count: Count) {
+        self.afterwards.push(Step::Count(count));
+    }
+
+    pub(super) fn post_rollout(&mut self) {
+        self.afterwards.push(Step::PostRollout(self.status.phase));
+    }
+
+    /// Nothing is asked again before this time.
+    pub(super) fn quiet_until(&mut self, time: Timestamp) {
+        self.quiet_until = Some(time);
+    }
+
+    /// Moves to a phase, with its condition (contract: api §1.7).
+    pub(super) fn enter(&mut self, phase: Phase) {
+        debug_assert!(self.status.phase.may_become(phase), "{} may not become {phase}", self.status.phase);
+        self.status.phase = phase;
+        let (status, message) = promoted_condition(phase, &self.tick.rollout.target.kind);
+        self.set_condition("Promoted", status, phase.as_str(), &message);
+    }
+
+    /// Sets a condition; `Promoted` stays first, and times move only when something changed (rules: Status).
+    pub(super) fn set_condition(&mut self, kind: &str, status: &str, reason: &str, message: &str) {
+        let now = seconds(self.tick.now);
+        let conditions = self.status.conditions.get_or_insert_default();
+        let known = conditions.iter().find(|condition| condition.kind == kind).cloned();
+        if known.as_ref().is_some_and(|known| {
+            known.status == status && known.reason == reason && known.message.as_deref() == Some(message)
+        }) {
+            return;
+        }
+        let since = known.filter(|known| known.status == status).and_then(|known| known.last_transition_time);
+        conditions.retain(|condition| condition.kind != kind);
+        let place = if kind == "Promoted" { 0 } else { conditions.len() };
+        conditions.insert(
+            place,
+            Condition {
+                kind: kind.to_owned(),
+                status: status.to_owned(),
+                reason: reason.to_owned(),
+                message: Some(message.to_owned()),
+                last_update_time: Some(now.clone()),
+                last_transition_time: since.or(Some(now)),
+            },
+        );
+    }
+
+    pub(super) fn drop_condition(&mut self, kind: &str) {
+        if let Some(conditions) = &mut self.status.conditions {
+            conditions.retain(|condition| condition.kind != kind);
+        }
+    }
+
+    /// Ends the plan: the status is written if anything in it changed, then alerts, counters and hooks follow.
+    pub(super) fn finish(mut self, next: Wake) -> Plan {
+        let before = self.tick.world.canary.status.clone().unwrap_or_default();
+        if self.status != before {
+            let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
+            let told = if same_run { self.told } else { 0 };
+            self.run().told = told;
+            self.status.last_transition_time = Some(seconds(self.tick.now));
+            self.steps.push(Step::Status(Box::new(self.status)));
+        }
+        self.steps.append(&mut self.afterwards);
+        Plan { steps: self.steps, next, quiet_until: self.quiet_until }
+    }
+}
+
+/// The telling of a notice: what it is about and the deterministic name of its event.
+pub(super) fn telling(tick: &Tick, notice: Notice, told: i64, phase: Phase) -> Telling {
+    let text = notice.text(&tick.rollout.names());
+    let event_suffix = format!("{:08x}{:04x}{}", base_second(tick), told & 0xffff, hex(&text_hash(&text)));
+    Telling { notice, event_suffix, phase }
+}
+
+/// How much has been told when a tick begins.
+pub(super) fn told_so_far(tick: &Tick) -> i64 {
+    tick.world.canary.status.as_ref().and_then(|status| status.run.as_ref()).map_or(0, |run| run.told)
+}
+
+/// Second at which the run began, or the canary was made: the part of event names that sorts.
+fn base_second(tick: &Tick) -> u32 {
+    let started = tick.world.canary.status.as_ref().and_then(|status| status.run.as_ref());
+    let started = started.and_then(|run| run.started_at.as_deref()).and_then(time);
+    let created = tick.world.canary.metadata.creation_timestamp.as_ref().map(|created| created.0);
+    let second = started.map(Timestamp::as_second).or(created.map(|created| created.as_second())).unwrap_or(0);
+    u32::try_from(second).unwrap_or(0)
+}
+
+fn text_hash(text: &str) -> [u8; 2] {
+    use sha2::Digest;
+    let hash = sha2::Sha256::digest(text.as_bytes());
+    [hash[0], hash[1]]
+}
+
+fn run_start(run: Option<&Run>) -> Option<&str> {
+    run.and_then(|run| run.started_at.as_deref())
+}
+
+/// A time with its fraction, as `status.run` keeps it.
+pub(super) fn fraction(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+/// A time in whole seconds, as Kubernetes writes it.
+fn seconds(time: Timestamp) -> String {
+    format!("{time:.0}")
+}
+
+/// A time as it stands in the status; none if it is not one.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}

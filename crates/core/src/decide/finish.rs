@@ -1,0 +1,64 @@
+//! The end of a promotion: drained and accepted, then the target goes to zero (S12).
+
+use burgee_api::Phase;
+
+use super::ask::halt;
+use super::draft::time;
+use super::scene::{Scene, ready_pods};
+use super::settle;
+use super::{Decision, Draft, Tick};
+use crate::kept;
+use crate::notice::Notice;
+use crate::plan::{Count, Plan, Step};
+use crate::router;
+use crate::scaler::Sync;
+use crate::split::Split;
+use crate::timetable::Wake;
+use crate::workload;
+
+pub(super) fn finish(tick: &Tick) -> Decision<Plan> {
+    let scene = Scene::look(tick)?;
+    let repairs = settle::standing(tick, &scene, Split::PRIMARY)?;
+    settle::with_repairs(repairs, succeed(tick, &scene))
+}
+
+fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    if let Some(until) = draft.run().drain_until.as_deref().and_then(time).filter(|until| *until > tick.now) {
+        return Ok(draft.finish(Wake::At(until)));
+    }
+    router::of(tick.rollout).accepted(tick.rollout, tick.world).map_err(|reason| halt(tick, reason))?;
+    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
+    if primary_pods == 0 && ready_pods(tick, scene.target) > 0 {
+        draft.tell(Notice::WaitingForCapacity(0, 1));
+        return Ok(draft.finish(Wake::OnChange));
+    }
+    let scale_down = workload::scale_to_zero(tick.rollout, scene.target);
+    if scale_down.is_some() {
+        let generation = super::revision::generation(scene.target);
+        let run = draft.run();
+        // A revision that came meanwhile stays new: only the generation of the analysed one moves with the scale-down.
+        if run.target_generation == Some(generation) {
+            run.target_generation = Some(generation + 1);
+        }
+    }
+    draft.steps(scale_down);
+    draft.steps(settle::primary_scaler(tick, Sync::Full, None)?);
+    let replaced = std::mem::take(&mut draft.status.last_promoted_spec);
+    draft.status.last_promoted_spec = draft.status.last_applied_spec.clone();
+    if !replaced.is_empty() && replaced != draft.status.last_promoted_spec {
+        draft.step(Step::Drop(kept::key(tick.rollout, &replaced)));
+    }
+    draft.enter(Phase::Succeeded);
+    draft.tell(if tick.rollout.skip_analysis { Notice::AnalysisSkipped } else { Notice::PromotionCompleted });
+    draft.count(if tick.rollout.skip_analysis { Count::Skipped } else { Count::Completed });
+    draft.post_rollout();
+    draft.status.canary_weight = 0;
+    draft.status.failed_checks = 0;
+    draft.status.iterations = 0;
+    let run = draft.run();
+    run.drain_until = None;
+    run.step_started_at = None;
+    run.outcome = Some("promoted".to_owned());
+    Ok(draft.finish(Wake::At(tick.now)))
+}

@@ -1,0 +1,51 @@
+//! After a failed promotion the primary is put back to the last promoted revision; only then does it get its traffic
+//! back (S3). The healing is finished before any new revision is looked at.
+
+use burgee_api::Phase;
+
+use super::draft::fraction;
+use super::revision::flagger_id;
+use super::scene::{Scene, primary_readiness};
+use super::settle::{self, look};
+use super::{Decision, Draft, Tick};
+use crate::kept;
+use crate::notice::Notice;
+use crate::plan::{Plan, Step};
+use crate::split::Split;
+use crate::timetable::Wake;
+use crate::workload::{self, Readiness};
+
+/// Whether the canary failed with all traffic on the target.
+pub(super) fn is_wanted(tick: &Tick) -> bool {
+    tick.phase() == Phase::Failed
+        && tick.world.canary.status.as_ref().is_some_and(|status| status.canary_weight > 0)
+}
+
+pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    let Some(primary) = scene.primary else { return super::initialize::recreate_primary(tick, scene) };
+    let status = tick.world.canary.status.clone().unwrap_or_default();
+    let started = status.run.as_ref().and_then(|run| run.started_at.clone()).unwrap_or_default();
+    let id = kept::flagger_id(&tick.rollout.uid, &status.last_promoted_spec, &format!("restored {started}"));
+    if flagger_id(primary).as_deref() != Some(id.as_str()) {
+        let Some(kept) = look(tick, &kept::key(tick.rollout, &status.last_promoted_spec))? else {
+            return Ok(draft.finish(Wake::OnChange));
+        };
+        let recipe = scene.recipe(tick, &id);
+        let restored = workload::restored(&recipe, &kept::template(kept), scene.target, Some(primary));
+        draft.step(Step::Replace(restored.map_err(|reason| super::ask::halt(tick, reason))?));
+        return Ok(draft.finish(Wake::OnChange));
+    }
+    if let Readiness::Waiting { reason, .. } | Readiness::Failed(reason) =
+        primary_readiness(tick, primary)
+    {
+        draft.tell(Notice::Problem(reason));
+        return Ok(draft.finish(Wake::OnChange));
+    }
+    draft.steps(settle::routes(tick, Split::PRIMARY)?);
+    draft.tell(Notice::RestoringPrimary);
+    draft.status.canary_weight = 0;
+    let until = tick.drained_at();
+    draft.run().drain_until = Some(fraction(until));
+    Ok(draft.finish(Wake::At(until)))
+}

@@ -1,0 +1,197 @@
+//! Bootstrap: the primary is made and takes over the traffic before the target goes to zero (rules: Draining).
+
+use burgee_api::Phase;
+
+use super::ask::{Asker, halt};
+use super::draft::{fraction, time};
+use super::revision::{generation, uid};
+use super::scene::{Scene, primary_readiness};
+use super::settle::{self, look};
+use super::{Decision, Draft, Tick};
+use crate::kept;
+use crate::notice::Notice;
+use crate::plan::{ConfigCopy, Plan, Step};
+use crate::question::{Answer, Answers, Ask};
+use crate::scaler::Sync;
+use crate::services::Role;
+use crate::split::Split;
+use crate::timetable::Wake;
+use crate::tracked;
+use crate::workload::{self, Readiness};
+use crate::world::ObjectKey;
+
+/// How the providers' check is remembered among the hooks that passed.
+const PROVIDERS: &str = "metric-providers";
+
+pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
+    if tick.phase() == Phase::Unset || tick.world.canary.status.as_ref().is_none_or(|status| status.run.is_none()) {
+        return Ok(begin(tick));
+    }
+    let scene = Scene::look(tick)?;
+    let mut draft = Draft::new(tick);
+    draft.steps(settle::service(tick, &scene, Role::Canary)?);
+    draft.steps(settle::service(tick, &scene, Role::Primary)?);
+    if scene.primary.is_none() {
+        return make_primary(tick, answers, &scene, draft);
+    }
+    if let Some(wait) = unready_primary(tick, &scene) {
+        return Ok(wait_for_primary(tick, draft, wait));
+    }
+    draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, None)?);
+    draft.steps(settle::service(tick, &scene, Role::Apex)?);
+    draft.steps(settle::routes(tick, Split::PRIMARY)?);
+    Ok(empty_target(tick, &scene, draft))
+}
+
+/// The first write: the phase, its condition, and the record that names events from now on.
+fn begin(tick: &Tick) -> Plan {
+    let mut draft = Draft::new(tick);
+    draft.enter(Phase::Initializing);
+    let now = fraction(tick.now);
+    draft.run().started_at = Some(now);
+    draft.finish(Wake::At(tick.now))
+}
+
+/// The providers are asked, the revision is recorded, and only then is the primary made from exactly that revision: a
+/// crash in between leaves nothing that was not recorded.
+fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
+    if !draft.run().hooks_passed.iter().any(|passed| passed == PROVIDERS) && !tick.rollout.skip_analysis {
+        let notice = providers(tick, answers)?;
+        draft.tell(notice);
+        draft.run().hooks_passed.push(PROVIDERS.to_owned());
+    }
+    if draft.run().revision != scene.revision {
+        let (uid, generation) = (uid(scene.target), generation(scene.target));
+        let run = draft.run();
+        run.revision.clone_from(&scene.revision);
+        run.target_uid = uid;
+        run.target_generation = Some(generation);
+        draft.status.tracked_configs.clone_from(&scene.checksums);
+        return Ok(draft.finish(Wake::At(tick.now)));
+    }
+    if draft.status.tracked_configs != scene.checksums {
+        draft.status.tracked_configs.clone_from(&scene.checksums);
+        return Ok(draft.finish(Wake::At(tick.now)));
+    }
+    draft.steps(copies(tick, scene));
+    let id = kept::flagger_id(&tick.rollout.uid, &scene.revision, "bootstrap");
+    let primary = workload::primary(&scene.recipe(tick, &id), scene.target).map_err(|reason| halt(tick, reason))?;
+    draft.step(Step::Create(primary));
+    draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
+    Ok(draft.finish(Wake::OnChange))
+}
+
+/// Copies of all tracked configs, with the checksums that hold now.
+pub(super) fn copies(tick: &Tick, scene: &Scene) -> Vec<Step> {
+    let checksum = |key: &ObjectKey| {
+        scene.checksums.as_ref().and_then(|all| all.get(&tracked::status_key(key)).cloned()).unwrap_or_default()
+    };
+    scene
+        .tracked
+        .iter()
+        .map(|key| {
+            Step::CopyConfig(ConfigCopy {
+                source: key.clone(),
+                checksum: checksum(key),
+                name: tracked::copy_name(&key.name),
+                owner: tick.rollout.owner_reference(),
+                include_label_prefixes: tick.settings.include_label_prefixes.clone(),
+            })
+        })
+        .collect()
+}
+
+/// Whether the providers answer (contract: metrics §5). It is said and blocks nothing.
+fn providers(tick: &Tick, answers: &Answers) -> Decision<Notice> {
+    let sources = super::analyse::sources(tick.rollout, tick.world);
+    let sources = match sources {
+        Ok(sources) => sources,
+        Err(reason) => return Ok(Notice::ProvidersUnavailable(reason)),
+    };
+    let asker = Asker {
+        tick,
+        answers,
+        moment: "bootstrap".to_owned(),
+        phase: Phase::Initializing,
+        before: Vec::new(),
+    };
+    let asks = sources.into_iter().map(|(what, source)| (what, Ask::Online { source })).collect();
+    let silent = asker.all(asks)?.into_iter().find_map(|answer| match answer {
+        Answer::Measured(Err(error)) => Some(error.to_string()),
+        Answer::Measured(Ok(_)) | Answer::Hook(_) => None,
+    });
+    Ok(silent.map_or(Notice::ProvidersAvailable, |error| {
+        Notice::ProvidersUnavailable(format!("prometheus not avaiable: {error}"))
+    }))
+}
+
+/// Why the primary is not ready yet; with `skipAnalysis` nobody waits for it (contract: lifecycle §2, 8), but it must
+/// have a pod before it gets traffic (I3).
+fn unready_primary(tick: &Tick, scene: &Scene) -> Option<Readiness> {
+    let readiness = primary_readiness(tick, scene.primary?);
+    (readiness != Readiness::Ready).then_some(readiness)
+}
+
+fn wait_for_primary(tick: &Tick, mut draft: Draft, readiness: Readiness) -> Plan {
+    let (reason, next) = match readiness {
+        Readiness::Ready => return draft.finish(Wake::OnChange),
+        Readiness::Waiting { reason, deadline } => (reason, deadline.map_or(Wake::OnChange, Wake::At)),
+        Readiness::Failed(reason) => (reason, Wake::At(tick.after(tick.rollout.interval))),
+    };
+    draft.tell(Notice::Problem(reason));
+    draft.finish(next)
+}
+
+/// The route stands: after the drain delay the target goes to zero, and the canary is initialized.
+fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
+    let scale_down = workload::scale_to_zero(tick.rollout, scene.target);
+    if scale_down.is_some() {
+        let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
+            let until = tick.drained_at();
+            draft.run().drain_until = Some(fraction(until));
+            return draft.finish(Wake::At(until));
+        };
+        if tick.now < until {
+            return draft.finish(Wake::At(until));
+        }
+    }
+    let generation = generation(scene.target) + i64::from(scale_down.is_some());
+    draft.steps(scale_down);
+    let recorded = draft.run().revision.clone();
+    let revision = if recorded.is_empty() { scene.revision.clone() } else { recorded };
+    draft.enter(Phase::Initialized);
+    draft.tell(Notice::InitializationDone);
+    draft.status.canary_weight = 0;
+    draft.status.failed_checks = 0;
+    draft.status.iterations = 0;
+    draft.status.last_applied_spec.clone_from(&revision);
+    draft.status.last_promoted_spec = revision;
+    if draft.status.tracked_configs.is_none() {
+        draft.status.tracked_configs.clone_from(&scene.checksums);
+    }
+    let run = draft.run();
+    run.target_generation = Some(generation);
+    run.target_uid = uid(scene.target);
+    run.drain_until = None;
+    run.hooks_passed.clear();
+    draft.finish(Wake::At(tick.now))
+}
+
+/// Recreates a primary that was promoted once and is gone: from the kept template, not from the target (I12).
+pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
+    let status = tick.world.canary.status.clone().unwrap_or_default();
+    let kept = look(tick, &kept::key(tick.rollout, &status.last_promoted_spec))?;
+    let mut draft = Draft::new(tick);
+    let id = kept::flagger_id(&tick.rollout.uid, &status.last_promoted_spec, "recreated");
+    let recipe = scene.recipe(tick, &id);
+    let primary = match kept {
+        Some(kept) => workload::restored(&recipe, &kept::template(kept), scene.target, None),
+        None => {
+            draft.tell(Notice::PrimaryRecreatedFromTarget);
+            draft.steps(copies(tick, scene));
+            workload::primary(&recipe, scene.target)
+        }
+    };
+    draft.step(Step::Create(primary.map_err(|reason| halt(tick, reason))?));
+    Ok(draft.finish(Wake::OnChange))
+}

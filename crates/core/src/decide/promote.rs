@@ -1,0 +1,177 @@
+//! Promotion: what was analysed, and nothing else, becomes the primary (S22); traffic returns when the primary has its
+//! capacity (rules: Capacity).
+
+use burgee_api::Phase;
+use jiff::{SignedDuration, Timestamp};
+
+use super::ask::halt;
+use super::draft::{fraction, time};
+use super::initialize::copies;
+use super::revision::{self, Change};
+use super::scene::{Scene, primary_readiness, ready_pods};
+use super::settle::{self, intended_split};
+use super::{Decision, Draft, Tick, progress};
+use crate::kept;
+use crate::notice::Notice;
+use crate::plan::{Count, Plan, Step};
+use crate::rollout::Strategy;
+use crate::scaler::Sync;
+use crate::split::Split;
+use crate::timetable::Wake;
+use crate::workload::{self, Readiness};
+
+/// The analysis is complete. The phase is written before the primary is touched: whoever finds the primary changed
+/// also finds the phase that says so.
+pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
+    if revision::change(tick, scene) == Change::Revision {
+        return progress::restart(tick, scene);
+    }
+    draft.enter(Phase::Promoting);
+    draft.tell(Notice::Copying);
+    draft.run().step_started_at = Some(fraction(tick.now));
+    Ok(draft.finish(Wake::At(tick.now)))
+}
+
+pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
+    let scene = Scene::look(tick)?;
+    let Some(primary) = scene.primary else { return super::initialize::recreate_primary(tick, &scene) };
+    if revision::flagger_id(primary).as_deref() != Some(promotion_id(tick).as_str()) {
+        return copy(tick, &scene, primary);
+    }
+    let repairs = settle::standing(tick, &scene, intended_split(tick))?;
+    settle::with_repairs(repairs, shift(tick, primary))
+}
+
+/// Marks the primary of this promotion: a restarted operator finds out whether the copy was made.
+fn promotion_id(tick: &Tick) -> String {
+    let run = tick.world.canary.status.as_ref().and_then(|status| status.run.clone()).unwrap_or_default();
+    kept::flagger_id(&tick.rollout.uid, &run.revision, &run.started_at.unwrap_or_default())
+}
+
+/// Copies configs and template to the primary. A target that moved meanwhile was not analysed: back to the start.
+fn copy(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Plan> {
+    if revision::change(tick, scene) == Change::Revision {
+        return progress::restart(tick, scene);
+    }
+    let rollout = tick.rollout;
+    let status = tick.world.canary.status.clone().unwrap_or_default();
+    let mut draft = Draft::new(tick);
+    draft.steps(copies(tick, scene));
+    draft.step(Step::Keep(kept::object(rollout, &status.last_applied_spec, &scene.template)));
+    let id = promotion_id(tick);
+    let promoted = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, floor(tick));
+    draft.step(Step::Replace(promoted.map_err(|reason| halt(tick, reason))?));
+    draft.steps(settle::primary_scaler(tick, Sync::Full, settle::floor(tick))?);
+    Ok(draft.finish(Wake::OnChange))
+}
+
+fn floor(tick: &Tick) -> i64 {
+    settle::floor(tick).unwrap_or(0)
+}
+
+/// Waits for the primary and moves the traffic back to it.
+fn shift(tick: &Tick, primary: &serde_json::Value) -> Decision<Plan> {
+    if tick.rollout.skip_analysis && intended_split(tick) == Split::PRIMARY {
+        return Ok(route_to_primary(tick, Draft::new(tick), Vec::new()));
+    }
+    match primary_readiness(tick, primary) {
+        Readiness::Ready => {}
+        Readiness::Waiting { reason, deadline } => {
+            let mut draft = Draft::new(tick);
+            draft.tell(Notice::Problem(reason));
+            return Ok(draft.finish(deadline.map_or(Wake::OnChange, Wake::At)));
+        }
+        Readiness::Failed(reason) => return fail(tick, reason),
+    }
+    if let Some(plan) = missing_capacity(tick, primary)? {
+        return Ok(plan);
+    }
+    let step = match &tick.rollout.strategy {
+        Strategy::Canary(ladder) => ladder.promotion_step,
+        Strategy::BlueGreen(_) | Strategy::AbTesting(_) => 0,
+    };
+    if step == 0 || intended_split(tick).canary() == 0 {
+        let steps = settle::routes(tick, Split::PRIMARY)?;
+        let mut draft = Draft::new(tick);
+        draft.tell(Notice::RoutingToPrimary);
+        return Ok(route_to_primary(tick, draft, steps));
+    }
+    shift_by(tick, step)
+}
+
+/// The primary has fewer pods than it began with: wait, say so, and give up after the progress deadline.
+fn missing_capacity(tick: &Tick, primary: &serde_json::Value) -> Decision<Option<Plan>> {
+    let (ready, needed) = (ready_pods(tick, primary), floor(tick));
+    if ready >= needed {
+        return Ok(None);
+    }
+    let since = step_started(tick).unwrap_or(tick.now);
+    let deadline = SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
+    let until = since.saturating_add(deadline).unwrap_or(Timestamp::MAX);
+    if tick.now >= until {
+        return fail(tick, format!("{ready} of {needed} replicas are ready")).map(Some);
+    }
+    let mut draft = Draft::new(tick);
+    draft.tell(Notice::WaitingForCapacity(ready, needed));
+    Ok(Some(draft.finish(Wake::At(until))))
+}
+
+fn step_started(tick: &Tick) -> Option<Timestamp> {
+    time(tick.world.canary.status.as_ref()?.run.as_ref()?.step_started_at.as_deref()?)
+}
+
+/// One step of `stepWeightPromotion`; the steps are an interval apart, the first comes at once.
+fn shift_by(tick: &Tick, step: u8) -> Decision<Plan> {
+    let Strategy::Canary(_) = &tick.rollout.strategy else { return Ok(Plan::idle()) };
+    let status = tick.world.canary.status.clone().unwrap_or_default();
+    let begun = status.run.as_ref().is_some_and(|run| run.outcome.as_deref() == Some(SHIFTING));
+    if begun && let Some(due) = step_started(tick).map(|at| at.saturating_add(tick.rollout.interval)) {
+        let due = due.unwrap_or(Timestamp::MAX);
+        if tick.now < due {
+            return Ok(Draft::new(tick).finish(Wake::At(due)));
+        }
+    }
+    let split = Split::with_canary(intended_split(tick).canary().saturating_sub(step));
+    let mut draft = Draft::new(tick);
+    draft.tell(Notice::PrimaryAdvanced(split.primary()));
+    let steps = settle::routes(tick, split)?;
+    if split == Split::PRIMARY {
+        return Ok(route_to_primary(tick, draft, steps));
+    }
+    draft.steps(steps);
+    draft.status.canary_weight = i64::from(split.canary());
+    draft.run().outcome = Some(SHIFTING.to_owned());
+    draft.run().step_started_at = Some(fraction(tick.now));
+    Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
+}
+
+/// `status.run.outcome` while the traffic returns step by step.
+const SHIFTING: &str = "shifting";
+
+fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
+    draft.steps(steps);
+    draft.enter(Phase::Finalising);
+    draft.status.canary_weight = 0;
+    draft.status.iterations = 0;
+    let until = tick.drained_at();
+    draft.run().drain_until = Some(fraction(until));
+    draft.finish(Wake::At(until))
+}
+
+/// The primary cannot start: the canary, which runs the analysed revision, keeps all traffic until the primary has
+/// been put back (S3, I2).
+pub(super) fn fail(tick: &Tick, reason: String) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    draft.tell(Notice::PromotionFailed(reason));
+    draft.steps(settle::routes(tick, Split::CANARY)?);
+    draft.enter(Phase::Failed);
+    draft.status.canary_weight = 100;
+    draft.status.failed_checks = 0;
+    draft.status.iterations = 0;
+    let run = draft.run();
+    run.outcome = Some("promotion-failed".to_owned());
+    run.step_started_at = None;
+    draft.count(Count::Failed);
+    draft.post_rollout();
+    Ok(draft.finish(Wake::At(tick.now)))
+}

@@ -1,0 +1,97 @@
+//! Is this a new revision? Unknown is not changed (I11), and what was promoted is not new (contract: lifecycle §3).
+
+use burgee_api::CanaryStatus;
+use serde_json::Value;
+
+use super::Tick;
+use super::scene::Scene;
+use crate::digest::is_foreign;
+use crate::workload;
+
+/// What a look at the target says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing new.
+    None,
+    /// Nothing new, but it was recorded by the peer: record it our way (S1).
+    Adopt,
+    /// A revision that was not analysed.
+    Revision,
+}
+
+/// What is new about the target since the last analysed revision.
+pub(super) fn change(tick: &Tick, scene: &Scene) -> Change {
+    let status = tick.world.canary.status.clone().unwrap_or_default();
+    if is_foreign(&status.last_applied_spec) {
+        return foreign_change(tick, scene, &status);
+    }
+    if target_changed(scene, &status) || configs_changed(scene, &status) { Change::Revision } else { Change::None }
+}
+
+/// A new digest counts only if the object itself moved as well: an API server that defaults a new field on read
+/// changes what is stored of every template without anybody having edited one.
+fn target_changed(scene: &Scene, status: &CanaryStatus) -> bool {
+    if status.last_applied_spec.is_empty() {
+        return true;
+    }
+    if scene.revision == status.last_promoted_spec || scene.revision == status.last_applied_spec {
+        return false;
+    }
+    let Some(run) = &status.run else { return true };
+    run.target_uid != uid(scene.target) || run.target_generation != Some(generation(scene.target))
+}
+
+/// The peer's rule: another number of tracked configs, or another checksum. Tracking that is off or not fully known
+/// never counts.
+fn configs_changed(scene: &Scene, status: &CanaryStatus) -> bool {
+    match (&scene.checksums, &status.tracked_configs) {
+        (None, _) => false,
+        (Some(now), None) => !now.is_empty(),
+        (Some(now), Some(recorded)) => now != recorded,
+    }
+}
+
+/// Taking over from the peer: its digests cannot be computed, so the target is compared with the primary.
+fn foreign_change(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> Change {
+    use burgee_api::Phase;
+    match status.phase {
+        Phase::Initialized | Phase::Succeeded => {
+            if configs_changed(scene, status) || !runs_as_primary(tick, scene) {
+                Change::Revision
+            } else {
+                Change::Adopt
+            }
+        }
+        Phase::Failed => Change::Adopt,
+        Phase::Unset
+        | Phase::Initializing
+        | Phase::Waiting
+        | Phase::Progressing
+        | Phase::WaitingPromotion
+        | Phase::Promoting
+        | Phase::Finalising
+        | Phase::Terminating
+        | Phase::Terminated => Change::None,
+    }
+}
+
+/// Whether the primary runs the target's template, modulo the rewriting of lifecycle §7.2.
+pub(super) fn runs_as_primary(tick: &Tick, scene: &Scene) -> bool {
+    let Some(primary) = scene.primary else { return false };
+    workload::runs(&scene.recipe(tick, ""), &scene.template, scene.target, primary).unwrap_or(false)
+}
+
+/// The `flagger-id` annotation of a workload's pod template.
+pub(super) fn flagger_id(workload: &Value) -> Option<String> {
+    workload["spec"]["template"]["metadata"]["annotations"]["flagger-id"].as_str().map(str::to_owned)
+}
+
+/// Uid of an object.
+pub(super) fn uid(object: &Value) -> String {
+    object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Generation of an object.
+pub(super) fn generation(object: &Value) -> i64 {
+    object["metadata"]["generation"].as_i64().unwrap_or(0)
+}

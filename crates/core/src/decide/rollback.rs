@@ -1,0 +1,68 @@
+//! Rolling back: the traffic returns to the primary at once, the canary keeps its pods until it is drained, and the
+//! run has failed (contract: lifecycle §6.1; S21).
+
+use burgee_api::{Phase, WebhookType};
+
+use super::ask::Asker;
+use super::draft::fraction;
+use super::scene::{Scene, ready_pods};
+use super::{Decision, Draft, Tick, settle};
+use crate::notice::{Gate, Notice};
+use crate::plan::{Count, Plan};
+use crate::scaler::Sync;
+use crate::split::Split;
+use crate::timetable::Wake;
+
+/// Rollback hooks: one that passes asks for a rollback.
+pub(super) fn manual(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Option<Plan>> {
+    for hook in tick.rollout.webhooks(WebhookType::Rollback) {
+        if asker.hook(hook)?.is_ok() {
+            let mut draft = Draft::new(tick);
+            draft.tell(Notice::GatePassed(Gate::Rollback, hook.name.clone()));
+            draft.tell(Notice::ManualRollback);
+            return roll_back(tick, scene, draft, "manual").map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Too many checks failed.
+pub(super) fn threshold(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
+    let checks = u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX);
+    draft.tell(Notice::ThresholdReached(checks));
+    roll_back(tick, scene, draft, "failed-checks")
+}
+
+/// A workload did not get ready in time (S4).
+pub(super) fn deadline(tick: &Tick, scene: &Scene, reason: String) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    draft.tell(Notice::Problem(reason.clone()));
+    draft.tell(Notice::DeadlineExceeded(reason));
+    roll_back(tick, scene, draft, "deadline")
+}
+
+fn roll_back(tick: &Tick, scene: &Scene, mut draft: Draft, outcome: &str) -> Decision<Plan> {
+    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
+    if primary_pods == 0 && ready_pods(tick, scene.target) > 0 && draft.status.canary_weight > 0 {
+        let reason = format!("{}.{} not ready: no pods to roll back to", tick.rollout.primary_name(), tick.rollout.namespace);
+        return Err(super::ask::halt(tick, reason));
+    }
+    draft.steps(settle::routes(tick, Split::PRIMARY)?);
+    draft.enter(Phase::Failed);
+    draft.tell(Notice::CanaryFailed);
+    draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, None).unwrap_or_default());
+    draft.status.canary_weight = 0;
+    draft.status.failed_checks = 0;
+    draft.status.iterations = 0;
+    draft.drop_condition("Held");
+    let until = tick.drained_at();
+    let run = draft.run();
+    run.outcome = Some(outcome.to_owned());
+    run.drain_until = Some(fraction(until));
+    run.held_since = None;
+    run.held_reason = None;
+    run.step_started_at = None;
+    draft.count(Count::Failed);
+    draft.post_rollout();
+    Ok(draft.finish(Wake::At(until)))
+}

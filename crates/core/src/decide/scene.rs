@@ -1,0 +1,134 @@
+//! What every decision needs to have seen: the target, the primary, and the configs that they mention.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::ask::halt;
+use super::draft::time;
+use super::{Decision, Tick};
+use crate::digest::digest;
+use crate::rollout::TargetKind;
+use crate::tracked;
+use crate::workload::{self, Patience, Readiness, Recipe, Selector};
+use crate::world::{ConfigSeen, ConfigTracking, ObjectKey};
+
+/// What every decision needs to have seen.
+pub(super) struct Scene<'a> {
+    pub(super) target: &'a Value,
+    pub(super) primary: Option<&'a Value>,
+    pub(super) selector: Selector,
+    /// The target's pod template as stored.
+    pub(super) template: Value,
+    /// Its digest.
+    pub(super) revision: String,
+    /// ConfigMaps and Secrets that are copied for the primary.
+    pub(super) tracked: Vec<ObjectKey>,
+    /// Their checksums as `status.trackedConfigs` keeps them; none when tracking is off, or one could not be read
+    /// (unknown is not changed, S15).
+    pub(super) checksums: Option<BTreeMap<String, String>>,
+}
+
+impl<'a> Scene<'a> {
+    /// Looks at the world, or says what cannot be seen.
+    pub(super) fn look(tick: &Tick<'a>) -> Decision<Self> {
+        let rollout = tick.rollout;
+        let target = match tick.world.look(&rollout.target_key()) {
+            Ok(Some(target)) => target,
+            Ok(None) => return Err(halt(tick, missing_target(tick))),
+            Err(reason) => return Err(halt(tick, get_error(tick, &reason))),
+        };
+        let primary = tick.world.look(&rollout.primary_key()).map_err(|reason| halt(tick, reason))?;
+        let selector =
+            workload::selector(rollout, tick.settings, target).map_err(|reason| halt(tick, reason))?;
+        let (tracked, checksums) = configs(tick, target)?;
+        let template = workload::template(rollout.target_kind, target);
+        Ok(Self { target, primary, selector, revision: digest(&template), template, tracked, checksums })
+    }
+}
+
+impl Scene<'_> {
+    /// What a primary with this id is made with.
+    pub(super) fn recipe<'r>(&'r self, tick: &Tick<'r>, flagger_id: &'r str) -> Recipe<'r> {
+        Recipe { rollout: tick.rollout, settings: tick.settings, tracked: &self.tracked, flagger_id }
+    }
+}
+
+/// Whether the primary is ready, in the contract's words.
+pub(super) fn primary_readiness(tick: &Tick, primary: &Value) -> Readiness {
+    let rollout = tick.rollout;
+    let readiness = workload::readiness(rollout.target_kind, primary, &patience(tick, rollout.primary_ready_percent));
+    prefixed(readiness, &workload::primary_prefix(rollout))
+}
+
+/// Whether the canary is ready, in the contract's words.
+pub(super) fn canary_readiness(tick: &Tick, target: &Value) -> Readiness {
+    let rollout = tick.rollout;
+    let readiness = workload::readiness(rollout.target_kind, target, &patience(tick, rollout.canary_ready_percent));
+    let prefix = workload::canary_prefix(rollout, &readiness);
+    prefixed(readiness, &prefix)
+}
+
+fn patience(tick: &Tick, ready_percent: i64) -> Patience {
+    let since = tick.world.canary.status.as_ref().and_then(|status| status.last_transition_time.as_deref()).and_then(time);
+    Patience { ready_percent, deadline_seconds: tick.rollout.progress_deadline_seconds, since, now: tick.now }
+}
+
+fn prefixed(readiness: Readiness, prefix: &str) -> Readiness {
+    match readiness {
+        Readiness::Ready => Readiness::Ready,
+        Readiness::Waiting { reason, deadline } => Readiness::Waiting { reason: format!("{prefix}{reason}"), deadline },
+        Readiness::Failed(reason) => Readiness::Failed(format!("{prefix}{reason}")),
+    }
+}
+
+/// Pods of a workload that are ready now.
+pub(super) fn ready_pods(tick: &Tick, workload: &Value) -> i64 {
+    workload::ready_pods(tick.rollout.target_kind, workload)
+}
+
+fn kind_word(tick: &Tick) -> &'static str {
+    match tick.rollout.target_kind {
+        TargetKind::Deployment => "deployment",
+        TargetKind::DaemonSet => "daemonset",
+    }
+}
+
+fn missing_target(tick: &Tick) -> String {
+    let word = kind_word(tick);
+    get_error(tick, &format!("{word}s.apps \"{}\" not found", tick.rollout.target.name))
+}
+
+fn get_error(tick: &Tick, reason: &str) -> String {
+    let rollout = tick.rollout;
+    format!("{} {}.{} get query error: {reason}", kind_word(tick), rollout.target.name, rollout.namespace)
+}
+
+type Configs = (Vec<ObjectKey>, Option<BTreeMap<String, String>>);
+
+/// The tracked configs with their checksums (contract: lifecycle §7.6).
+fn configs(tick: &Tick, target: &Value) -> Decision<Configs> {
+    if !tick.settings.config_tracking {
+        return Ok((Vec::new(), None));
+    }
+    let mut tracked = Vec::new();
+    let mut checksums = BTreeMap::new();
+    let mut all_known = true;
+    for reference in tracked::references(&tick.rollout.namespace, &target["spec"]["template"]) {
+        match tick.world.config(&reference.key) {
+            ConfigSeen::Present { checksum, tracking: ConfigTracking::Tracked } => {
+                checksums.insert(tracked::status_key(&reference.key), checksum);
+                tracked.push(reference.key);
+            }
+            ConfigSeen::Absent if !reference.optional => return Err(halt(tick, missing_config(&reference.key))),
+            ConfigSeen::Present { tracking: ConfigTracking::Excluded, .. } | ConfigSeen::Absent => {}
+            ConfigSeen::Unknown(_) => all_known = false,
+        }
+    }
+    Ok((tracked, all_known.then_some(checksums)))
+}
+
+fn missing_config(key: &ObjectKey) -> String {
+    let word = key.kind.name().to_lowercase();
+    format!("{word} {}.{} get query error: {word}s \"{}\" not found", key.name, key.namespace, key.name)
+}

@@ -1,0 +1,105 @@
+//! The objects that stand in every phase, compared with what is seen: Services, the primary's scaler, the routes.
+//! Drift is repaired with the weights that hold, never with the initial ones (S6).
+
+use serde_json::Value;
+
+use super::ask::halt;
+use super::scene::Scene;
+use super::{Decision, Stop, Tick};
+use crate::plan::{Plan, Step};
+use crate::reconcile::settle;
+use crate::router;
+use crate::scaler::{self, Sync};
+use crate::services::{self, Role};
+use crate::split::Split;
+use crate::world::ObjectKey;
+
+/// Steps towards all standing objects with this split; nothing when all is as it should be.
+pub(super) fn standing(tick: &Tick, scene: &Scene, split: Split) -> Decision<Vec<Step>> {
+    let mut steps = service(tick, scene, Role::Canary)?;
+    steps.extend(service(tick, scene, Role::Primary)?);
+    steps.extend(service(tick, scene, Role::Apex)?);
+    steps.extend(primary_scaler(tick, Sync::CreateOnly, floor(tick))?);
+    steps.extend(routes(tick, split)?);
+    Ok(steps)
+}
+
+/// Adds the repair of drift to a decision. A plan that moves the status goes first and alone: nothing that drifted may
+/// hold up a rollback, and the next tick follows at once.
+pub(super) fn with_repairs(mut repairs: Vec<Step>, decision: Decision<Plan>) -> Decision<Plan> {
+    let repair = |mut plan: Plan, mut repairs: Vec<Step>| {
+        if plan.status().is_none() {
+            repairs.append(&mut plan.steps);
+            plan.steps = repairs;
+        }
+        plan
+    };
+    match decision {
+        Ok(plan) => Ok(repair(plan, repairs)),
+        Err(Stop::Wait(plan)) => Err(Stop::Wait(repair(plan, repairs))),
+        Err(Stop::Ask(mut question)) => {
+            repairs.append(&mut question.first);
+            question.first = repairs;
+            Err(Stop::Ask(question))
+        }
+    }
+}
+
+/// Steps towards one Service.
+pub(super) fn service(tick: &Tick, scene: &Scene, role: Role) -> Decision<Vec<Step>> {
+    let rollout = tick.rollout;
+    let seen = look(tick, &role.key(rollout))?;
+    let ports = services::discovered_ports(rollout, scene.target);
+    let desired = services::render(rollout, &scene.selector, &ports, role, seen);
+    Ok(settle(desired, seen).into_iter().collect())
+}
+
+/// Steps towards the routes.
+pub(super) fn routes(tick: &Tick, split: Split) -> Decision<Vec<Step>> {
+    let router = router::of(tick.rollout);
+    for key in router.reads(tick.rollout) {
+        look(tick, &key)?;
+    }
+    let objects = router.render(tick.rollout, tick.world, split).map_err(|reason| halt(tick, reason))?;
+    Ok(objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect())
+}
+
+/// Steps towards the primary's scaler: created if missing, and brought up to date where the contract says so.
+pub(super) fn primary_scaler(tick: &Tick, sync: Sync, floor: Option<i64>) -> Decision<Vec<Step>> {
+    let (Some(source_key), Some(primary_key)) = (scaler::key(tick.rollout), scaler::primary_key(tick.rollout)) else {
+        return Ok(Vec::new());
+    };
+    let Some(source) = look(tick, &source_key)? else { return Err(halt(tick, missing(&source_key))) };
+    let seen = look(tick, &primary_key)?;
+    let desired = scaler::primary_scaler(tick.rollout, source, seen, floor, sync);
+    Ok(desired.and_then(|desired| settle(desired, seen)).into_iter().collect())
+}
+
+/// The contract's text for an autoscaler that is not there (lifecycle §8).
+fn missing(key: &ObjectKey) -> String {
+    let (group, _, kind, plural) = key.kind.names();
+    format!("{kind} {}.{} get query error: {plural}.{group} \"{}\" not found", key.name, key.namespace, key.name)
+}
+
+/// The floor under the primary during a run (rules: Capacity).
+pub(super) fn floor(tick: &Tick) -> Option<i64> {
+    use crate::phase::PhaseRules;
+    let status = tick.world.canary.status.as_ref()?;
+    status.phase.is_run().then(|| status.run.as_ref()?.primary_ready_at_start).flatten()
+}
+
+/// The split that holds according to the status. Only what was written there is intended; anything else is drift.
+pub(super) fn intended_split(tick: &Tick) -> Split {
+    let weight = tick.world.canary.status.as_ref().map_or(0, |status| status.canary_weight);
+    Split::with_canary(u8::try_from(weight.clamp(0, 100)).unwrap_or(0))
+}
+
+/// The object or its absence; what is unknown ends the tick (I11).
+pub(super) fn look<'a>(tick: &Tick<'a>, key: &ObjectKey) -> Decision<Option<&'a Value>> {
+    tick.world.look(key).map_err(|reason| halt(tick, reason))
+}
+
+fn settle_seen(tick: &Tick, desired: Value) -> Option<Step> {
+    let seen = ObjectKey::of(&desired).and_then(|key| tick.world.present(&key));
+    settle(desired, seen)
+}

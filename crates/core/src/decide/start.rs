@@ -1,0 +1,164 @@
+//! Between runs: the end of the last drain, drift, and the gate before a new run (contract: lifecycle §3 and §4).
+
+use burgee_api::{Phase, Run, WebhookType};
+
+use super::ask::{Asker, Gates, halt, passed_key};
+use super::draft::{fraction, time};
+use super::revision::{self, Change};
+use super::scene::{Scene, primary_readiness, ready_pods};
+use super::settle;
+use super::{Decision, Draft, Tick, heal, initialize, rollback};
+use crate::notice::{Gate, Notice, Voice};
+use crate::plan::Plan;
+use crate::question::Answers;
+use crate::scaler::Sync;
+use crate::timetable::Wake;
+use crate::workload::{self, Readiness};
+
+pub(super) fn start(tick: &Tick, answers: &Answers) -> Decision<Plan> {
+    let scene = Scene::look(tick)?;
+    if scene.primary.is_none() {
+        return initialize::recreate_primary(tick, &scene);
+    }
+    let repairs = settle::standing(tick, &scene, settle::intended_split(tick))?;
+    settle::with_repairs(repairs, next_run(tick, answers, &scene))
+}
+
+fn next_run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
+    let change = revision::change(tick, scene);
+    if heal::is_wanted(tick) && !(change == Change::Revision && tick.rollout.skip_analysis) {
+        return heal::heal(tick, scene);
+    }
+    match change {
+        Change::None => Ok(rest(tick, scene)),
+        Change::Adopt => Ok(adopt(tick, scene)),
+        Change::Revision => gate(tick, answers, scene),
+    }
+}
+
+/// Nothing new: only the drain of the last run may be left to end.
+fn rest(tick: &Tick, scene: &Scene) -> Plan {
+    let mut draft = Draft::new(tick);
+    if tick.phase() == Phase::Waiting {
+        draft.enter(Phase::Succeeded);
+    }
+    let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
+        return draft.finish(Wake::OnChange);
+    };
+    if tick.now < until {
+        return draft.finish(Wake::At(until));
+    }
+    draft.steps(workload::scale_to_zero(tick.rollout, scene.target));
+    draft.run().drain_until = None;
+    draft.finish(Wake::OnChange)
+}
+
+/// A canary that the peer has run: its revision is recorded our way, and nothing else happens (S1).
+fn adopt(tick: &Tick, scene: &Scene) -> Plan {
+    let mut draft = Draft::new(tick);
+    record_revision(&mut draft, scene, 0);
+    if matches!(tick.phase(), Phase::Initialized | Phase::Succeeded) {
+        draft.status.last_promoted_spec.clone_from(&scene.revision);
+    }
+    draft.run().started_at = Some(fraction(tick.now));
+    draft.finish(Wake::OnChange)
+}
+
+/// The gate before a run. A revision counts as seen only in the write that starts its analysis (S2).
+fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
+    if tick.settings.pause_new_runs {
+        return Ok(super::say(tick, Notice::NewRunsPaused));
+    }
+    if !tick.rollout.skip_analysis {
+        primary_is_ready(tick, scene)?;
+    }
+    let mut draft = Draft::new(tick);
+    if draft.run().revision != scene.revision && tick.phase() == Phase::Waiting {
+        draft.run().hooks_passed.clear();
+    }
+    let known = if tick.phase() == Phase::Waiting { draft.run().hooks_passed.clone() } else { Vec::new() };
+    let asker = Asker {
+        tick,
+        answers,
+        moment: format!("start {}", scene.revision),
+        phase: tick.phase(),
+        before: Vec::new(),
+    };
+    if tick.phase() == Phase::Waiting
+        && let Some(plan) = rollback::manual(tick, &asker, scene)?
+    {
+        return Ok(plan);
+    }
+    match asker.gates(&[WebhookType::ConfirmRollout], &known)? {
+        Gates::Open(passed) => {
+            passed.into_iter().for_each(|hook| draft.tell(Notice::GatePassed(Gate::ConfirmRollout, hook)));
+            begin_run(tick, scene, draft)
+        }
+        Gates::Closed { passed, hook, .. } => {
+            for name in passed {
+                draft.run().hooks_passed.push(format!("confirm-rollout/{name}"));
+                draft.tell(Notice::GatePassed(Gate::ConfirmRollout, name));
+            }
+            debug_assert!(passed_key(&hook).starts_with("confirm-rollout/"), "only that gate is asked here");
+            if tick.phase() != Phase::Waiting {
+                draft.enter(Phase::Waiting);
+                draft.tell(Notice::WaitingForApproval(hook.name, voice(hook.mute_alert)));
+            }
+            draft.run().revision.clone_from(&scene.revision);
+            Ok(wait_an_interval(tick, draft))
+        }
+    }
+}
+
+/// The next question is asked an interval from now.
+pub(super) fn wait_an_interval(tick: &Tick, mut draft: Draft) -> Plan {
+    let next = tick.after(tick.rollout.interval);
+    draft.quiet_until(next);
+    draft.finish(Wake::At(next))
+}
+
+pub(super) fn voice(muted: bool) -> Voice {
+    if muted { Voice::Muted } else { Voice::Loud }
+}
+
+fn primary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {
+    let Some(primary) = scene.primary else { return Ok(()) };
+    match primary_readiness(tick, primary) {
+        Readiness::Ready => Ok(()),
+        Readiness::Waiting { reason, .. } | Readiness::Failed(reason) => Err(halt(tick, reason)),
+    }
+}
+
+/// The run begins: the canary is scaled up, the primary's capacity is recorded and held, the revision counts as seen.
+fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
+    draft.enter(Phase::Progressing);
+    draft.tell(Notice::NewRevision);
+    let scaler = crate::scaler::key(tick.rollout).and_then(|source| tick.world.present(&source));
+    let scale_up = workload::scale_from_zero(tick.rollout, scene.target, scene.primary, scaler);
+    let moved = i64::from(scale_up.is_some());
+    draft.steps(scale_up);
+    let ready = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
+    draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, Some(ready))?);
+    draft.status.run = Some(Run {
+        started_at: Some(fraction(tick.now)),
+        primary_ready_at_start: Some(ready),
+        ..Run::default()
+    });
+    draft.status.canary_weight = 0;
+    draft.status.failed_checks = 0;
+    draft.status.iterations = 0;
+    record_revision(&mut draft, scene, moved);
+    Ok(draft.finish(Wake::At(tick.now)))
+}
+
+/// Records which revision the status speaks of. `moved` is by how much the plan itself moves the target's generation.
+pub(super) fn record_revision(draft: &mut Draft, scene: &Scene, moved: i64) {
+    draft.status.last_applied_spec.clone_from(&scene.revision);
+    if scene.checksums.is_some() {
+        draft.status.tracked_configs.clone_from(&scene.checksums);
+    }
+    let run = draft.run();
+    run.revision.clone_from(&scene.revision);
+    run.target_uid = revision::uid(scene.target);
+    run.target_generation = Some(revision::generation(scene.target) + moved);
+}

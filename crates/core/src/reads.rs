@@ -1,0 +1,49 @@
+//! What has to be looked at before anything can be decided. It looks at nothing itself.
+
+use burgee_api::{Canary, Phase};
+use serde_json::Value;
+
+use crate::decide::template_key;
+use crate::kept;
+use crate::rollout::Rollout;
+use crate::router;
+use crate::scaler;
+use crate::services::Role;
+use crate::settings::Settings;
+use crate::tracked::{self, Reference};
+use crate::world::{Kind, ObjectKey, Observed, World};
+
+/// The objects that every tick of a canary reads, apart from the canary itself.
+pub fn objects(rollout: &Rollout) -> Vec<ObjectKey> {
+    let mut keys = vec![rollout.target_key(), rollout.primary_key()];
+    keys.extend([Role::Canary, Role::Primary, Role::Apex].map(|role| role.key(rollout)));
+    keys.extend(scaler::key(rollout));
+    keys.extend(scaler::primary_key(rollout));
+    keys.extend(router::of(rollout).reads(rollout));
+    keys.extend(rollout.metrics().iter().filter_map(|metric| template_key(rollout, metric)));
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// What a tick reads besides, once the others are known: the kept template, when a primary has to be put back. It is
+/// not watched, so it must be read only then.
+pub fn more(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey> {
+    let Some(status) = &canary.status else { return Vec::new() };
+    let gone = world.seen(&rollout.primary_key()) == Observed::Absent && !status.last_promoted_spec.is_empty();
+    let broken = status.phase == Phase::Failed && status.canary_weight > 0;
+    if gone || broken { vec![kept::key(rollout, &status.last_promoted_spec)] } else { Vec::new() }
+}
+
+/// The ConfigMaps and Secrets that the target's pod template mentions.
+pub fn configs(rollout: &Rollout, settings: &Settings, target: Option<&Value>) -> Vec<Reference> {
+    match target {
+        Some(target) if settings.config_tracking => {
+            tracked::references(&rollout.namespace, &target["spec"]["template"])
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// The kinds that hold the content of configs.
+pub const CONFIG_KINDS: [Kind; 2] = [Kind::ConfigMap, Kind::Secret];
