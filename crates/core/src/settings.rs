@@ -44,7 +44,12 @@ impl Default for Settings {
 impl Settings {
     /// Whether a label or annotation is copied from the target to generated objects (contract: lifecycle §7.2).
     pub fn includes(&self, key: &str) -> bool {
-        !key.contains("toolkit.fluxcd.io")
-            && self.include_label_prefixes.iter().any(|prefix| prefix == "*" || key.starts_with(prefix.as_str()))
+        includes(&self.include_label_prefixes, key)
     }
+}
+
+/// Whether one of the prefixes admits a label or annotation; those of GitOps toolkits are never admitted.
+pub fn includes(prefixes: &[String], key: &str) -> bool {
+    !key.contains("toolkit.fluxcd.io")
+        && prefixes.iter().any(|prefix| prefix == "*" || (!prefix.is_empty() && key.starts_with(prefix.as_str())))
 }

@@ -1,0 +1,115 @@
+//! What is particular to Deployments. It must not know who asks.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{Patience, Readiness};
+use crate::object::{items, items_mut};
+
+/// `spec.replicas`, of which absence means one.
+pub(super) fn replicas(object: &Value) -> i64 {
+    object["spec"]["replicas"].as_i64().unwrap_or(1)
+}
+
+/// The patch operation that sets the replicas. `add` also replaces.
+pub(super) fn set_replicas(replicas: i64) -> Value {
+    json!({"op": "add", "path": "/spec/replicas", "value": replicas})
+}
+
+/// `status.readyReplicas`; while the controller lags behind the spec, no more than the spec still wants.
+pub(super) fn ready_pods(object: &Value) -> i64 {
+    let ready = count(object, "readyReplicas");
+    if is_lagging(object) { ready.min(replicas(object)) } else { ready }
+}
+
+/// Whether the status is about an older spec.
+pub(super) fn is_lagging(object: &Value) -> bool {
+    object["metadata"]["generation"].as_i64().unwrap_or(0) > count(object, "observedGeneration")
+}
+
+pub(super) fn count(object: &Value, field: &str) -> i64 {
+    object["status"][field].as_i64().unwrap_or(0)
+}
+
+/// The contract's rules, first match wins (lifecycle §7.5).
+pub(super) fn readiness(object: &Value, patience: &Patience) -> Readiness {
+    if is_lagging(object) {
+        let reason = "waiting for rollout to finish: observed deployment generation less than desired generation";
+        return Readiness::Waiting { reason: reason.to_owned(), deadline: None };
+    }
+    let progressing = condition(object, "Progressing");
+    if progressing.is_some_and(|condition| condition["reason"] == "ProgressDeadlineExceeded") {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        return Readiness::Failed(format!("deployment {name:?} exceeded its progress deadline"));
+    }
+    let Some(reason) = shortfall(object, patience.ready_percent) else { return Readiness::Ready };
+    let deadline = progressing.and_then(|_| unavailable_since(object)).and_then(|since| {
+        since.checked_add(SignedDuration::from_secs(patience.deadline_seconds)).ok()
+    });
+    match deadline {
+        Some(deadline) if deadline < patience.now => Readiness::Failed(reason),
+        Some(_) | None => Readiness::Waiting { reason, deadline },
+    }
+}
+
+fn shortfall(object: &Value, ready_percent: i64) -> Option<String> {
+    let (wanted, all) = (replicas(object), count(object, "replicas"));
+    let (updated, available) = (count(object, "updatedReplicas"), count(object, "availableReplicas"));
+    let text = if updated < wanted {
+        format!("{updated} out of {wanted} new replicas have been updated")
+    } else if all > updated {
+        format!("{} old replicas are pending termination", all - updated)
+    } else if available < updated.saturating_mul(ready_percent) / 100 {
+        format!("{available} of {updated} (readyThreshold {ready_percent}%) updated replicas are available")
+    } else {
+        return None;
+    };
+    Some(format!("waiting for rollout to finish: {text}"))
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    items(&object["status"]["conditions"]).find(|condition| condition["type"] == kind)
+}
+
+fn unavailable_since(object: &Value) -> Option<Timestamp> {
+    let available = condition(object, "Available")?;
+    let is_short = available["status"] == "False" && available["reason"] == "MinimumReplicasUnavailable";
+    available["lastUpdateTime"].as_str().filter(|_| is_short)?.parse().ok()
+}
+
+/// Points the primary's topology spread and pod anti-affinity at its own pods (contract: lifecycle §7.2): a selector
+/// value equal to the target's name gets `-primary`.
+pub(super) fn spread_apart(pod_spec: &mut Value, target: &str, selector_labels: &[String]) {
+    let mut rename = |holder: &mut Value| {
+        if let Some(selector) = holder.get_mut("labelSelector") {
+            rename_selector(selector, target, selector_labels);
+        }
+    };
+    items_mut(pod_spec.get_mut("topologySpreadConstraints")).for_each(&mut rename);
+    let Some(apart) = pod_spec.pointer_mut("/affinity/podAntiAffinity") else { return };
+    items_mut(apart.get_mut("requiredDuringSchedulingIgnoredDuringExecution")).for_each(&mut rename);
+    for preferred in items_mut(apart.get_mut("preferredDuringSchedulingIgnoredDuringExecution")) {
+        if let Some(term) = preferred.get_mut("podAffinityTerm") {
+            rename(term);
+        }
+    }
+}
+
+fn rename_selector(selector: &mut Value, target: &str, selector_labels: &[String]) {
+    let primary = json!(format!("{target}-primary"));
+    for label in selector_labels {
+        if let Some(value) = selector.get_mut("matchLabels").and_then(|labels| labels.get_mut(label)) {
+            if value == target {
+                *value = primary.clone();
+            }
+        }
+    }
+    for expression in items_mut(selector.get_mut("matchExpressions")) {
+        if !selector_labels.iter().any(|label| expression["key"] == label.as_str()) {
+            continue;
+        }
+        if let Some(value) = items_mut(expression.get_mut("values")).find(|value| *value == target) {
+            *value = primary.clone();
+        }
+    }
+}
