@@ -1,6 +1,7 @@
 //! The `AlertProvider` as written. It must not send.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::metric_template::SecretRef;
@@ -18,11 +19,13 @@ pub struct AlertProvider {
 crate::custom_resource!(AlertProvider, "alertproviders");
 
 /// Which chat, and how to reach it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("anyOf" = [{ "required": ["type", "address"] }, { "required": ["type", "secretRef"] }]))]
 pub struct AlertProviderSpec {
     /// Kind of chat.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["slack", "msteams", "discord", "rocket", "gchat"]))]
     pub kind: Option<String>,
     /// Channel of the chat (default general).
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,51 +2,65 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hook::Webhook;
 use crate::lenient;
 use crate::matching::HttpMatch;
+use crate::schema;
 
 /// The analysis of a canary (contract: api §1.3). Weights and thresholds are as written, without defaults.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("oneOf" = [{ "required": ["interval", "threshold", "iterations"] }, { "required": ["interval", "threshold", "stepWeight"] }, { "required": ["interval", "threshold", "stepWeights"] }]))]
 pub struct Analysis {
     /// Time between checks as a Go duration (default 60s, at least 10s).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]
     pub interval: Option<String>,
     /// Failed checks of a run before it is rolled back.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub threshold: Option<i64>,
     /// Checks of a blue/green or A/B run.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub iterations: Option<i64>,
     /// Canary weight in percent at which the increase ends (default 100).
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub max_weight: Option<i64>,
     /// Percent added to the canary weight at each step.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub step_weight: Option<i64>,
     /// Canary weights in percent, step by step.
     #[serde(deserialize_with = "lenient::integers", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<f64>")]
     pub step_weights: Vec<i64>,
     /// Percent added to the primary weight at each step of the promotion (default: one jump).
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub step_weight_promotion: Option<i64>,
     /// Whether traffic is copied to the canary before it is shifted.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "lenient::is_off")]
     pub mirror: bool,
     /// Percent of the traffic that is copied (default: all).
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub mirror_weight: Option<i64>,
     /// Percent of the primary's updated replicas that must be available (default 100).
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub primary_ready_threshold: Option<i64>,
     /// Percent of the canary's updated replicas that must be available (default 100).
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub canary_ready_threshold: Option<i64>,
     /// Requests that an A/B run sends to the canary.
     #[serde(rename = "match", deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::analysis_match")]
     pub matches: Vec<HttpMatch>,
     /// Metrics of each check.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
@@ -66,7 +80,7 @@ pub struct Analysis {
 }
 
 /// What an error of a metrics provider means; an addition to the contract.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricErrors {
     /// Wait at the current weight until the provider answers again.
@@ -77,13 +91,14 @@ pub enum MetricErrors {
 }
 
 /// One metric of a check (contract: api §1.3).
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Metric {
     /// Name of a builtin metric, or of one's own.
     pub name: String,
     /// Window of the query as a Go duration (default 1m for builtin and inline queries).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]
     pub interval: Option<String>,
     /// Deprecated form of `thresholdRange`.
     #[serde(default, serialize_with = "lenient::write_number", skip_serializing_if = "Option::is_none")]
@@ -103,7 +118,7 @@ pub struct Metric {
 }
 
 /// Values of a metric that pass, ends included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct ThresholdRange {
     /// Least value that passes.
@@ -115,7 +130,7 @@ pub struct ThresholdRange {
 }
 
 /// A name, and a namespace that is the canary's when absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct CrossNamespaceRef {
     /// Name of the object.
     pub name: String,
@@ -125,7 +140,7 @@ pub struct CrossNamespaceRef {
 }
 
 /// An alert provider and what it is told (contract: api §1.3, webhooks §4).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
     /// Name of the alert.
@@ -138,7 +153,7 @@ pub struct Alert {
 }
 
 /// How grave an alert is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// None was given.
@@ -161,7 +176,7 @@ impl Severity {
 }
 
 /// Cookies that keep a user on one version (contract: api §1.3, lifecycle §12).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionAffinity {
     /// Name of the canary's cookie.
@@ -186,8 +201,10 @@ pub struct SessionAffinity {
     pub secure: bool,
     /// Life of the cookie in seconds (default 86400).
     #[serde(default, deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64", extend("x-default" = 86400))]
     pub max_age: Option<i64>,
     /// `SameSite` attribute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["Strict", "Lax", "None"]))]
     pub same_site: Option<String>,
 }

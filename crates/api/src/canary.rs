@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
 use crate::canary_status::CanaryStatus;
 use crate::lenient;
+use crate::schema;
 use crate::service::ServiceSpec;
 
 /// How a workload is released (contract: api §1).
@@ -33,11 +35,13 @@ impl Canary {
 }
 
 /// What the user wants of a release (contract: api §1.1).
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("oneOf" = [{ "required": ["analysis"] }, { "required": ["canaryAnalysis"] }]))]
 pub struct CanarySpec {
     /// Mesh or ingress that routes (default: the controller's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = schema::PROVIDERS))]
     pub provider: Option<String>,
     /// Prometheus of builtin and inline queries (default: the controller's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,12 +53,15 @@ pub struct CanarySpec {
     pub autoscaler_ref: Option<AutoscalerRef>,
     /// Ingress of the nginx and skipper providers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::ingress_ref")]
     pub ingress_ref: Option<ObjectRef>,
     /// Route of the apisix provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::route_ref")]
     pub route_ref: Option<ObjectRef>,
     /// Upstream of the gloo provider whose settings are copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::upstream_ref")]
     pub upstream_ref: Option<ObjectRef>,
     /// Service and routing; absent for Knative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +74,7 @@ pub struct CanarySpec {
     pub canary_analysis: Option<Analysis>,
     /// Seconds in which a workload must make progress (default 600).
     #[serde(default, deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub progress_deadline_seconds: Option<i64>,
     /// Whether a new revision is promoted without analysis.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "lenient::is_off")]
@@ -80,24 +88,26 @@ pub struct CanarySpec {
 }
 
 /// The workload that is released, in the canary's namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetRef {
     /// API version of the workload.
     pub api_version: String,
     /// Kind of the workload.
+    #[schemars(extend("enum" = ["DaemonSet", "Deployment", "Service"]))]
     pub kind: String,
     /// Name of the workload.
     pub name: String,
 }
 
 /// The autoscaler of the workload.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoscalerRef {
     /// API version of the autoscaler.
     pub api_version: String,
     /// Kind of the autoscaler.
+    #[schemars(extend("enum" = ["HorizontalPodAutoscaler", "ScaledObject"]))]
     pub kind: String,
     /// Name of the autoscaler.
     pub name: String,
@@ -110,19 +120,21 @@ pub struct AutoscalerRef {
 }
 
 /// Limits of the primary's autoscaler that differ from the target's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ScalerReplicas {
     /// Fewest replicas.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub min_replicas: Option<i64>,
     /// Most replicas.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_replicas: Option<i64>,
 }
 
 /// An object that a provider needs: an Ingress, a route or an upstream.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
     /// API version of the object.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient;
 
 /// The status of a canary (contract: api §1.6). Texts are empty when absent, as the peer stores them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CanaryStatus {
     /// Phase of the canary.
@@ -16,12 +17,15 @@ pub struct CanaryStatus {
     pub phase: Phase,
     /// Failed checks of this run.
     #[serde(deserialize_with = "lenient::count")]
+    #[schemars(with = "f64")]
     pub failed_checks: i64,
     /// Weight of the canary in percent.
     #[serde(deserialize_with = "lenient::count")]
+    #[schemars(with = "f64")]
     pub canary_weight: i64,
     /// Passed checks of an A/B or blue/green run.
     #[serde(deserialize_with = "lenient::count")]
+    #[schemars(with = "f64")]
     pub iterations: i64,
     /// Tracked ConfigMap or Secret to its checksum; absent when tracking is off.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +38,7 @@ pub struct CanaryStatus {
     pub last_promoted_spec: String,
     /// When the status last changed (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: Option<String>,
     /// Canary cookie of this run.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
@@ -53,7 +58,7 @@ pub struct CanaryStatus {
 }
 
 /// One condition of a canary (contract: api §1.7).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// Promoted, Held or Invalid.
@@ -68,14 +73,16 @@ pub struct Condition {
     pub message: Option<String>,
     /// When it was last written (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub last_update_time: Option<String>,
     /// When its status last changed (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: Option<String>,
 }
 
 /// What must survive a crash of the controller; an addition to the contract. Times are RFC 3339 with a fraction.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Run {
     /// Digest of the revision that is analysed.
@@ -117,7 +124,7 @@ pub struct Run {
 }
 
 /// Where a canary stands (contract: api §1.7). [`fmt::Display`] gives the contract's names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum Phase {
     /// Nothing was written yet.
     #[default]

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient;
 
 /// When a webhook is asked (contract: webhooks §2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookType {
     /// No type was given: asked as `rollout` (see [`WebhookType::is_rollout`]), unless its address is a chat's.
@@ -45,7 +46,7 @@ impl WebhookType {
 }
 
 /// One webhook of an analysis (contract: api §1.3, webhooks §1).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
     /// Name that events and alerts use.
@@ -62,9 +63,11 @@ pub struct Webhook {
     pub url: String,
     /// Deadline of one attempt as a Go duration (default 10s).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]
     pub timeout: Option<String>,
     /// Attempts after the first (default 0).
     #[serde(default, deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub retries: Option<i64>,
     /// Whether the alerts of a closed gate are left out.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "lenient::is_off")]

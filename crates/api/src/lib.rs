@@ -7,13 +7,16 @@ pub mod alert_provider;
 pub mod analysis;
 pub mod canary;
 pub mod canary_status;
+pub mod crd;
 pub mod duration;
 pub mod go_format;
 pub mod hook;
 pub mod lenient;
 pub mod matching;
 pub mod metric_template;
+mod schema;
 pub mod service;
+mod structural;
 pub mod traffic_policy;
 
 pub use alert_provider::{AlertProvider, AlertProviderSpec};
@@ -22,6 +25,7 @@ pub use analysis::{
 };
 pub use canary::{AutoscalerRef, Canary, CanarySpec, ObjectRef, ScalerReplicas, TargetRef};
 pub use canary_status::{CanaryStatus, Condition, Phase, Run};
+pub use crd::crds;
 pub use duration::GoDuration;
 pub use hook::{Webhook, WebhookType};
 pub use matching::{HttpMatch, StringMatch};

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient;
+use crate::schema;
 
 /// A query and whom to ask (contract: api §2).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -20,7 +22,7 @@ pub struct MetricTemplate {
 crate::custom_resource!(MetricTemplate, "metrictemplates");
 
 /// A query and whom to ask.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct MetricTemplateSpec {
     /// Whom to ask.
     pub provider: MetricProvider,
@@ -29,11 +31,12 @@ pub struct MetricTemplateSpec {
 }
 
 /// A metrics provider and how to reach it (contract: metrics).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricProvider {
     /// Kind of provider.
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = schema::METRIC_PROVIDERS))]
     pub kind: String,
     /// Base URL (default: the provider's own).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +56,7 @@ pub struct MetricProvider {
 }
 
 /// A Secret in the namespace of the object that names it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct SecretRef {
     /// Name of the Secret.
     pub name: String,

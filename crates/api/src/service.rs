@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::lenient;
 use crate::matching::{HttpMatch, StringMatch};
+use crate::schema;
 use crate::traffic_policy::TrafficPolicy;
 
 /// The service of a canary (contract: api §1.2).
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceSpec {
     /// Name of the apex service (default: the target's name).
@@ -19,18 +21,21 @@ pub struct ServiceSpec {
     pub name: Option<String>,
     /// Port of the services.
     #[serde(deserialize_with = "lenient::required_integer")]
+    #[schemars(with = "f64")]
     pub port: i64,
     /// Name of the first port (default http).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port_name: Option<String>,
     /// Port of the containers (default: port).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::int_or_string")]
     pub target_port: Option<IntOrString>,
     /// Protocol of the first port; tcp makes Istio route TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_protocol: Option<String>,
     /// Which endpoints are preferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["PreferClose", "PreferSameZone", "PreferSameNode"]))]
     pub traffic_distribution: Option<String>,
     /// Whether all container ports become service ports.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "lenient::is_off")]
@@ -49,6 +54,7 @@ pub struct ServiceSpec {
     pub gateways: Vec<String>,
     /// Parents of the `HTTPRoute`; Gateway API.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
     pub gateway_refs: Vec<ParentRef>,
     /// Host names.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
@@ -75,6 +81,7 @@ pub struct ServiceSpec {
     pub headers: Option<Headers>,
     /// Gateway API mirrors, or true for `analysis.mirror`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::mirror")]
     pub mirror: Option<Mirror>,
     /// Cross-origin policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,30 +110,36 @@ pub struct ServiceSpec {
 }
 
 /// A parent of an `HTTPRoute`, with the defaults that the schema fills in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentRef {
     /// Group of the parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = schema::DNS_SUBDOMAIN_OR_EMPTY), extend("x-default" = "gateway.networking.k8s.io"))]
     pub group: Option<String>,
     /// Kind of the parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), extend("x-default" = "Gateway"))]
     pub kind: Option<String>,
     /// Namespace of the parent (default: the canary's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
     /// Name of the parent.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// Listener of the parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub section_name: Option<String>,
     /// Port of the parent.
     #[serde(default, deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 65535))]
     pub port: Option<i64>,
 }
 
 /// Rewrite of a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Rewrite {
     /// New path.
@@ -141,11 +154,12 @@ pub struct Rewrite {
 }
 
 /// Retries of a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Retries {
     /// Attempts after the first.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub attempts: Option<i64>,
     /// Deadline of one attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,7 +170,7 @@ pub struct Retries {
 }
 
 /// Changes of the headers of requests and responses.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Headers {
     /// Changes of requests.
@@ -168,7 +182,7 @@ pub struct Headers {
 }
 
 /// Changes of headers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct HeaderOperations {
     /// Headers that are added.
@@ -195,7 +209,7 @@ pub enum Mirror {
 }
 
 /// A further receiver of copied requests; Gateway API.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MirrorTarget {
     /// Who receives.
@@ -203,26 +217,32 @@ pub struct MirrorTarget {
 }
 
 /// A backend of the Gateway API, with the defaults that the schema fills in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("anyOf" = schema::port_of_service()))]
 pub struct BackendRef {
     /// Group of the backend (default: core).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = schema::DNS_SUBDOMAIN_OR_EMPTY), extend("x-default" = ""))]
     pub group: Option<String>,
     /// Kind of the backend (default Service).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), extend("x-default" = "Service"))]
     pub kind: Option<String>,
     /// Name of the backend.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// Namespace of the backend (default: the canary's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
     /// Port of the backend; a Service must have one.
     #[serde(default, deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 65535))]
     pub port: Option<i64>,
 }
 
 /// Cross-origin policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CorsPolicy {
     /// Origins, literally; deprecated by Istio, the only form of Gateway API.
@@ -230,6 +250,7 @@ pub struct CorsPolicy {
     pub allow_origin: Vec<String>,
     /// Origins as matches; Istio.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::origins")]
     pub allow_origins: Vec<StringMatch>,
     /// Methods.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
@@ -249,7 +270,7 @@ pub struct CorsPolicy {
 }
 
 /// Labels and annotations of a generated object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct ObjectMetadata {
     /// Labels.
@@ -261,7 +282,7 @@ pub struct ObjectMetadata {
 }
 
 /// Metadata keys that are left as found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct UnmanagedMetadata {
     /// Keys of annotations.

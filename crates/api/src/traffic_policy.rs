@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient;
@@ -10,7 +11,7 @@ use crate::lenient;
 ///
 /// `connectionPool.tcp`, `portLevelSettings` and `consistentHash.httpQueryParameterName` are lost in the peer (pruned by
 /// its schema, or unknown to its types); here they are kept and reach the mesh.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TrafficPolicy {
     /// Limits of connections.
@@ -31,7 +32,7 @@ pub struct TrafficPolicy {
 }
 
 /// Settings of one port.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PortSettings {
     /// The port.
@@ -52,16 +53,17 @@ pub struct PortSettings {
 }
 
 /// A port by its number.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PortSelector {
     /// Port number.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub number: Option<i64>,
 }
 
 /// Limits of connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConnectionPool {
     /// Limits of TCP connections.
@@ -73,11 +75,12 @@ pub struct ConnectionPool {
 }
 
 /// Limits of TCP connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TcpPool {
     /// Most connections to an endpoint.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub max_connections: Option<i64>,
     /// Deadline of a connection.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,7 +91,7 @@ pub struct TcpPool {
 }
 
 /// Keepalive probes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TcpKeepalive {
     /// Probes without answer before a connection is dead.
@@ -103,11 +106,12 @@ pub struct TcpKeepalive {
 }
 
 /// Limits of HTTP requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpPool {
     /// Whether HTTP/1.1 connections are upgraded.
     #[serde(rename = "h2UpgradePolicy", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"]))]
     pub h2_upgrade_policy: Option<String>,
     /// Most requests that wait for a connection.
     #[serde(
@@ -115,6 +119,7 @@ pub struct HttpPool {
         deserialize_with = "lenient::integer",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "i32")]
     pub http1_max_pending_requests: Option<i64>,
     /// Most requests to an endpoint.
     #[serde(
@@ -122,12 +127,15 @@ pub struct HttpPool {
         deserialize_with = "lenient::integer",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "i32")]
     pub http2_max_requests: Option<i64>,
     /// Most requests of one connection.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub max_requests_per_connection: Option<i64>,
     /// Most retries at a time.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub max_retries: Option<i64>,
     /// Idle time after which a connection is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,11 +143,13 @@ pub struct HttpPool {
 }
 
 /// How an endpoint is chosen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("oneOf" = [{ "required": ["simple"] }, { "required": ["consistentHash"] }]))]
 pub struct LoadBalancer {
     /// One of the standard algorithms.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["ROUND_ROBIN", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "LEAST_REQUEST"]))]
     pub simple: Option<String>,
     /// By a hash of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,8 +163,9 @@ pub struct LoadBalancer {
 }
 
 /// What of a request is hashed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("oneOf" = [{ "required": ["httpHeaderName"] }, { "required": ["httpCookie"] }, { "required": ["useSourceIp"] }, { "required": ["httpQueryParameterName"] }]))]
 pub struct ConsistentHash {
     /// A header.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,7 +185,7 @@ pub struct ConsistentHash {
 }
 
 /// A cookie that is hashed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpCookie {
     /// Name of the cookie.
@@ -189,7 +200,7 @@ pub struct HttpCookie {
 }
 
 /// Preference of localities.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LocalitySetting {
     /// Whether it is on.
@@ -204,7 +215,7 @@ pub struct LocalitySetting {
 }
 
 /// Where traffic of one locality goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LocalityDistribution {
     /// Locality of the client.
@@ -216,7 +227,7 @@ pub struct LocalityDistribution {
 }
 
 /// The locality after one that failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LocalityFailover {
     /// Locality that failed.
@@ -228,20 +239,23 @@ pub struct LocalityFailover {
 }
 
 /// When an endpoint is left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OutlierDetection {
     /// Errors in a row; deprecated by Istio.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub consecutive_errors: Option<i64>,
     /// Whether local errors count apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_external_local_origin_errors: Option<bool>,
     /// Local errors in a row.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub consecutive_local_origin_failures: Option<i64>,
     /// 502, 503 or 504 in a row.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub consecutive_gateway_errors: Option<i64>,
     /// 5xx in a row.
     #[serde(
@@ -258,18 +272,21 @@ pub struct OutlierDetection {
     pub base_ejection_time: Option<String>,
     /// Most endpoints left out, in percent.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub max_ejection_percent: Option<i64>,
     /// Least healthy endpoints for ejection, in percent.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
     pub min_health_percent: Option<i64>,
 }
 
 /// TLS towards the endpoints.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClientTls {
     /// How the connection is secured.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]))]
     pub mode: Option<String>,
     /// Path of the client certificate.
     #[serde(skip_serializing_if = "Option::is_none")]

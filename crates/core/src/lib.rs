@@ -5,17 +5,16 @@
 
 pub mod decide;
 pub mod digest;
-pub mod alert;
 pub mod kept;
 pub mod lease;
 pub mod metric;
 pub mod notice;
+mod object;
 pub mod phase;
 pub mod plan;
 pub mod question;
 pub mod reads;
 pub mod reconcile;
-pub(crate) mod object;
 pub mod rollout;
 pub mod router;
 pub mod scaler;

@@ -1,0 +1,62 @@
+{{/* The value of app.kubernetes.io/name. It stays flagger: pod selectors are immutable, and an upgrade in place must not meet a changed one. */}}
+{{- define "burgee.name" -}}
+{{- default "flagger" .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* The name of the Deployment and of all that belongs to it. */}}
+{{- define "burgee.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if or (contains "flagger" .Release.Name) (contains "burgee" .Release.Name) -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-burgee" (.Release.Name | trunc 56 | trimSuffix "-") -}}
+{{- end -}}
+{{- end }}
+
+{{- define "burgee.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "burgee.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "burgee.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "burgee.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "burgee.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "burgee.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{/* Where the Lease lives: -namespace overrides -leader-election-namespace in the binary, so the Role follows it. */}}
+{{- define "burgee.leaseNamespace" -}}
+{{- default .Release.Namespace .Values.namespace -}}
+{{- end }}
+
+{{/* RollingUpdate needs a peer that respects the Lease; one replica without leader election may be following a Flagger that holds none. */}}
+{{- define "burgee.strategy" -}}
+{{- if or .Values.leaderElection.enabled (gt (int .Values.replicaCount) 1) -}}
+RollingUpdate
+{{- else -}}
+Recreate
+{{- end -}}
+{{- end }}
+
+{{/* Values that would do nothing are refused, never ignored. */}}
+{{- define "burgee.refuseUnavailable" -}}
+{{- if .Values.prometheus.install -}}
+{{- fail "prometheus.install is not available in this version of the chart: install Prometheus by itself and set metricsServer" -}}
+{{- end -}}
+{{- if .Values.linkerdAuthPolicy.create -}}
+{{- fail "linkerdAuthPolicy.create is not available in this version of the chart" -}}
+{{- end -}}
+{{- if .Values.rbac.pspEnabled -}}
+{{- fail "rbac.pspEnabled: PodSecurityPolicy was removed in Kubernetes 1.25" -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,176 @@
+//! The parts of the schemas that the types alone do not say. It must not loosen what the contract pins down.
+
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema, json_schema};
+use serde_json::{Value, json};
+
+use crate::canary::ObjectRef;
+use crate::service::MirrorTarget;
+
+/// What `spec.provider` may be (contract: api §1.1). `smi:istio` and `gatewayapi` are additions for older guides.
+pub(crate) const PROVIDERS: [&str; 21] = [
+    "apisix",
+    "appmesh",
+    "appmesh:v1beta2",
+    "contour",
+    "gatewayapi",
+    "gatewayapi:v1",
+    "gatewayapi:v1beta1",
+    "gloo",
+    "istio",
+    "knative",
+    "kubernetes",
+    "kuma",
+    "linkerd",
+    "nginx",
+    "osm",
+    "skipper",
+    "smi:istio",
+    "smi:v1alpha1",
+    "smi:v1alpha2",
+    "smi:v1alpha3",
+    "traefik",
+];
+
+/// What `spec.provider.type` of a `MetricTemplate` may be (contract: api §2).
+pub(crate) const METRIC_PROVIDERS: [&str; 11] = [
+    "prometheus",
+    "influxdb",
+    "datadog",
+    "externalmetrics",
+    "stackdriver",
+    "cloudwatch",
+    "newrelic",
+    "graphite",
+    "dynatrace",
+    "keptn",
+    "splunk",
+];
+
+/// A lower case DNS name, or nothing for the core group.
+pub(crate) const DNS_SUBDOMAIN_OR_EMPTY: &str = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// The ways of matching that a text takes in one place of the schema.
+const COMMON_WAYS: [&str; 3] = ["exact", "prefix", "regex"];
+const HEADER_WAYS: [&str; 4] = ["exact", "prefix", "suffix", "regex"];
+
+/// A whole number or a name.
+pub(crate) fn int_or_string(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "x-kubernetes-int-or-string": true })
+}
+
+/// A text matched in at most one way.
+pub(crate) fn string_match(_: &mut SchemaGenerator) -> Schema {
+    at_most_one_of(&COMMON_WAYS)
+}
+
+/// Names to texts matched in at most one way.
+pub(crate) fn string_matches(_: &mut SchemaGenerator) -> Schema {
+    map_of(&at_most_one_of(&COMMON_WAYS))
+}
+
+/// Origins of a cross-origin policy, each matched in exactly one way.
+pub(crate) fn origins(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": exactly_one_of(&COMMON_WAYS) })
+}
+
+/// `analysis.match`: the parts of a request that an A/B run may look at, with suffix for headers.
+pub(crate) fn analysis_match(_: &mut SchemaGenerator) -> Schema {
+    let mut headers = map_of(&exactly_one_of(&HEADER_WAYS));
+    headers.insert("description".to_owned(), json!("Header name to match."));
+    let mut query_params = map_of(&at_most_one_of(&COMMON_WAYS));
+    query_params.insert("description".to_owned(), json!("Query parameter name to match."));
+    json_schema!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "headers": headers,
+                "queryParams": query_params,
+                "sourceLabels": {
+                    "type": "object",
+                    "description": "Labels of the calling workload.",
+                    "additionalProperties": { "type": "string" },
+                },
+            },
+        },
+    })
+}
+
+/// A reference to an Ingress.
+pub(crate) fn ingress_ref(generator: &mut SchemaGenerator) -> Schema {
+    local_ref(generator, "Ingress")
+}
+
+/// A reference to an `ApisixRoute`.
+pub(crate) fn route_ref(generator: &mut SchemaGenerator) -> Schema {
+    local_ref(generator, "ApisixRoute")
+}
+
+/// A reference to an Upstream of any namespace.
+pub(crate) fn upstream_ref(generator: &mut SchemaGenerator) -> Schema {
+    object_ref(generator, "Upstream")
+}
+
+/// `service.mirror`: true or false, or a list. No `type` can say that, so unknown fields have to be kept, and each other
+/// type is kept out by a bound that nothing meets; only `{}` passes and is left to the controller.
+pub(crate) fn mirror(generator: &mut SchemaGenerator) -> Schema {
+    let target = MirrorTarget::json_schema(generator);
+    json_schema!({
+        "x-kubernetes-preserve-unknown-fields": true,
+        "items": target,
+        "pattern": r"[^\s\S]",
+        "minimum": 1,
+        "maximum": 0,
+        "maxProperties": 0,
+    })
+}
+
+/// A backend has a port, or is no Service of the core group. (A CEL rule below an untyped node is never evaluated.)
+pub(crate) fn port_of_service() -> Value {
+    json!([
+        { "required": ["port"] },
+        { "properties": { "group": { "not": { "enum": [""] } } } },
+        { "properties": { "kind": { "not": { "enum": ["Service"] } } } },
+    ])
+}
+
+fn object_ref(generator: &mut SchemaGenerator, kind: &str) -> Schema {
+    let mut schema = ObjectRef::json_schema(generator);
+    if let Some(named) = schema.pointer_mut("/properties/kind").and_then(Value::as_object_mut) {
+        named.insert("enum".to_owned(), json!([kind]));
+    }
+    schema
+}
+
+fn local_ref(generator: &mut SchemaGenerator, kind: &str) -> Schema {
+    let mut schema = object_ref(generator, kind);
+    if let Some(properties) = schema.pointer_mut("/properties").and_then(Value::as_object_mut) {
+        properties.remove("namespace");
+    }
+    schema
+}
+
+fn map_of(value: &Schema) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": value })
+}
+
+fn exactly_one_of(ways: &[&str]) -> Schema {
+    one_of(ways, &each_required(ways))
+}
+
+fn at_most_one_of(ways: &[&str]) -> Schema {
+    let mut choices = vec![json!({ "not": { "anyOf": each_required(ways) } })];
+    choices.extend(each_required(ways));
+    one_of(ways, &choices)
+}
+
+fn one_of(ways: &[&str], choices: &[Value]) -> Schema {
+    let properties: serde_json::Map<String, Value> =
+        ways.iter().map(|way| ((*way).to_owned(), json!({ "type": "string" }))).collect();
+    json_schema!({ "type": "object", "properties": properties, "oneOf": choices })
+}
+
+fn each_required(ways: &[&str]) -> Vec<Value> {
+    ways.iter().map(|way| json!({ "required": [way] })).collect()
+}

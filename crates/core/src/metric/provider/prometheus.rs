@@ -1,0 +1,332 @@
+//! Prometheus' HTTP API: one instant query, one number. It must not guess which of several numbers was meant (S9).
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{Endpoint, Provider, ProviderError, base_url, excerpt, get, refused};
+use crate::metric::template::{QUERY_LIMIT_BYTES, collapse};
+
+const ONLINE_QUERY: &str = "vector(1)";
+
+/// `GET <address>/api/v1/query?query=…`, the query in one line (contract: metrics §6).
+pub(super) fn request(endpoint: &Endpoint, query: &str) -> Result<Request<Bytes>, ProviderError> {
+    if query.len() > QUERY_LIMIT_BYTES {
+        return Err(ProviderError::Wrong(format!("query is longer than {QUERY_LIMIT_BYTES} bytes")));
+    }
+    let mut url = base_url(Provider::Prometheus, &endpoint.address)?;
+    url.set_path(&format!("{}/api/v1/query", url.path().trim_end_matches('/')));
+    url.set_query(None);
+    url.set_fragment(None);
+    url.query_pairs_mut().append_pair("query", &collapse(query));
+    get(url, endpoint)
+}
+
+/// The one finite sample of an answer.
+pub(super) fn parse(response: &Response<Bytes>) -> Result<f64, ProviderError> {
+    if response.status().as_u16() >= 400 {
+        return Err(refused(response.status(), response.body()));
+    }
+    let answer: Answer<'_> = serde_json::from_slice(response.body()).map_err(|error| unreadable(&error))?;
+    let Some(Data { result_type, result }) = answer.data else {
+        return Err(ProviderError::Unavailable(format!("error response: {}", excerpt(response.body()))));
+    };
+    match result_type {
+        "vector" => vector(&read::<Samples>(result)?),
+        "scalar" => number(&read::<(IgnoredAny, String)>(result)?.1),
+        "matrix" => Err(ProviderError::Wrong("query returned multiple values".to_owned())),
+        other => Err(ProviderError::Wrong(format!("query returned a {}, expected one number", brief(other)))),
+    }
+}
+
+/// The request whose answer is known beforehand.
+pub(super) fn online_request(endpoint: &Endpoint) -> Result<Request<Bytes>, ProviderError> {
+    request(endpoint, ONLINE_QUERY)
+}
+
+/// Whether the answer is the known one.
+pub(super) fn online(response: &Response<Bytes>) -> Result<(), ProviderError> {
+    let value = parse(response)?;
+    if (value - 1.0).abs() < f64::EPSILON {
+        return Ok(());
+    }
+    Err(ProviderError::Wrong(format!("value is not 1 for query: {ONLINE_QUERY}")))
+}
+
+fn vector(samples: &Samples) -> Result<f64, ProviderError> {
+    match samples.kept.as_slice() {
+        [] => Err(ProviderError::no_values()),
+        [Sample { values: Some(_), .. }] => Err(ProviderError::Wrong("query returned multiple values".to_owned())),
+        [Sample { value: Some((_, text)), .. }] => number(text),
+        [_] => Err(ProviderError::Wrong("query returned a sample without a value, expected one number".to_owned())),
+        [first, second, ..] => Err(ProviderError::Wrong(format!(
+            "query returned multiple values: {} series, such as {} and {}, expected one",
+            samples.count,
+            first.labels(),
+            second.labels()
+        ))),
+    }
+}
+
+/// NaN is what a division by no traffic gives: no value (contract: metrics §6). Infinity is none either, but a wrong query.
+fn number(text: &str) -> Result<f64, ProviderError> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_nan() => Err(ProviderError::no_values()),
+        Ok(value) if value.is_finite() => Ok(value),
+        Ok(_) => Err(ProviderError::Wrong(format!("query returned {}, expected a finite number", brief(text)))),
+        Err(_) => Err(ProviderError::Unavailable(format!("error unmarshaling result: {:?} is no number", brief(text)))),
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> ProviderError {
+    ProviderError::Unavailable(format!("error unmarshaling result: {error}"))
+}
+
+fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ProviderError> {
+    serde_json::from_str(raw.get()).map_err(|error| unreadable(&error))
+}
+
+/// What a stranger wrote, short enough for a sentence.
+fn brief(text: &str) -> String {
+    const LIMIT: usize = 80;
+    let mut letters = text.chars();
+    let head: String = letters.by_ref().take(LIMIT).collect();
+    if letters.next().is_some() { format!("{head}…") } else { head }
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    data: Option<Data<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    result_type: &'a str,
+    #[serde(borrow)]
+    result: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Sample<'a> {
+    #[serde(borrow)]
+    metric: Option<&'a RawValue>,
+    value: Option<(IgnoredAny, String)>,
+    values: Option<IgnoredAny>,
+}
+
+impl Sample<'_> {
+    fn labels(&self) -> String {
+        self.metric.map_or_else(|| "{}".to_owned(), |labels| brief(labels.get()))
+    }
+}
+
+/// The first two samples and how many there are: an answer of megabytes is not kept, only counted.
+struct Samples<'a> {
+    kept: Vec<Sample<'a>>,
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Samples<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(SamplesVisitor)
+    }
+}
+
+struct SamplesVisitor;
+
+impl<'de> Visitor<'de> for SamplesVisitor {
+    type Value = Samples<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of samples")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut samples = Samples { kept: Vec::new(), count: 0 };
+        while samples.count < 2 {
+            let Some(sample) = list.next_element()? else { return Ok(samples) };
+            samples.kept.push(sample);
+            samples.count += 1;
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            samples.count += 1;
+        }
+        Ok(samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::metric::provider::Credentials;
+
+    fn answer(status: u16, body: &str) -> Response<Bytes> {
+        Response::builder().status(status).body(Bytes::from(body.to_owned())).expect("a response")
+    }
+
+    fn success(result_type: &str, result: &str) -> Response<Bytes> {
+        let data = format!(r#"{{"resultType":"{result_type}","result":{result}}}"#);
+        answer(200, &format!(r#"{{"status":"success","data":{data}}}"#))
+    }
+
+    fn check(response: &Response<Bytes>, expected: &Result<f64, ProviderError>) {
+        assert_eq!(parse(response), *expected);
+    }
+
+    fn wrong(text: &str) -> Result<f64, ProviderError> {
+        Err(ProviderError::Wrong(text.to_owned()))
+    }
+
+    #[test]
+    fn the_query_goes_where_the_address_says() {
+        fn check(address: &str, expected: &str) {
+            let endpoint = Endpoint { address: address.into(), ..Endpoint::default() };
+            let request = request(&endpoint, "sum(\n  up{a=\"b\"}\n)").expect("a valid address");
+            assert_eq!(request.uri().to_string(), expected);
+        }
+        let query = "api/v1/query?query=sum%28+up%7Ba%3D%22b%22%7D+%29";
+        check("http://prometheus:9090", &format!("http://prometheus:9090/{query}"));
+        check("http://prometheus:9090/", &format!("http://prometheus:9090/{query}"));
+        check("https://mimir/prometheus?x=y", &format!("https://mimir/prometheus/{query}"));
+        check("http://user:pass@mimir", &format!("http://mimir/{query}"));
+    }
+
+    #[test]
+    fn an_address_that_is_no_url_is_the_contracts_error() {
+        for address in ["", "prometheus:9090", "://x", "ftp://x", "/path"] {
+            let endpoint = Endpoint { address: address.into(), ..Endpoint::default() };
+            let error = request(&endpoint, "up").expect_err(address);
+            assert_eq!(error, ProviderError::Wrong(format!("prometheus address {address} is not a valid URL")));
+        }
+    }
+
+    #[test]
+    fn headers_and_credentials_go_with_the_request() {
+        fn check(address: &str, credentials: Option<Credentials>, expected: &str) {
+            let headers = BTreeMap::from([("X-Scope-OrgID".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
+            let endpoint = Endpoint { address: address.into(), headers, credentials, insecure_skip_verify: false };
+            let request = request(&endpoint, "up").expect("a valid endpoint");
+            assert_eq!(request.headers().get_all("x-scope-orgid").iter().count(), 2);
+            assert_eq!(request.headers()["authorization"], expected);
+        }
+        let basic = Credentials::Basic { username: "Aladdin".into(), password: "open sesame".into() };
+        check("http://p", Some(Credentials::Bearer("t".into())), "Bearer t");
+        check("http://p", Some(basic), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        check("http://Aladdin:open%20sesame@p", None, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    }
+
+    #[test]
+    fn one_finite_sample_is_a_value() {
+        check(&success("vector", r#"[{"metric":{"a":"b"},"value":[1435781451.781,"99.5"]}]"#), &Ok(99.5));
+        check(&success("vector", r#"[{"metric":{},"value":[1,"1e3"]}]"#), &Ok(1000.0));
+        check(&success("scalar", r#"[1435781451.781,"-1"]"#), &Ok(-1.0));
+    }
+
+    #[test]
+    fn nothing_and_nan_are_no_values() {
+        check(&success("vector", "[]"), &Err(ProviderError::no_values()));
+        check(&success("vector", r#"[{"metric":{},"value":[1,"NaN"]}]"#), &Err(ProviderError::no_values()));
+    }
+
+    #[test]
+    fn everything_else_says_what_came_back() {
+        check(
+            &success("vector", r#"[{"metric":{"a":"1"},"value":[1,"1"]},{"metric":{"a":"2"},"value":[1,"2"]},{}]"#),
+            &wrong(r#"query returned multiple values: 3 series, such as {"a":"1"} and {"a":"2"}, expected one"#),
+        );
+        check(
+            &success("vector", r#"[{"metric":{},"value":[1,"+Inf"]}]"#),
+            &wrong("query returned +Inf, expected a finite number"),
+        );
+        check(
+            &success("vector", r#"[{"metric":{},"histogram":[1,{}]}]"#),
+            &wrong("query returned a sample without a value, expected one number"),
+        );
+        check(&success("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), &wrong("query returned multiple values"));
+        check(&success("vector", r#"[{"metric":{},"values":[[1,"1"]]}]"#), &wrong("query returned multiple values"));
+        check(&success("string", r#"[1,"x"]"#), &wrong("query returned a string, expected one number"));
+    }
+
+    #[test]
+    fn refusals_hold_or_fail() {
+        let body = r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
+        check(&answer(400, body), &wrong(&format!("error response: Status 400 Bad Request: {body}")));
+        check(
+            &answer(503, "starting"),
+            &Err(ProviderError::Unavailable("error response: Status 503 Service Unavailable: starting".into())),
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_not_prometheus_holds() {
+        fn check(response: &Response<Bytes>) {
+            let error = parse(response).expect_err("no number");
+            assert!(matches!(error, ProviderError::Unavailable(_)), "{error}");
+        }
+        check(&answer(200, "<html>login</html>"));
+        check(&answer(200, ""));
+        check(&answer(204, ""));
+        check(&answer(200, "{}"));
+        check(&answer(200, r#"{"status":"error","error":"x"}"#));
+        check(&answer(200, &"[".repeat(1_000_000)));
+        check(&answer(200, &format!(r#"{{"data":{}}}"#, "{\"a\":".repeat(100_000))));
+        check(&success("vector", r#"[{"metric":{},"value":[1,2]}]"#));
+        check(&success("vector", r#"[{"metric":{},"value":[1,"two"]}]"#));
+        check(&success("vector", r#"{"a":1}"#));
+        check(&success("vector", "[1]"));
+    }
+
+    #[test]
+    fn online_means_that_one_is_one() {
+        let ask = online_request(&Endpoint { address: "http://p".into(), ..Endpoint::default() });
+        assert_eq!(ask.expect("a request").uri(), "http://p/api/v1/query?query=vector%281%29");
+        assert_eq!(online(&success("vector", r#"[{"metric":{},"value":[1,"1"]}]"#)), Ok(()));
+        assert_eq!(
+            online(&success("vector", r#"[{"metric":{},"value":[1,"2"]}]"#)),
+            Err(ProviderError::Wrong("value is not 1 for query: vector(1)".into()))
+        );
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(serde_json::Value::from),
+            any::<f64>().prop_map(serde_json::Value::from),
+            prop_oneof![Just("NaN"), Just("1e999"), Just("+Inf"), Just("vector"), Just("1")]
+                .prop_map(serde_json::Value::from),
+        ];
+        let key = prop_oneof![Just("data"), Just("resultType"), Just("result"), Just("value"), Just("metric")];
+        leaf.prop_recursive(5, 64, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+                prop::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..5)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics_and_no_value_is_unfinite(status in 100_u16..600, body in any::<Vec<u8>>()) {
+            let response = Response::builder().status(status).body(Bytes::from(body)).expect("a response");
+            prop_assert!(parse(&response).is_ok_and(f64::is_finite) || parse(&response).is_err());
+        }
+
+        #[test]
+        fn no_json_panics_and_no_value_is_unfinite(whole in json(), result in json(), kind in "vector|scalar|matrix") {
+            for response in [answer(200, &whole.to_string()), success(&kind, &result.to_string())] {
+                prop_assert!(parse(&response).map_or(true, f64::is_finite));
+            }
+        }
+    }
+}
