@@ -30,8 +30,8 @@ mod scene;
 mod settle;
 mod start;
 
-use draft::Draft;
 pub use analyse::template_key;
+use draft::Draft;
 pub use refuse::refuse;
 
 /// All that a decision depends on. Time and chance are arguments.

@@ -9,7 +9,7 @@ pub mod kept;
 pub mod lease;
 pub mod metric;
 pub mod notice;
-mod object;
+pub mod object;
 pub mod phase;
 pub mod plan;
 pub mod question;
@@ -23,6 +23,8 @@ pub mod settings;
 pub mod split;
 pub mod timetable;
 pub mod tracked;
-pub mod webhook;
 pub mod workload;
 pub mod world;
+
+#[cfg(test)]
+mod fixtures;

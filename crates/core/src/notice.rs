@@ -290,9 +290,7 @@ impl Notice {
             Self::WaitingForApproval(_, Voice::Loud) => waiting("Canary"),
             Self::WaitingForTrafficIncrease(_, Voice::Loud) => waiting("Canary traffic increase"),
             Self::WaitingForPromotion(_, Voice::Loud) => waiting("Canary promotion"),
-            Self::ManualRollback => {
-                ("Rolling back manual webhook invoked".to_owned(), Loudness::Warn, Detail::Cluster)
-            }
+            Self::ManualRollback => ("Rolling back manual webhook invoked".to_owned(), Loudness::Warn, Detail::Cluster),
             Self::ThresholdReached(checks) => {
                 (format!("Failed checks threshold reached {checks}"), Loudness::Error, Detail::Cluster)
             }

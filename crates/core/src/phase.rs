@@ -10,13 +10,7 @@ pub const GRAPH: [(Phase, &[Phase]); 12] = [
     (Phase::Waiting, &[Phase::Progressing, Phase::Failed, Phase::Initialized, Phase::Succeeded, Phase::Terminating]),
     (
         Phase::Progressing,
-        &[
-            Phase::WaitingPromotion,
-            Phase::Promoting,
-            Phase::Finalising,
-            Phase::Failed,
-            Phase::Terminating,
-        ],
+        &[Phase::WaitingPromotion, Phase::Promoting, Phase::Finalising, Phase::Failed, Phase::Terminating],
     ),
     (
         Phase::WaitingPromotion,
@@ -69,12 +63,8 @@ pub fn promoted_condition(phase: Phase, target_kind: &str) -> (&'static str, Str
         Phase::Initialized => ("True", format!("{target_kind} initialization completed.")),
         Phase::Waiting | Phase::WaitingPromotion => ("Unknown", "Waiting for approval.".to_owned()),
         Phase::Progressing => ("Unknown", "New revision detected, progressing canary analysis.".to_owned()),
-        Phase::Promoting => {
-            ("Unknown", "Canary analysis completed, starting primary rolling update.".to_owned())
-        }
-        Phase::Finalising => {
-            ("Unknown", "Canary analysis completed, routing all traffic to primary.".to_owned())
-        }
+        Phase::Promoting => ("Unknown", "Canary analysis completed, starting primary rolling update.".to_owned()),
+        Phase::Finalising => ("Unknown", "Canary analysis completed, routing all traffic to primary.".to_owned()),
         Phase::Succeeded => ("True", "Canary analysis completed successfully, promotion finished.".to_owned()),
         Phase::Failed => ("False", format!("Canary analysis failed, {target_kind} scaled to zero.")),
     }

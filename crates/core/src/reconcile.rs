@@ -31,12 +31,18 @@ pub fn is_settled(desired: &Value, seen: &Value) -> bool {
     let (Some(desired), Some(seen)) = (desired.as_object(), seen.as_object()) else { return false };
     let fields = desired.keys().chain(seen.keys()).filter(|field| !matches!(field.as_str(), "status" | "metadata"));
     let typed = |field: &str| matches!(field, "apiVersion" | "kind");
-    let mut fields = fields.filter(|field| !typed(field) || (desired.contains_key(*field) && seen.contains_key(*field)));
+    let mut fields =
+        fields.filter(|field| !typed(field) || (desired.contains_key(*field) && seen.contains_key(*field)));
     fields.all(|field| are_equal(desired.get(field), seen.get(field)))
         && are_equal(
             desired.get("metadata").map(without_server_metadata).as_ref(),
             seen.get("metadata").map(without_server_metadata).as_ref(),
         )
+}
+
+/// Whether two values say the same: empty is absent, and `1` is `1.0`.
+pub fn are_alike(one: &Value, two: &Value) -> bool {
+    are_equal(Some(one), Some(two))
 }
 
 fn are_equal(one: Option<&Value>, two: Option<&Value>) -> bool {
@@ -47,8 +53,7 @@ fn are_equal(one: Option<&Value>, two: Option<&Value>) -> bool {
             left.keys().chain(right.keys()).all(|key| are_equal(left.get(key), right.get(key)))
         }
         (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len()
-                && left.iter().zip(right).all(|(left, right)| are_equal(Some(left), Some(right)))
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| are_equal(Some(left), Some(right)))
         }
         (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
         (one, two) => one == two || (is_empty(one) && is_empty(two)),

@@ -1,7 +1,9 @@
 //! What a canary means: its spec parsed once, at the top, into values that need no second look.
 //! Whatever cannot be meant is refused here, with a sentence for the user (S14).
 
-use burgee_api::{Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ServiceSpec, TargetRef, Webhook, WebhookType};
+use burgee_api::{
+    Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ServiceSpec, TargetRef, Webhook, WebhookType,
+};
 use jiff::SignedDuration;
 
 use crate::notice::Names;
@@ -148,7 +150,10 @@ impl Rollout {
             suspended: spec.suspend,
             revert_on_deletion: spec.revert_on_deletion,
             progress_deadline_seconds: spec.progress_deadline_seconds.unwrap_or(600),
-            primary_ready_percent: analysis.as_ref().and_then(|analysis| analysis.primary_ready_threshold).unwrap_or(100),
+            primary_ready_percent: analysis
+                .as_ref()
+                .and_then(|analysis| analysis.primary_ready_threshold)
+                .unwrap_or(100),
             canary_ready_percent: analysis.as_ref().and_then(|analysis| analysis.canary_ready_threshold).unwrap_or(100),
             analysis,
             service,
@@ -238,11 +243,7 @@ impl Rollout {
 
     /// The webhooks of one type, in the order in which they are written.
     pub fn webhooks(&self, wanted: WebhookType) -> Vec<&Webhook> {
-        self.analysis
-            .iter()
-            .flat_map(|analysis| &analysis.webhooks)
-            .filter(|webhook| webhook.kind == wanted)
-            .collect()
+        self.analysis.iter().flat_map(|analysis| &analysis.webhooks).filter(|webhook| webhook.kind == wanted).collect()
     }
 
     /// The metrics, in the order in which they are written.
@@ -279,7 +280,17 @@ fn target_kind(target: &TargetRef) -> Result<TargetKind, String> {
 /// Unknown providers are routed by Istio, as in the contract (routers §0); known ones without a router are refused.
 fn provider(name: &str) -> Result<Provider, String> {
     const UNSUPPORTED: [&str; 12] = [
-        "linkerd", "osm", "nginx", "skipper", "traefik", "contour", "gloo", "kuma", "appmesh", "apisix", "knative",
+        "linkerd",
+        "osm",
+        "nginx",
+        "skipper",
+        "traefik",
+        "contour",
+        "gloo",
+        "kuma",
+        "appmesh",
+        "apisix",
+        "knative",
         "gatewayapi",
     ];
     if name == "kubernetes" {

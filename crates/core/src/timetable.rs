@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+/// When a canary wants to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     /// Only when something changes.
@@ -94,6 +95,7 @@ mod tests {
     }
 
     #[test]
+    fn a_wake_during_a_tick_runs_right_after_it() {
         let mut table = Timetable::default();
         table.wake(&"a", at(1));
         assert_eq!(table.start(at(1), 9), ["a"]);

@@ -311,9 +311,8 @@ fn is_copied_at_creation(key: &str) -> bool {
 
 /// At promotion only those of an included prefix; what Kubernetes itself noted on the primary stays.
 fn promoted_annotations(settings: &Settings, target: &Value, primary: &Value) -> Value {
-    let of_kubernetes = |key: &str| {
-        key.starts_with("deployment.kubernetes.io/") || key.starts_with("deprecated.daemonset.template.")
-    };
+    let of_kubernetes =
+        |key: &str| key.starts_with("deployment.kubernetes.io/") || key.starts_with("deprecated.daemonset.template.");
     let copied = |key: &str| settings.includes(key) && is_copied_at_creation(key);
     let mut annotations = filtered(&primary["metadata"]["annotations"], of_kubernetes);
     merge(&mut annotations, &filtered(&target["metadata"]["annotations"], copied));

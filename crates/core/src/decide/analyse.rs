@@ -16,6 +16,7 @@ use crate::plan::Plan;
 use crate::question::{Answer, Ask, MeasureError, ProviderSource};
 use crate::rollout::Rollout;
 use crate::world::{Kind, ObjectKey, World};
+use jiff::SignedDuration;
 
 /// What the metrics of a step say together.
 pub(super) enum Verdict {
@@ -55,31 +56,47 @@ pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
 /// The first sentence in the order of the spec is told. After an outage, "no data" holds too, until one metric interval
 /// after the first good answer: a provider that has just restarted has no rate yet.
 fn conclude(tick: &Tick, outcomes: &[Outcome]) -> Verdict {
-    let counts_errors = tick
-        .rollout
-        .analysis
-        .as_ref()
-        .is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
+    let counts_errors =
+        tick.rollout.analysis.as_ref().is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
     match verdict::join(outcomes) {
         verdict::Verdict::Passed => Verdict::Passed,
         verdict::Verdict::Failed(texts) => {
             Verdict::Failed(Notice::MetricHalt(texts.into_iter().next().unwrap_or_default()))
         }
-        verdict::Verdict::NoData(text) if was_silent(tick) => Verdict::Held(text),
+        verdict::Verdict::NoData(_) if is_catching_up(tick) => Verdict::Held(catching_up(tick)),
         verdict::Verdict::NoData(text) => Verdict::Failed(Notice::MetricHalt(text)),
         verdict::Verdict::Hold(text) if counts_errors => Verdict::Failed(Notice::MetricHalt(text)),
         verdict::Verdict::Hold(text) => Verdict::Held(text),
     }
 }
 
-/// Whether the run is held, and not for longer than the data of a provider that came back may take.
-fn was_silent(tick: &Tick) -> bool {
-    tick.world
-        .canary
-        .status
-        .as_ref()
-        .and_then(|status| status.run.as_ref())
-        .is_some_and(|run| run.held_since.is_some())
+/// What `heldReason` says once the provider answers again, but has nothing to answer yet.
+const CATCHING_UP: &str = "provider answers without data since ";
+
+fn held_reason<'a>(tick: &Tick<'a>) -> Option<&'a str> {
+    let run = tick.world.canary.status.as_ref()?.run.as_ref()?;
+    run.held_since.as_ref().and(run.held_reason.as_deref())
+}
+
+/// Whether the run was held, and the data of a provider that came back may still be on its way.
+fn is_catching_up(tick: &Tick) -> bool {
+    let Some(reason) = held_reason(tick) else { return false };
+    let Some(since) = reason.strip_prefix(CATCHING_UP).and_then(time) else { return true };
+    tick.now.duration_since(since) < longest_interval(tick.rollout)
+}
+
+fn catching_up(tick: &Tick) -> String {
+    let known = held_reason(tick).filter(|reason| reason.starts_with(CATCHING_UP));
+    known.map_or_else(|| format!("{CATCHING_UP}{}", fraction(tick.now)), str::to_owned)
+}
+
+/// The longest window that any of the metrics looks back.
+fn longest_interval(rollout: &Rollout) -> SignedDuration {
+    let intervals = rollout.metrics().iter().map(|metric| {
+        let written = GoDuration::parse(metric.interval.as_deref().unwrap_or("1m"));
+        written.map_or(SignedDuration::from_mins(1), |interval| SignedDuration::from_nanos(interval.nanoseconds()))
+    });
+    intervals.max().unwrap_or(SignedDuration::from_mins(1))
 }
 
 fn judge(tick: &Tick, check: &Check, answer: Option<Answer>) -> Outcome {
@@ -210,7 +227,10 @@ pub(super) fn sources(rollout: &Rollout, world: &World) -> Result<Vec<(String, P
         }
         if let Some(key) = template_key(rollout, metric) {
             let template = template(world, &key).map_err(|fault| lowercase(&fault.to_string()))?;
-            sources.push((format!("{} in metric template {}.{}", template.spec.provider.kind, key.name, key.namespace), template_source(&template, &key)));
+            sources.push((
+                format!("{} in metric template {}.{}", template.spec.provider.kind, key.name, key.namespace),
+                template_source(&template, &key),
+            ));
         }
     }
     Ok(sources)
@@ -256,9 +276,9 @@ pub(super) fn hold(tick: &Tick, mut draft: Draft, reason: &str) -> Plan {
     if draft.run().held_since.is_none() {
         draft.tell(Notice::ProviderSilent(reason.to_owned()));
         draft.run().held_since = Some(fraction(tick.now));
-        draft.run().held_reason = Some(reason.to_owned());
         draft.set_condition("Held", "True", "ProviderNotAnswering", reason);
     }
+    draft.run().held_reason = Some(reason.to_owned());
     wait_an_interval(tick, draft)
 }
 

@@ -2,7 +2,7 @@
 
 use burgee_api::{Phase, Webhook, WebhookType};
 
-use super::draft::{told_so_far, telling};
+use super::draft::{telling, told_so_far};
 use super::{Decision, Draft, Stop, Tick};
 use crate::notice::Notice;
 use crate::plan::{Plan, Step};
@@ -35,7 +35,7 @@ impl Asker<'_> {
         let mut passed = Vec::new();
         for kind in kinds {
             for hook in self.tick.rollout.webhooks(*kind) {
-                if known.contains(&passed_key(hook)) || is_chat(hook) {
+                if known.contains(&passed_key(hook)) {
                     continue;
                 }
                 match self.hook(hook)? {
@@ -50,12 +50,11 @@ impl Asker<'_> {
     /// The answer of one hook.
     pub(super) fn hook(&self, hook: &Webhook) -> Decision<Result<(), String>> {
         let key = self.key(format!("webhook {} {}", kind_name(hook.kind), hook.name));
-        let payload = crate::webhook::payload(&crate::webhook::Call {
-            name: &self.tick.rollout.name,
-            namespace: &self.tick.rollout.namespace,
-            phase: self.phase.as_str(),
-            status: self.tick.world.canary.status.as_ref(),
-            metadata: &hook.metadata,
+        let payload = serde_json::json!({
+            "name": self.tick.rollout.name,
+            "namespace": self.tick.rollout.namespace,
+            "phase": self.phase.as_str(),
+            "metadata": hook.metadata,
         });
         match self.answers.get(&key) {
             Some(Answer::Hook(answer)) => Ok(answer.clone()),
@@ -95,11 +94,6 @@ impl Asker<'_> {
 /// How a passed hook is remembered in `status.run.hooksPassed`.
 pub(super) fn passed_key(hook: &Webhook) -> String {
     format!("{}/{}", kind_name(hook.kind), hook.name)
-}
-
-/// An untyped hook to a chat is a message, never a check (product: articles).
-fn is_chat(hook: &Webhook) -> bool {
-    hook.kind == WebhookType::Untyped && crate::webhook::chat_of(hook).is_some()
 }
 
 fn kind_name(kind: WebhookType) -> &'static str {

@@ -17,8 +17,7 @@ use crate::workload::{self, Readiness};
 
 /// Whether the canary failed with all traffic on the target.
 pub(super) fn is_wanted(tick: &Tick) -> bool {
-    tick.phase() == Phase::Failed
-        && tick.world.canary.status.as_ref().is_some_and(|status| status.canary_weight > 0)
+    tick.phase() == Phase::Failed && tick.world.canary.status.as_ref().is_some_and(|status| status.canary_weight > 0)
 }
 
 pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
@@ -36,9 +35,7 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.step(Step::Replace(restored.map_err(|reason| super::ask::halt(tick, reason))?));
         return Ok(draft.finish(Wake::OnChange));
     }
-    if let Readiness::Waiting { reason, .. } | Readiness::Failed(reason) =
-        primary_readiness(tick, primary)
-    {
+    if let Readiness::Waiting { reason, .. } | Readiness::Failed(reason) = primary_readiness(tick, primary) {
         draft.tell(Notice::Problem(reason));
         return Ok(draft.finish(Wake::OnChange));
     }

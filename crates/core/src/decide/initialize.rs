@@ -108,13 +108,7 @@ fn providers(tick: &Tick, answers: &Answers) -> Decision<Notice> {
         Ok(sources) => sources,
         Err(reason) => return Ok(Notice::ProvidersUnavailable(reason)),
     };
-    let asker = Asker {
-        tick,
-        answers,
-        moment: "bootstrap".to_owned(),
-        phase: Phase::Initializing,
-        before: Vec::new(),
-    };
+    let asker = Asker { tick, answers, moment: "bootstrap".to_owned(), phase: Phase::Initializing, before: Vec::new() };
     let asks = sources.into_iter().map(|(what, source)| (what, Ask::Online { source })).collect();
     let silent = asker.all(asks)?.into_iter().find_map(|answer| match answer {
         Answer::Measured(Err(error)) => Some(error.to_string()),

@@ -71,7 +71,8 @@ fn interrupted_raise(tick: &Tick) -> Option<u8> {
     let seen = crate::router::of(tick.rollout).read(tick.rollout, tick.world).ok().flatten()?;
     let weight = intended_split(tick).canary();
     let is_due = due(tick).is_none_or(|due| due <= tick.now);
-    (is_due && weight < ladder.max && seen.canary() != weight && seen.canary() == ladder.after(weight)).then_some(seen.canary())
+    (is_due && weight < ladder.max && seen.canary() != weight && seen.canary() == ladder.after(weight))
+        .then_some(seen.canary())
 }
 
 fn failed_checks(tick: &Tick) -> u32 {

@@ -44,7 +44,8 @@ pub(super) fn deadline(tick: &Tick, scene: &Scene, reason: String) -> Decision<P
 fn roll_back(tick: &Tick, scene: &Scene, mut draft: Draft, outcome: &str) -> Decision<Plan> {
     let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
     if primary_pods == 0 && ready_pods(tick, scene.target) > 0 && draft.status.canary_weight > 0 {
-        let reason = format!("{}.{} not ready: no pods to roll back to", tick.rollout.primary_name(), tick.rollout.namespace);
+        let reason =
+            format!("{}.{} not ready: no pods to roll back to", tick.rollout.primary_name(), tick.rollout.namespace);
         return Err(super::ask::halt(tick, reason));
     }
     draft.steps(settle::routes(tick, Split::PRIMARY)?);

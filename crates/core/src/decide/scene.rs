@@ -39,8 +39,7 @@ impl<'a> Scene<'a> {
             Err(reason) => return Err(halt(tick, get_error(tick, &reason))),
         };
         let primary = tick.world.look(&rollout.primary_key()).map_err(|reason| halt(tick, reason))?;
-        let selector =
-            workload::selector(rollout, tick.settings, target).map_err(|reason| halt(tick, reason))?;
+        let selector = workload::selector(rollout, tick.settings, target).map_err(|reason| halt(tick, reason))?;
         let (tracked, checksums) = configs(tick, target)?;
         let template = workload::template(rollout.target_kind, target);
         Ok(Self { target, primary, selector, revision: digest(&template), template, tracked, checksums })
@@ -70,7 +69,8 @@ pub(super) fn canary_readiness(tick: &Tick, target: &Value) -> Readiness {
 }
 
 fn patience(tick: &Tick, ready_percent: i64) -> Patience {
-    let since = tick.world.canary.status.as_ref().and_then(|status| status.last_transition_time.as_deref()).and_then(time);
+    let since =
+        tick.world.canary.status.as_ref().and_then(|status| status.last_transition_time.as_deref()).and_then(time);
     Patience { ready_percent, deadline_seconds: tick.rollout.progress_deadline_seconds, since, now: tick.now }
 }
 

@@ -77,13 +77,8 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         draft.run().hooks_passed.clear();
     }
     let known = if tick.phase() == Phase::Waiting { draft.run().hooks_passed.clone() } else { Vec::new() };
-    let asker = Asker {
-        tick,
-        answers,
-        moment: format!("start {}", scene.revision),
-        phase: tick.phase(),
-        before: Vec::new(),
-    };
+    let asker =
+        Asker { tick, answers, moment: format!("start {}", scene.revision), phase: tick.phase(), before: Vec::new() };
     if tick.phase() == Phase::Waiting
         && let Some(plan) = rollback::manual(tick, &asker, scene)?
     {
@@ -139,11 +134,8 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     draft.steps(scale_up);
     let ready = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, Some(ready))?);
-    draft.status.run = Some(Run {
-        started_at: Some(fraction(tick.now)),
-        primary_ready_at_start: Some(ready),
-        ..Run::default()
-    });
+    draft.status.run =
+        Some(Run { started_at: Some(fraction(tick.now)), primary_ready_at_start: Some(ready), ..Run::default() });
     draft.status.canary_weight = 0;
     draft.status.failed_checks = 0;
     draft.status.iterations = 0;

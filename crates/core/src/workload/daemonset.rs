@@ -63,9 +63,8 @@ pub(super) fn readiness(object: &Value, patience: &Patience) -> Readiness {
         return Readiness::Waiting { reason: reason.to_owned(), deadline: None };
     }
     let Some(reason) = shortfall(object, patience.ready_percent) else { return Readiness::Ready };
-    let deadline = patience
-        .since
-        .and_then(|since| since.checked_add(SignedDuration::from_secs(patience.deadline_seconds)).ok());
+    let deadline =
+        patience.since.and_then(|since| since.checked_add(SignedDuration::from_secs(patience.deadline_seconds)).ok());
     match deadline {
         Some(deadline) if deadline < patience.now => {
             Readiness::Failed(format!("exceeded its progressDeadlineSeconds: {}", patience.deadline_seconds))

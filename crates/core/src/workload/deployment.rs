@@ -43,9 +43,9 @@ pub(super) fn readiness(object: &Value, patience: &Patience) -> Readiness {
         return Readiness::Failed(format!("deployment {name:?} exceeded its progress deadline"));
     }
     let Some(reason) = shortfall(object, patience.ready_percent) else { return Readiness::Ready };
-    let deadline = progressing.and_then(|_| unavailable_since(object)).and_then(|since| {
-        since.checked_add(SignedDuration::from_secs(patience.deadline_seconds)).ok()
-    });
+    let deadline = progressing
+        .and_then(|_| unavailable_since(object))
+        .and_then(|since| since.checked_add(SignedDuration::from_secs(patience.deadline_seconds)).ok());
     match deadline {
         Some(deadline) if deadline < patience.now => Readiness::Failed(reason),
         Some(_) | None => Readiness::Waiting { reason, deadline },

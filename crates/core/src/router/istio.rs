@@ -1,0 +1,162 @@
+//! Istio (contract: routers §2): two DestinationRules and a VirtualService. It must not lose what it does not know.
+
+use serde_json::{Value, json};
+
+use super::Router;
+use crate::object::{
+    LAST_APPLIED, TOOLKIT_OFF, based_on, filtered, is_owned_by, last_applied, merge, plain, put, toolkit_off,
+};
+use crate::reconcile::are_alike;
+use crate::rollout::Rollout;
+use crate::split::Split;
+use crate::world::{Kind, ObjectKey, World};
+
+mod routes;
+
+/// What an adopted VirtualService was before (contract: api §4).
+const ORIGINAL: &str = "flagger.kubernetes.io/original-configuration";
+
+/// The router for Istio.
+pub(super) struct Istio;
+
+impl Router for Istio {
+    fn reads(&self, rollout: &Rollout) -> Vec<ObjectKey> {
+        vec![
+            rollout.key(Kind::DestinationRule, &rollout.canary_service()),
+            rollout.key(Kind::DestinationRule, &rollout.primary_service()),
+            key(rollout),
+        ]
+    }
+
+    fn read(&self, rollout: &Rollout, world: &World) -> Result<Option<Split>, String> {
+        match world.look(&key(rollout))? {
+            None => Ok(None),
+            Some(seen) => routes::read(rollout, &seen["spec"]).map(Some).ok_or_else(|| {
+                let Rollout { apex, namespace, .. } = rollout;
+                format!(
+                    "VirtualService {apex}.{namespace} does not contain routes for {apex}-primary and {apex}-canary"
+                )
+            }),
+        }
+    }
+
+    fn render(&self, rollout: &Rollout, world: &World, split: Split) -> Result<Vec<Value>, String> {
+        let mut objects = Vec::new();
+        for name in [rollout.canary_service(), rollout.primary_service()] {
+            let key = rollout.key(Kind::DestinationRule, &name);
+            objects.push(destination_rule(rollout, &key, world.look(&key)?));
+        }
+        objects.push(virtual_service(rollout, world.look(&key(rollout))?, split)?);
+        Ok(objects)
+    }
+
+    /// Istio does not report when proxies have taken over a route; the drain delay has to cover it.
+    fn accepted(&self, _: &Rollout, _: &World) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn finalize(&self, rollout: &Rollout, world: &World) -> Result<Vec<Value>, String> {
+        let Some(seen) = world.look(&key(rollout))? else { return Ok(Vec::new()) };
+        if is_owned_by(seen, &rollout.uid) {
+            return Ok(Vec::new());
+        }
+        let mut object = based_on(&key(rollout), Some(seen));
+        object["spec"] = original(seen).ok_or_else(|| {
+            let Rollout { apex, namespace, .. } = rollout;
+            format!("VirtualService {apex}.{namespace} original configuration not found, unable to revert")
+        })?;
+        let was_applied = last_applied(seen).unwrap_or_default()["metadata"]["annotations"].clone();
+        let is_ours = |name: &str| name == ORIGINAL || TOOLKIT_OFF.iter().any(|(ours, _)| *ours == name);
+        let theirs = |name: &str| !is_ours(name) || was_applied.get(name).is_some();
+        put(&mut object["metadata"], "annotations", filtered(&seen["metadata"]["annotations"], theirs));
+        Ok(vec![object])
+    }
+}
+
+fn key(rollout: &Rollout) -> ObjectKey {
+    rollout.key(Kind::VirtualService, &rollout.apex)
+}
+
+/// The spec of an adopted VirtualService before it was adopted: as applied, or as noted.
+fn original(seen: &Value) -> Option<Value> {
+    let applied = last_applied(seen).map(|applied| applied["spec"].clone());
+    let noted = || serde_json::from_str(seen["metadata"]["annotations"][ORIGINAL].as_str()?).ok();
+    applied.filter(Value::is_object).or_else(noted)
+}
+
+fn destination_rule(rollout: &Rollout, key: &ObjectKey, seen: Option<&Value>) -> Value {
+    let mut rule = owned(rollout, key, seen);
+    rule["spec"]["host"] = json!(key.name);
+    put(&mut rule["spec"], "trafficPolicy", plain(&rollout.service)["trafficPolicy"].clone());
+    rule
+}
+
+/// The object as seen, or a new one that belongs to the canary.
+fn owned(rollout: &Rollout, key: &ObjectKey, seen: Option<&Value>) -> Value {
+    let mut object = based_on(key, seen);
+    if seen.is_none() {
+        object["metadata"]["ownerReferences"] = json!([rollout.owner_reference()]);
+    }
+    object
+}
+
+/// The VirtualService for a split. Of one that is there, metadata of others and fields of `spec` besides hosts, gateways
+/// and routes stay; the peer drops both.
+fn virtual_service(rollout: &Rollout, seen: Option<&Value>, split: Split) -> Result<Value, String> {
+    let mut object = owned(rollout, &key(rollout), seen);
+    let apex = plain(&rollout.service)["apex"].clone();
+    for (field, wanted) in [("labels", apex["labels"].clone()), ("annotations", annotations(&apex))] {
+        let mut entries = object["metadata"][field].clone();
+        merge(&mut entries, &wanted);
+        put(&mut object["metadata"], field, entries);
+    }
+    address(rollout, &mut object["spec"])?;
+    routes::write(rollout, &mut object["spec"], split);
+    if let Some(seen) = seen {
+        remember(rollout, &mut object, seen);
+    }
+    Ok(object)
+}
+
+fn annotations(apex: &Value) -> Value {
+    let mut annotations = apex["annotations"].clone();
+    merge(&mut annotations, &toolkit_off());
+    annotations
+}
+
+/// Notes what an adopted VirtualService was. Only the first time: in the peer a later change overwrites the note.
+fn remember(rollout: &Rollout, object: &mut Value, seen: &Value) {
+    let annotations = &seen["metadata"]["annotations"];
+    let is_known = annotations.get(LAST_APPLIED).is_some() || annotations.get(ORIGINAL).is_some();
+    if is_known || is_owned_by(seen, &rollout.uid) || are_alike(&object["spec"], &seen["spec"]) {
+        return;
+    }
+    object["metadata"]["annotations"][ORIGINAL] = json!(seen["spec"].to_string());
+}
+
+/// Hosts and gateways.
+fn address(rollout: &Rollout, spec: &mut Value) -> Result<(), String> {
+    let service = &rollout.service;
+    if service.delegation {
+        if !service.hosts.is_empty() || !service.gateways.is_empty() {
+            return Err(format!(
+                "VirtualService {}.{} cannot have hosts and gateways when delegation enabled",
+                rollout.apex, rollout.namespace
+            ));
+        }
+        spec["hosts"] = json!([]);
+        put(spec, "gateways", Value::Null);
+        return Ok(());
+    }
+    let mut hosts = service.hosts.clone();
+    if !hosts.iter().any(|host| *host == rollout.apex || host == "*") {
+        hosts.push(rollout.apex.clone());
+    }
+    spec["hosts"] = json!(hosts);
+    spec["gateways"] = if service.gateways.is_empty() { json!(["mesh"]) } else { json!(service.gateways) };
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "istio_tests.rs"]
+mod tests;

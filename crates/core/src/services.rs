@@ -1,0 +1,204 @@
+//! The three Services of a canary: apex, primary and canary. It must not touch what others wrote into an apex Service
+//! that was there before.
+
+use serde_json::{Value, json};
+
+use crate::object::{
+    TOOLKIT_OFF, based_on, filtered, is_owned_by, items, last_applied, merge, plain, put, toolkit_off,
+};
+use crate::reconcile::is_settled;
+use crate::rollout::Rollout;
+use crate::workload::Selector;
+use crate::world::{Kind, ObjectKey};
+
+/// Containers that meshes inject; their ports are not the target's (contract: lifecycle §13).
+const SIDECARS: [&str; 2] = ["istio-proxy", "envoy"];
+
+/// Which of the three Services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one that clients know; it selects the primary.
+    Apex,
+    /// The one in front of the primary.
+    Primary,
+    /// The one in front of the target.
+    Canary,
+}
+
+impl Role {
+    /// Key of the Service.
+    pub fn key(self, rollout: &Rollout) -> ObjectKey {
+        match self {
+            Self::Apex => rollout.key(Kind::Service, &rollout.apex),
+            Self::Primary => rollout.key(Kind::Service, &rollout.primary_service()),
+            Self::Canary => rollout.key(Kind::Service, &rollout.canary_service()),
+        }
+    }
+
+    /// The field of `spec.service` with the labels and annotations of this Service.
+    const fn field(self) -> &'static str {
+        match self {
+            Self::Apex => "apex",
+            Self::Primary => "primary",
+            Self::Canary => "canary",
+        }
+    }
+
+    fn selector_value(self, selector: &Selector) -> String {
+        match self {
+            Self::Apex | Self::Primary => selector.primary_value(),
+            Self::Canary => selector.value.clone(),
+        }
+    }
+}
+
+/// The target's container ports besides the one of the canary's service, as Service ports sorted by number; none
+/// without `service.portDiscovery` (contract: lifecycle §13).
+pub fn discovered_ports(rollout: &Rollout, target: &Value) -> Vec<Value> {
+    if !rollout.service.port_discovery {
+        return Vec::new();
+    }
+    let main = main_port(rollout);
+    let mut taken = vec![main.clone()];
+    for container in items(&target["spec"]["template"]["spec"]["containers"]) {
+        let name = container["name"].as_str().unwrap_or_default();
+        if SIDECARS.contains(&name) {
+            continue;
+        }
+        for (index, port) in items(&container["ports"]).enumerate() {
+            if is_main(&main, port) {
+                continue;
+            }
+            if let Some(port) = discovered_port(port, &format!("tcp-{name}-{index}"), &taken) {
+                taken.push(port);
+            }
+        }
+    }
+    let mut ports = taken.split_off(1);
+    ports.sort_by_key(|port| port["port"].as_i64());
+    ports
+}
+
+/// A container port as a Service port. What the API server would refuse is left out or named by its place: a number
+/// that is taken, a name that is taken.
+fn discovered_port(port: &Value, fallback: &str, taken: &[Value]) -> Option<Value> {
+    let number = port["containerPort"].as_i64()?;
+    let protocol = port["protocol"].as_str().unwrap_or("TCP");
+    if taken.iter().any(|other| other["port"] == number && other["protocol"] == protocol) {
+        return None;
+    }
+    let is_free = |name: &&str| !name.is_empty() && taken.iter().all(|other| other["name"] != **name);
+    let name = port["name"].as_str().filter(is_free).unwrap_or(fallback);
+    Some(json!({"name": name, "protocol": protocol, "port": number, "targetPort": number}))
+}
+
+fn is_main(main: &Value, port: &Value) -> bool {
+    main["targetPort"] == port["containerPort"]
+        || (main["targetPort"].is_string() && main["targetPort"] == port["name"])
+}
+
+/// The port of `spec.service`.
+fn main_port(rollout: &Rollout) -> Value {
+    let service = plain(&rollout.service);
+    let target_port = service.get("targetPort").filter(|port| **port != json!(0) && **port != json!("0"));
+    let name = service["portName"].as_str().filter(|name| !name.is_empty()).unwrap_or("http");
+    let mut port = json!({"name": name, "protocol": "TCP", "port": service["port"],
+        "targetPort": target_port.unwrap_or(&service["port"])});
+    put(&mut port, "appProtocol", service["appProtocol"].clone());
+    port
+}
+
+/// A Service as it should be (contract: lifecycle §13). Of one that is not ours only ports and selector are changed,
+/// and the annotations that keep GitOps toolkits away are added when they are.
+pub fn render(rollout: &Rollout, selector: &Selector, discovered: &[Value], role: Role, seen: Option<&Value>) -> Value {
+    let mut ports = vec![main_port(rollout)];
+    ports.extend_from_slice(discovered);
+    let Some(seen) = seen else { return created(rollout, selector, &ports, role) };
+    let mut service = based_on(&role.key(rollout), Some(seen));
+    service["spec"]["selector"] = json!({(&selector.label): role.selector_value(selector)});
+    put(&mut service["spec"], "ports", kept_ports(ports, &seen["spec"]["ports"]));
+    if is_owned_by(seen, &rollout.uid) {
+        for field in ["labels", "annotations"] {
+            let wanted = metadata(rollout, selector, role, field);
+            put(&mut service["metadata"], field, managed(rollout, field, wanted, &seen["metadata"][field]));
+        }
+    } else if !is_settled(&service, seen) {
+        let mut annotations = seen["metadata"]["annotations"].clone();
+        merge(&mut annotations, &toolkit_off());
+        service["metadata"]["annotations"] = annotations;
+    }
+    service
+}
+
+fn created(rollout: &Rollout, selector: &Selector, ports: &[Value], role: Role) -> Value {
+    let mut service = based_on(&role.key(rollout), None);
+    for field in ["labels", "annotations"] {
+        put(&mut service["metadata"], field, metadata(rollout, selector, role, field));
+    }
+    service["metadata"]["ownerReferences"] = json!([rollout.owner_reference()]);
+    service["spec"] = json!({"type": "ClusterIP", "ports": ports,
+        "selector": {(&selector.label): role.selector_value(selector)}});
+    if rollout.service.headless {
+        service["spec"]["clusterIP"] = json!("None");
+    }
+    if let Some(distribution) = &rollout.service.traffic_distribution {
+        service["spec"]["trafficDistribution"] = json!(distribution);
+    }
+    service
+}
+
+/// The labels or annotations that the canary asks for.
+fn metadata(rollout: &Rollout, selector: &Selector, role: Role, field: &str) -> Value {
+    let mut entries = plain(&rollout.service)[role.field()][field].clone();
+    if field == "labels" {
+        entries[&selector.label] = json!(role.key(rollout).name);
+    } else {
+        merge(&mut entries, &toolkit_off());
+    }
+    entries
+}
+
+/// What is wanted, and what is seen under the keys of `service.unmanagedMetadata`.
+fn managed(rollout: &Rollout, field: &str, mut wanted: Value, seen: &Value) -> Value {
+    let unmanaged = plain(&rollout.service)["unmanagedMetadata"][field].clone();
+    let is_unmanaged = |key: &str| items(&unmanaged).any(|name| name == key);
+    merge(&mut wanted, &filtered(seen, is_unmanaged));
+    wanted
+}
+
+/// The wanted ports with the node ports of those that are seen; in the seen order when they are the same ports.
+fn kept_ports(mut ports: Vec<Value>, seen: &Value) -> Value {
+    for port in &mut ports {
+        let same = items(seen).find(|other| other["name"] == port["name"]);
+        if let Some(node_port) = same.and_then(|same| same.get("nodePort")) {
+            port["nodePort"] = node_port.clone();
+        }
+    }
+    let mut wanted: Vec<&Value> = ports.iter().collect();
+    let mut present: Vec<&Value> = items(seen).collect();
+    for list in [&mut wanted, &mut present] {
+        list.sort_by_key(|port| (port["port"].as_i64(), port["name"].as_str()));
+    }
+    if wanted == present { seen.clone() } else { Value::Array(ports) }
+}
+
+/// An adopted apex Service with the selector that it had before, for `revertOnDeletion` (contract: lifecycle §11); none
+/// if it is ours, and goes with the canary.
+pub fn reverted(rollout: &Rollout, selector: &Selector, seen: &Value) -> Option<Value> {
+    if is_owned_by(seen, &rollout.uid) {
+        return None;
+    }
+    let applied = last_applied(seen).unwrap_or_default();
+    let before = applied["spec"].get("selector").filter(|selector| selector.is_object()).cloned();
+    let mut service = based_on(&Role::Apex.key(rollout), Some(seen));
+    service["spec"]["selector"] = before.unwrap_or_else(|| json!({(&selector.label): selector.value}));
+    let was_applied = |key: &str| applied["metadata"]["annotations"].get(key).is_some();
+    let ours = |key: &str| TOOLKIT_OFF.iter().any(|(name, _)| *name == key) && !was_applied(key);
+    let annotations = filtered(&seen["metadata"]["annotations"], |key| !ours(key));
+    put(&mut service["metadata"], "annotations", annotations);
+    Some(service)
+}
+
+#[cfg(test)]
+#[path = "services_tests.rs"]
+mod tests;
