@@ -1,1 +1,11 @@
-//! Placeholder.
+//! A rollout in virtual time: the real decisions against a cluster in memory and an outside that answers as told.
+//! It never waits, never connects, and depends on nothing but its inputs.
+//!
+//! A scenario is a file: prose, objects, commands. Playing it gives a film: one row for each thing that was told.
+
+pub mod cluster;
+pub mod film;
+pub mod outside;
+pub mod scenario;
+pub mod stage;
+pub mod workloads;

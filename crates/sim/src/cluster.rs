@@ -1,0 +1,172 @@
+//! An API server in memory, with the preconditions that the real one enforces. It decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use burgee_core::world::{ConfigSeen, ObjectKey, Observed};
+use burgee_core::{plan::ConfigCopy, tracked};
+use serde_json::{Value, json};
+
+/// Why a write was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The object exists already, or is not the one that the write was decided on.
+    #[error("conflict on {0}")]
+    Conflict(ObjectKey),
+    /// There is no such object.
+    #[error("{0} not found")]
+    NotFound(ObjectKey),
+    /// The write makes no sense.
+    #[error("invalid object: {0}")]
+    Invalid(String),
+}
+
+/// Objects by key, with versions and generations.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    objects: BTreeMap<ObjectKey, Arc<Value>>,
+    version: u64,
+}
+
+impl Cluster {
+    /// The object, if there is one.
+    pub fn get(&self, key: &ObjectKey) -> Option<&Value> {
+        self.objects.get(key).map(AsRef::as_ref)
+    }
+
+    /// The object as a World sees it.
+    pub fn observe(&self, key: &ObjectKey) -> Observed {
+        self.objects.get(key).map_or(Observed::Absent, |object| Observed::Present(Arc::clone(object)))
+    }
+
+    /// A ConfigMap or Secret as a World sees it.
+    pub fn observe_config(&self, key: &ObjectKey) -> ConfigSeen {
+        self.get(key).map_or(ConfigSeen::Absent, |object| ConfigSeen::Present {
+            checksum: tracked::checksum(object),
+            tracking: tracked::tracking(object),
+        })
+    }
+
+    /// All objects, in order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Value)> {
+        self.objects.iter().map(|(key, object)| (key, object.as_ref()))
+    }
+
+    /// Stores an object as a user's `kubectl apply` would: what is there keeps its status and identity.
+    pub fn apply(&mut self, object: Value) -> Result<(), Refusal> {
+        let key = key_of(&object)?;
+        let Some(seen) = self.get(&key) else { return self.create(object) };
+        let mut merged = seen.clone();
+        for (field, value) in object.as_object().into_iter().flatten() {
+            if field == "metadata" {
+                for (name, value) in value.as_object().into_iter().flatten() {
+                    merged["metadata"][name] = value.clone();
+                }
+            } else if field != "status" {
+                merged[field] = value.clone();
+            }
+        }
+        self.store(key, merged);
+        Ok(())
+    }
+
+    /// Creates an object; one that exists already is a conflict.
+    pub fn create(&mut self, mut object: Value) -> Result<(), Refusal> {
+        let key = key_of(&object)?;
+        if self.objects.contains_key(&key) {
+            return Err(Refusal::Conflict(key));
+        }
+        self.version += 1;
+        object["metadata"]["uid"] = json!(format!("uid-{}", self.version));
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        object["metadata"]["generation"] = json!(1);
+        self.objects.insert(key, Arc::new(object));
+        Ok(())
+    }
+
+    /// Replaces an object that is still the one it was decided on.
+    pub fn replace(&mut self, object: Value) -> Result<(), Refusal> {
+        let key = key_of(&object)?;
+        let seen = self.get(&key).ok_or_else(|| Refusal::NotFound(key.clone()))?;
+        if seen["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
+            return Err(Refusal::Conflict(key));
+        }
+        self.store(key, object);
+        Ok(())
+    }
+
+    /// Applies a JSON patch; a `test` that fails is a conflict.
+    pub fn patch(&mut self, key: &ObjectKey, operations: &Value) -> Result<(), Refusal> {
+        let mut object = self.get(key).ok_or_else(|| Refusal::NotFound(key.clone()))?.clone();
+        let operations: json_patch::Patch =
+            serde_json::from_value(operations.clone()).map_err(|error| Refusal::Invalid(error.to_string()))?;
+        json_patch::patch(&mut object, &operations).map_err(|_| Refusal::Conflict(key.clone()))?;
+        self.store(key.clone(), object);
+        Ok(())
+    }
+
+    /// Writes the status of an object that is still the one it was decided on.
+    pub fn write_status(&mut self, key: &ObjectKey, version: Option<&str>, status: Value) -> Result<(), Refusal> {
+        let mut object = self.get(key).ok_or_else(|| Refusal::NotFound(key.clone()))?.clone();
+        if object["metadata"]["resourceVersion"].as_str() != version {
+            return Err(Refusal::Conflict(key.clone()));
+        }
+        object["status"] = status;
+        self.store(key.clone(), object);
+        Ok(())
+    }
+
+    /// Copies a config for the primary, if its content is still what it was.
+    pub fn copy_config(&mut self, copy: &ConfigCopy) -> Result<(), Refusal> {
+        let source = self.get(&copy.source).ok_or_else(|| Refusal::NotFound(copy.source.clone()))?;
+        if tracked::checksum(source) != copy.checksum {
+            return Err(Refusal::Conflict(copy.source.clone()));
+        }
+        let key = ObjectKey::new(copy.source.kind, &copy.source.namespace, &copy.name);
+        let copied = tracked::copy(source, copy, self.get(&key));
+        if self.objects.contains_key(&key) { self.replace(copied) } else { self.create(copied) }
+    }
+
+    /// Removes an object; that it is gone is success.
+    pub fn delete(&mut self, key: &ObjectKey) {
+        if self.objects.remove(key).is_some() {
+            self.version += 1;
+        }
+    }
+
+    /// Stores what a controller reports. The version moves only if something did.
+    pub fn report(&mut self, key: &ObjectKey, status: Value) {
+        let Some(object) = self.get(key) else { return };
+        if object["status"] != status {
+            let mut object = object.clone();
+            object["status"] = status;
+            self.store(key.clone(), object);
+        }
+    }
+
+    /// The generation moves with the spec, the version with anything.
+    fn store(&mut self, key: ObjectKey, mut object: Value) {
+        let seen = self.get(&key).cloned().unwrap_or_default();
+        let generation = seen["metadata"]["generation"].as_i64().unwrap_or(1);
+        object["metadata"]["generation"] = json!(generation + i64::from(seen["spec"] != object["spec"]));
+        object["metadata"]["resourceVersion"] = seen["metadata"]["resourceVersion"].clone();
+        if seen == object {
+            return;
+        }
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.objects.insert(key, Arc::new(object));
+    }
+
+    /// A number that moves with every change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn key_of(object: &Value) -> Result<ObjectKey, Refusal> {
+    ObjectKey::of(object).ok_or_else(|| {
+        let name = object["metadata"]["name"].as_str().unwrap_or("without a name");
+        Refusal::Invalid(format!("{} {name} needs a known kind, a name and a namespace", object["kind"]))
+    })
+}

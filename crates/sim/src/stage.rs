@@ -1,0 +1,267 @@
+//! Where it is played: virtual time, the decisions, and the same execution of plans as the operator's.
+
+use std::collections::BTreeMap;
+
+use burgee_api::Canary;
+use burgee_core::decide::{Tick, decide, refuse};
+use burgee_core::plan::{Plan, Step, Telling};
+use burgee_core::question::{Answers, Question};
+use burgee_core::reads;
+use burgee_core::rollout::Rollout;
+use burgee_core::router;
+use burgee_core::settings::Settings;
+use burgee_core::timetable::Wake;
+use burgee_core::world::{Kind, ObjectKey, World};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cluster::{Cluster, Refusal};
+use crate::film::{Film, Frame};
+use crate::outside::Outside;
+use crate::workloads::Workloads;
+
+/// The most ticks that may follow each other without time passing: more is a loop.
+const MOST_TICKS_AT_ONCE: usize = 50;
+
+/// A stage with one canary on it.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The API server.
+    pub cluster: Cluster,
+    /// The pods.
+    pub workloads: Workloads,
+    /// Whom the canary asks.
+    pub outside: Outside,
+    /// What the operator was started with.
+    pub settings: Settings,
+    /// What happened.
+    pub film: Film,
+    /// What was counted and alerted, as text.
+    pub aside: Vec<String>,
+    canary: ObjectKey,
+    start: Timestamp,
+    now: Timestamp,
+    answers: Answers,
+    told: BTreeMap<String, String>,
+    next: Wake,
+}
+
+impl Stage {
+    /// A stage at the beginning of time.
+    pub fn new(cluster: Cluster, canary: ObjectKey) -> Self {
+        let start = Timestamp::from_second(1_700_000_000).unwrap_or(Timestamp::UNIX_EPOCH);
+        Self {
+            cluster,
+            workloads: Workloads::default(),
+            outside: Outside::default(),
+            settings: Settings::default(),
+            film: Film::default(),
+            aside: Vec::new(),
+            canary,
+            start,
+            now: start,
+            answers: Answers::default(),
+            told: BTreeMap::new(),
+            next: Wake::At(start),
+        }
+    }
+
+    /// Seconds since the beginning.
+    pub fn second(&self) -> i64 {
+        Film::second(self.start, self.now)
+    }
+
+    /// Forgets everything that is not in the cluster, as a restart does.
+    pub fn restart(&mut self) {
+        self.answers = Answers::default();
+        self.next = Wake::At(self.now);
+    }
+
+    /// Plays until `second`. The error says where decisions go round in circles.
+    pub fn play_until(&mut self, second: i64) -> Result<(), String> {
+        let end = self.start.as_second() + second;
+        self.settle()?;
+        while let Some(now) = self.next_time().filter(|now| now.as_second() <= end) {
+            self.now = now;
+            self.settle()?;
+        }
+        self.now = Timestamp::from_second(end).map_err(|error| error.to_string())?;
+        self.settle()
+    }
+
+    fn next_time(&self) -> Option<Timestamp> {
+        let pods = self.workloads.next_change(self.now);
+        let due = match self.next {
+            Wake::At(at) => Some(at.max(self.now)),
+            Wake::OnChange => None,
+        };
+        [pods, due].into_iter().flatten().min()
+    }
+
+    /// Ticks until nothing moves at this instant.
+    fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..MOST_TICKS_AT_ONCE {
+            let before = self.cluster.version();
+            self.workloads.settle(&mut self.cluster, self.now);
+            self.tick()?;
+            let is_due = matches!(self.next, Wake::At(at) if at <= self.now);
+            if self.cluster.version() == before && !is_due {
+                return Ok(());
+            }
+        }
+        Err(format!("at {}s the decisions go round in circles\n{}", self.second(), self.film))
+    }
+
+    /// One tick, with all its questions answered at once.
+    fn tick(&mut self) -> Result<(), String> {
+        let Some(object) = self.cluster.get(&self.canary) else {
+            self.next = Wake::OnChange;
+            return Ok(());
+        };
+        let canary: Canary = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
+        let plan = match Rollout::parse(&canary, &self.settings) {
+            Ok(rollout) => self.decide(&rollout, canary)?,
+            Err(reason) => refuse(&World::new(canary), self.now, &reason),
+        };
+        self.next = plan.next;
+        self.answers.end_round(plan.quiet_until);
+        if let Err(refusal) = self.act(&plan) {
+            self.aside.push(format!("{}s {refusal}", self.second()));
+            self.next = Wake::At(self.now);
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, rollout: &Rollout, canary: Canary) -> Result<Plan, String> {
+        for _ in 0..MOST_TICKS_AT_ONCE {
+            let world = self.observe(rollout, canary.clone());
+            let settings = self.settings.clone();
+            let tick = Tick { world: &world, rollout, settings: &settings, now: self.now };
+            match decide(&tick, &self.answers) {
+                Ok(plan) => return Ok(plan),
+                Err(question) => self.ask(&question)?,
+            }
+        }
+        Err("a decision never stops asking".to_owned())
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<(), String> {
+        for step in &question.first {
+            self.take(step).map_err(|refusal| refusal.to_string())?;
+        }
+        for (key, ask) in &question.asks {
+            let answer = self.outside.answer(ask);
+            self.answers.insert(key.clone(), answer);
+        }
+        Ok(())
+    }
+
+    fn observe(&self, rollout: &Rollout, canary: Canary) -> World {
+        let mut world = World::new(canary.clone());
+        for key in reads::objects(rollout) {
+            let observed = self.cluster.observe(&key);
+            world.insert(key, observed);
+        }
+        for key in reads::more(rollout, &canary, &world) {
+            let observed = self.cluster.observe(&key);
+            world.insert(key, observed);
+        }
+        let target = world.present(&rollout.target_key()).cloned();
+        for reference in reads::configs(rollout, &self.settings, target.as_ref()) {
+            let seen = self.cluster.observe_config(&reference.key);
+            world.configs.push((reference.key, seen));
+        }
+        world
+    }
+
+    fn act(&mut self, plan: &Plan) -> Result<(), Refusal> {
+        plan.steps.iter().try_for_each(|step| self.take(step))
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), Refusal> {
+        match step {
+            Step::Create(object) => self.cluster.create(object.clone()),
+            Step::Replace(object) => self.cluster.replace(object.clone()),
+            Step::Patch { key, operations } => self.cluster.patch(key, operations),
+            Step::Keep(object) => match self.cluster.create(object.clone()) {
+                Err(Refusal::Conflict(_)) | Ok(()) => Ok(()),
+                Err(refusal) => Err(refusal),
+            },
+            Step::Drop(key) => {
+                self.cluster.delete(key);
+                Ok(())
+            }
+            Step::CopyConfig(copy) => self.cluster.copy_config(copy),
+            Step::Tell(telling) => {
+                self.tell(telling);
+                Ok(())
+            }
+            Step::Status(status) => {
+                let version = self.canary_version();
+                let status = serde_json::to_value(status).map_err(|error| Refusal::Invalid(error.to_string()))?;
+                self.cluster.write_status(&self.canary.clone(), version.as_deref(), status)
+            }
+            Step::Alert(alert) => {
+                self.aside.push(format!("{}s alert {:?}: {}", self.second(), alert.loudness, alert.text));
+                Ok(())
+            }
+            Step::Count(count) => {
+                self.aside.push(format!("{}s counted {count:?}", self.second()));
+                Ok(())
+            }
+            Step::PostRollout(phase) => {
+                self.aside.push(format!("{}s post-rollout {phase}", self.second()));
+                Ok(())
+            }
+        }
+    }
+
+    fn canary_version(&self) -> Option<String> {
+        self.cluster.get(&self.canary)?["metadata"]["resourceVersion"].as_str().map(str::to_owned)
+    }
+
+    /// Writes down what was told, once for each event name and for each text that only says how things still are.
+    fn tell(&mut self, telling: &Telling) {
+        let Some(rollout) = self.rollout() else { return };
+        let text = telling.notice.text(&rollout.names());
+        if self.told.insert(telling.event_suffix.clone(), text.clone()).is_some() {
+            return;
+        }
+        if self.film.frames.last().is_some_and(|frame| frame.text == text && frame.second == self.second()) {
+            return;
+        }
+        let world = self.observe(&rollout, self.typed().unwrap_or_default());
+        self.film.frames.push(Frame {
+            second: self.second(),
+            phase: telling.phase.to_string(),
+            split: router::of(&rollout).read(&rollout, &world).ok().flatten(),
+            primary_pods: self.workloads.ready(&rollout.primary_key(), self.now),
+            canary_pods: self.workloads.ready(&rollout.target_key(), self.now),
+            text,
+        });
+    }
+
+    fn rollout(&self) -> Option<Rollout> {
+        Rollout::parse(&self.typed()?, &self.settings).ok()
+    }
+
+    fn typed(&self) -> Option<Canary> {
+        serde_json::from_value(self.cluster.get(&self.canary)?.clone()).ok()
+    }
+
+    /// The canary as it is stored.
+    pub fn canary(&self) -> Value {
+        self.cluster.get(&self.canary).cloned().unwrap_or_default()
+    }
+
+    /// The status of the canary as it is stored.
+    pub fn status(&self) -> Value {
+        self.canary()["status"].clone()
+    }
+
+    /// An object of the canary's namespace.
+    pub fn object(&self, kind: Kind, name: &str) -> Value {
+        let key = ObjectKey::new(kind, &self.canary.namespace, name);
+        self.cluster.get(&key).cloned().unwrap_or_default()
+    }
+}
