@@ -1,2 +1,42 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands. Each lives in a file of its own; this one only chooses and sets the exit code.
+mod lab;
+
+use burgee_lab::Unmet;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit code when the work failed.
+const FAILED: u8 = 1;
+/// Exit code when the command or the machine is not as it must be.
+const NOT_POSSIBLE: u8 = 2;
+
+/// The project's own commands.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage or something missing on this machine, 130 interrupted.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A real one-node Kubernetes with real Istio on this machine (Linux, root).
+    Lab(lab::Arguments),
+}
+
+fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let done = match command {
+        Command::Lab(arguments) => lab::run(arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let possible = error.downcast_ref::<Unmet>().is_none();
+            ExitCode::from(if possible { FAILED } else { NOT_POSSIBLE })
+        }
+    }
+}

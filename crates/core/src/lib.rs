@@ -3,6 +3,7 @@
 //! Read in this order: [`world`] (what is seen), [`rollout`] (what is wanted), [`decide`] (what to do about it),
 //! [`plan`] (the answer) and [`question`] (what has to be asked first). Everything else serves one of these.
 
+pub mod alert;
 pub mod decide;
 pub mod digest;
 pub mod kept;
@@ -23,6 +24,7 @@ pub mod settings;
 pub mod split;
 pub mod timetable;
 pub mod tracked;
+pub mod webhook;
 pub mod workload;
 pub mod world;
 

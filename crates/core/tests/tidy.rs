@@ -69,6 +69,21 @@ fn the_core_and_the_api_reach_no_client_and_no_runtime() {
     }
 }
 
+#[test]
+fn no_role_of_the_packages_holds_a_wildcard() {
+    let mut roles = 0;
+    for role in ["controller", "crds", "lease"] {
+        let text = read(&workspace().join(format!("charts/burgee/roles/{role}.yaml")));
+        let role: serde_json::Value = yaml_serde::from_str(&text).expect("a role is YAML");
+        for rule in role["rules"].as_array().expect("a role has rules") {
+            assert!(rule["verbs"].as_array().is_some_and(|verbs| !verbs.is_empty()), "{rule} allows something");
+            assert!(!rule.to_string().contains('*'), "{rule} has a wildcard");
+            roles += 1;
+        }
+    }
+    assert!(roles > 10, "the roles allow what the operator does");
+}
+
 /// The first impure word in a line's code; comments may name what the code may not.
 fn impure_word(line: &str) -> Option<&'static str> {
     let code = line.split("//").next().unwrap_or_default();

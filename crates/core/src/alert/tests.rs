@@ -1,0 +1,221 @@
+//! Goldens of the chats' payloads and the rules of what is sent where; nothing is sent here.
+
+use burgee_api::matching::HttpMatch;
+use serde_json::json;
+
+use super::*;
+
+fn destination(chat: Chat) -> Destination {
+    Destination {
+        chat,
+        address: "https://chat.example/hooks/s3cr3t".into(),
+        channel: "general".into(),
+        username: "flagger".into(),
+        token: None,
+    }
+}
+
+fn alert(severity: Severity, fields: &[(&str, &str)]) -> Alert {
+    Alert {
+        canary: "podinfo".into(),
+        namespace: "test".into(),
+        message: "Canary analysis completed successfully, promotion finished.".into(),
+        severity,
+        fields: fields.iter().map(|(title, value)| ((*title).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn check(chat: Chat, severity: Severity, fields: &[(&str, &str)], expected: &Value) {
+    let request = destination(chat).request(&alert(severity, fields)).expect("a valid destination");
+    let request = request.expect("an address");
+    assert_eq!(request.method(), "POST");
+    assert_eq!(request.headers()["content-type"], "application/json");
+    let body: Value = serde_json::from_slice(request.body()).expect("JSON");
+    assert_eq!(body, *expected);
+}
+
+fn slack_like(color: &str, fields: &Value) -> Value {
+    json!({
+        "channel": "general", "username": "flagger", "icon_url": "", "icon_emoji": ":rocket:",
+        "attachments": [{
+            "color": color, "author_name": "podinfo.test", "mrkdwn_in": ["text"], "fields": fields,
+            "text": "Canary analysis completed successfully, promotion finished.",
+        }],
+    })
+}
+
+#[test]
+fn slack_discord_and_rocket_share_a_format() {
+    let fields = json!([{ "title": "Cluster", "value": "eu", "short": false }]);
+    check(Chat::Slack, Severity::Info, &[("Cluster", "eu")], &slack_like("good", &fields));
+    check(Chat::Slack, Severity::Warn, &[], &slack_like("good", &json!([])));
+    check(Chat::Slack, Severity::Error, &[], &slack_like("danger", &json!([])));
+    check(Chat::Discord, Severity::Error, &[], &slack_like("danger", &json!([])));
+    check(Chat::Rocket, Severity::Info, &[], &slack_like("#0076D7", &json!([])));
+    check(Chat::Rocket, Severity::Error, &[], &slack_like("#FF0000", &json!([])));
+}
+
+#[test]
+fn teams_gets_a_message_card() {
+    let card = |color: &str, facts: &Value| {
+        json!({
+            "@type": "MessageCard", "@context": "http://schema.org/extensions", "themeColor": color,
+            "summary": "podinfo.test",
+            "sections": [{
+                "activityTitle": "Canary analysis completed successfully, promotion finished.",
+                "activitySubtitle": "podinfo.test", "facts": facts,
+            }],
+        })
+    };
+    let facts = json!([{ "name": "Cluster", "value": "eu" }]);
+    check(Chat::Teams, Severity::Info, &[("Cluster", "eu")], &card("0076D7", &facts));
+    check(Chat::Teams, Severity::Error, &[], &card("FF0000", &json!([])));
+}
+
+#[test]
+fn google_chat_gets_a_card() {
+    let text = |text: &str| json!({ "widgets": [{ "textParagraph": { "text": text } }] });
+    let message =
+        text("<font color=#848484><strong>Canary analysis completed successfully, promotion finished.</strong></font>");
+    let field = text("Cluster<br><font color=#848484><strong>eu</strong></font>");
+    let header =
+        json!({ "title": "Flagger", "subtitle": "podinfo.test", "imageUrl": "https://flagger.app/favicon.png" });
+    let expected = json!({ "cards": [{ "header": header, "sections": [message, field] }] });
+    check(Chat::GoogleChat, Severity::Info, &[("Cluster", "eu")], &expected);
+}
+
+#[test]
+fn discord_is_addressed_in_its_slack_way() {
+    fn check(address: &str, expected: &str) {
+        let destination = Destination { address: address.into(), ..destination(Chat::Discord) };
+        let request = destination.request(&alert(Severity::Info, &[])).expect("valid").expect("an address");
+        assert_eq!(request.uri().to_string(), expected);
+    }
+    check("https://discord.com/api/webhooks/1/x", "https://discord.com/api/webhooks/1/x/slack");
+    check("https://discord.com/api/webhooks/1/x/slack", "https://discord.com/api/webhooks/1/x/slack");
+}
+
+#[test]
+fn only_slack_gets_the_token() {
+    let authorization = |chat| {
+        let destination = Destination { token: Some("xoxb-1".into()), ..destination(chat) };
+        let request = destination.request(&alert(Severity::Info, &[])).expect("valid").expect("an address");
+        request.headers().get(AUTHORIZATION).map(|value| value.to_str().expect("text").to_owned())
+    };
+    assert_eq!(authorization(Chat::Slack), Some("Bearer xoxb-1".to_owned()));
+    assert_eq!(authorization(Chat::Rocket), None);
+}
+
+#[test]
+fn what_is_wrong_is_said_without_the_address() {
+    fn check(destination: &Destination, expected: &str) {
+        let error = destination.request(&alert(Severity::Info, &[])).expect_err("it is invalid");
+        assert_eq!(error.to_string(), expected);
+    }
+    for (chat, expected) in [
+        (Chat::Slack, "invalid Slack hook URL (redacted)"),
+        (Chat::Discord, "invalid Discord hook URL (redacted)"),
+        (Chat::Rocket, "invalid Rocket hook URL (redacted)"),
+        (Chat::Teams, "invalid MS Teams webhook URL (redacted)"),
+        (Chat::GoogleChat, "invalid Google Chat webhook URL (redacted)"),
+    ] {
+        check(&Destination { address: "s3cr3t".into(), ..destination(chat) }, expected);
+    }
+    check(&Destination { username: String::new(), ..destination(Chat::Slack) }, "empty Slack username");
+    check(&Destination { channel: String::new(), ..destination(Chat::Rocket) }, "empty Rocket channel");
+}
+
+#[test]
+fn without_an_address_nothing_is_sent() {
+    let destination = Destination { address: String::new(), ..destination(Chat::Slack) };
+    assert!(destination.request(&alert(Severity::Info, &[])).expect("no error").is_none());
+}
+
+#[test]
+fn debug_shows_neither_address_nor_token() {
+    let destination = Destination { token: Some("xoxb-1".into()), ..destination(Chat::Slack) };
+    let shown = format!("{destination:?}");
+    assert!(shown.contains("general") && !shown.contains("s3cr3t") && !shown.contains("xoxb-1"), "{shown}");
+}
+
+#[test]
+fn providers_and_their_secrets_are_read() {
+    fn check(
+        spec: &AlertProviderSpec,
+        secret: Option<&[(&str, &str)]>,
+        expected: Result<(&str, &str, Option<&str>), &str>,
+    ) {
+        let secret = secret.map(|entries| {
+            entries
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()))
+                .collect::<BTreeMap<_, _>>()
+        });
+        let read = Destination::from_provider(spec, secret.as_ref());
+        let read = read.as_ref().map(|read| (read.address.as_str(), read.channel.as_str(), read.token.as_deref()));
+        assert_eq!(read.map_err(ToString::to_string), expected.map_err(str::to_owned));
+    }
+    let spec = AlertProviderSpec {
+        kind: Some("slack".into()),
+        address: Some("https://a".into()),
+        ..AlertProviderSpec::default()
+    };
+    check(&spec, None, Ok(("https://a", "general", None)));
+    check(&spec, Some(&[("address", "https://b\n"), ("token", "t\n")]), Ok(("https://b", "general", Some("t"))));
+    check(&spec, Some(&[("token", "t")]), Err("secret does not contain an address"));
+    let channel = AlertProviderSpec { channel: Some("ops".into()), ..spec.clone() };
+    check(&channel, None, Ok(("https://a", "ops", None)));
+    check(&AlertProviderSpec { kind: Some("irc".into()), ..spec }, None, Err("provider irc not supported"));
+}
+
+#[test]
+fn severities_choose_who_is_told() {
+    use Severity::{Error, Info, Unset, Warn};
+    let told = |wanted| [Info, Warn, Error].map(|message| is_wanted(wanted, message));
+    assert_eq!(told(Unset), [true, true, true]);
+    assert_eq!(told(Info), [true, true, true]);
+    assert_eq!(told(Warn), [false, true, true]);
+    assert_eq!(told(Error), [false, false, true]);
+}
+
+#[test]
+fn a_bad_answer_is_an_error() {
+    let answer = |status: u16| Response::builder().status(status).body(Bytes::from_static(b"no_service")).expect("one");
+    assert_eq!(sent(&answer(204)), Ok(()));
+    assert_eq!(
+        sent(&answer(404)).map_err(|error| error.to_string()),
+        Err("sending notification bad response 404: no_service".to_owned())
+    );
+}
+
+#[test]
+fn fields_tell_cluster_target_and_routing() {
+    fn check(analysis: &Analysis, expected: Option<&str>) {
+        let facts = Facts {
+            target_kind: "Deployment",
+            target: "app",
+            namespace: "test",
+            progress_deadline_seconds: 600,
+            analysis: Some(analysis),
+        };
+        let mut wanted = vec![
+            ("Cluster", "eu"),
+            ("Target", "Deployment/app.test"),
+            ("Failed checks threshold", "5"),
+            ("Progress deadline", "600s"),
+        ];
+        wanted.extend(expected.map(|routing| ("Traffic routing", routing)));
+        let wanted: Vec<_> = wanted.into_iter().map(|(title, value)| (title.to_owned(), value.to_owned())).collect();
+        assert_eq!(fields("eu", Some(&facts)), wanted);
+    }
+    let plain = Analysis { threshold: Some(5), ..Analysis::default() };
+    check(&plain, None);
+    let stepped = Analysis { step_weight: Some(10), max_weight: Some(50), ..plain.clone() };
+    check(&stepped, Some("Weight step: 10 max: 50"));
+    let ladder = Analysis { step_weights: vec![1, 2, 10], ..plain.clone() };
+    check(&ladder, Some("Weight steps: 1,2,10 max: 0"));
+    let blue_green = Analysis { iterations: Some(10), ..plain };
+    check(&blue_green, Some("Blue/Green"));
+    check(&Analysis { matches: vec![HttpMatch::default()], ..blue_green }, Some("A/B Testing"));
+    assert_eq!(fields("", None), Vec::new());
+}

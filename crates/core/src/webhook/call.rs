@@ -1,0 +1,299 @@
+//! One call of a webhook: its request, its deadline, what the answer means and whether to try again. It must not wait or
+//! send (contract: webhooks §1).
+
+use std::time::Duration;
+
+use burgee_api::duration::{DurationError, GoDuration};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use serde_json::Value;
+use url::Url;
+
+/// Deadline of one attempt when none is written.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest pause between two attempts of ours.
+const BACK_OFF_LIMIT: Duration = Duration::from_secs(30);
+
+/// Longest pause that a server may ask for.
+const RETRY_AFTER_LIMIT: Duration = Duration::from_mins(5);
+
+/// Bytes of an answer that an error shows.
+const BODY_LIMIT_BYTES: usize = 1024;
+
+/// The POST of a payload. The error is for the user.
+pub fn request(url: &str, payload: &Value) -> Result<Request<Bytes>, String> {
+    let mut request = Request::post(url)
+        .body(Bytes::from(payload.to_string()))
+        .map_err(|error| format!("parse {:?}: {error}", shown(url)))?;
+    if request.uri().host().is_none() {
+        return Err(format!("Post {:?}: unsupported protocol scheme {:?}", shown(url), ""));
+    }
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(request)
+}
+
+/// Deadline of one attempt: 10 s when the text is missing or shorter than two characters.
+pub fn timeout(text: Option<&str>) -> Result<Duration, DurationError> {
+    match text {
+        Some(text) if text.len() >= 2 => GoDuration::parse(text).map(GoDuration::to_std),
+        Some(_) | None => Ok(DEFAULT_TIMEOUT),
+    }
+}
+
+/// What one attempt came to.
+#[derive(Clone, Copy, Debug)]
+pub enum Attempt<'a> {
+    /// An answer, whatever it says.
+    Answered(&'a Response<Bytes>),
+    /// No answer: the cause in words.
+    Broken(&'a str),
+}
+
+/// What to do after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The hook passed.
+    Passed,
+    /// The hook failed, with the text for the event.
+    Failed(String),
+    /// Try again after this pause.
+    Retry {
+        /// How long to wait before.
+        after: Duration,
+    },
+}
+
+/// A call in progress.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Address of the hook.
+    pub url: &'a str,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// Which attempt this was; the first is 1.
+    pub attempt: u32,
+}
+
+impl Call<'_> {
+    /// Decides what an attempt means. Transport errors, 429 and 5xx other than 501 are tried again; `now` serves a
+    /// `Retry-After` that is a date.
+    pub fn next(&self, attempt: Attempt<'_>, now: Timestamp) -> Next {
+        if !attempt.may_be_retried() {
+            return attempt.outcome();
+        }
+        if self.attempt <= self.retries {
+            return Next::Retry { after: attempt.retry_after(now).unwrap_or_else(|| back_off(self.attempt)) };
+        }
+        Next::Failed(self.given_up(attempt))
+    }
+
+    /// The contract's text, with the body that the documentation promises: a failing task's output belongs in the event.
+    fn given_up(&self, attempt: Attempt<'_>) -> String {
+        let url = shown(self.url);
+        let text = format!("POST {url} giving up after {} attempt(s)", self.attempt);
+        match attempt {
+            Attempt::Broken(cause) => format!("{text}: Post \"{url}\": {cause}"),
+            Attempt::Answered(response) => match body(response).as_str() {
+                "" => text,
+                body => format!("{text}: {body}"),
+            },
+        }
+    }
+}
+
+impl Attempt<'_> {
+    fn may_be_retried(self) -> bool {
+        match self {
+            Self::Broken(_) => true,
+            Self::Answered(response) => {
+                let status = response.status();
+                status == StatusCode::TOO_MANY_REQUESTS
+                    || (status.as_u16() >= 500 && status != StatusCode::NOT_IMPLEMENTED)
+            }
+        }
+    }
+
+    /// What an answer that is not tried again means: up to 202 is a pass, everything else fails with its body.
+    fn outcome(self) -> Next {
+        match self {
+            Self::Broken(cause) => Next::Failed(cause.to_owned()),
+            Self::Answered(response) if response.status().as_u16() <= 202 => Next::Passed,
+            Self::Answered(response) => match body(response) {
+                text if text.is_empty() => Next::Failed(response.status().to_string()),
+                text => Next::Failed(text),
+            },
+        }
+    }
+
+    /// How long the server asks to be left alone; only with 429 and 503.
+    fn retry_after(self, now: Timestamp) -> Option<Duration> {
+        let Self::Answered(response) = self else { return None };
+        if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            return None;
+        }
+        let text = response.headers().get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
+        let pause = match text.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => until(text, now)?,
+        };
+        Some(pause.min(RETRY_AFTER_LIMIT))
+    }
+}
+
+/// Time from now to a date in an HTTP header; none when it has passed.
+fn until(date: &str, now: Timestamp) -> Option<Duration> {
+    let date = DateTimeParser::new().parse_timestamp(date).ok()?;
+    Duration::try_from(date.duration_since(now)).ok()
+}
+
+/// 1 s, 2 s, 4 s … 30 s.
+fn back_off(attempt: u32) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(5);
+    Duration::from_secs(1 << doublings).min(BACK_OFF_LIMIT)
+}
+
+fn body(response: &Response<Bytes>) -> String {
+    let body = response.body();
+    String::from_utf8_lossy(&body[..body.len().min(BODY_LIMIT_BYTES)]).trim_end().to_owned()
+}
+
+/// A URL without the password that may stand in it.
+fn shown(url: &str) -> String {
+    let redacted = Url::parse(url).ok().filter(|parsed| parsed.password().is_some()).and_then(|mut parsed| {
+        parsed.set_password(Some("xxxxx")).ok()?;
+        Some(parsed.to_string())
+    });
+    redacted.unwrap_or_else(|| url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const URL: &str = "http://tester.test/";
+
+    fn answer(status: u16, body: &'static str) -> Response<Bytes> {
+        Response::builder().status(status).body(Bytes::from_static(body.as_bytes())).expect("a response")
+    }
+
+    fn call(attempt: u32, retries: u32) -> Call<'static> {
+        Call { url: URL, retries, attempt }
+    }
+
+    fn failed(text: &str) -> Next {
+        Next::Failed(text.to_owned())
+    }
+
+    #[test]
+    fn an_answer_passes_or_fails_with_the_contracts_text() {
+        fn check(status: u16, body: &'static str, expected: &Next) {
+            assert_eq!(call(1, 0).next(Attempt::Answered(&answer(status, body)), NOW), *expected, "{status}");
+        }
+        check(200, "OK", &Next::Passed);
+        check(201, "", &Next::Passed);
+        check(202, "", &Next::Passed);
+        check(203, "odd", &failed("odd"));
+        check(204, "", &failed("204 No Content"));
+        check(302, "elsewhere", &failed("elsewhere"));
+        check(403, "Forbidden\n", &failed("Forbidden"));
+        check(404, "", &failed("404 Not Found"));
+        check(501, "no", &failed("no"));
+        check(429, "", &failed("POST http://tester.test/ giving up after 1 attempt(s)"));
+        check(
+            500,
+            "command false failed: : exit status 1",
+            &failed("POST http://tester.test/ giving up after 1 attempt(s): command false failed: : exit status 1"),
+        );
+    }
+
+    #[test]
+    fn a_broken_connection_names_its_cause() {
+        assert_eq!(
+            call(3, 2).next(Attempt::Broken("connection refused"), NOW),
+            failed(
+                "POST http://tester.test/ giving up after 3 attempt(s): Post \"http://tester.test/\": connection refused"
+            )
+        );
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_not_shown() {
+        let call = Call { url: "http://user:secret@tester.test/", retries: 0, attempt: 1 };
+        let Next::Failed(text) = call.next(Attempt::Broken("refused"), NOW) else { panic!("it must fail") };
+        assert!(text.contains("tester.test") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn a_long_body_is_cut() {
+        let response = Response::builder().status(400).body(Bytes::from(vec![b'x'; 5000])).expect("a response");
+        assert_eq!(call(1, 0).next(Attempt::Answered(&response), NOW), Next::Failed("x".repeat(1024)));
+    }
+
+    #[test]
+    fn only_what_may_pass_later_is_tried_again() {
+        fn check(status: u16, expected: &Next) {
+            assert_eq!(call(1, 1).next(Attempt::Answered(&answer(status, "b")), NOW), *expected, "{status}");
+        }
+        let retry = Next::Retry { after: Duration::from_secs(1) };
+        for status in [429, 500, 502, 503, 504] {
+            check(status, &retry);
+        }
+        check(501, &failed("b"));
+        check(404, &failed("b"));
+        assert_eq!(call(1, 1).next(Attempt::Broken("refused"), NOW), retry);
+    }
+
+    #[test]
+    fn pauses_double_up_to_half_a_minute() {
+        let pause = |attempt| match call(attempt, 100).next(Attempt::Broken("refused"), NOW) {
+            Next::Retry { after } => after.as_secs(),
+            Next::Passed | Next::Failed(_) => panic!("it must be tried again"),
+        };
+        assert_eq!([1, 2, 3, 4, 5, 6, 7, 100].map(pause), [1, 2, 4, 8, 16, 30, 30, 30]);
+    }
+
+    #[test]
+    fn the_servers_wish_is_heard_within_limits() {
+        fn check(status: u16, header: &'static str, expected_seconds: u64) {
+            let mut response = answer(status, "");
+            response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static(header));
+            let expected = Next::Retry { after: Duration::from_secs(expected_seconds) };
+            assert_eq!(call(1, 1).next(Attempt::Answered(&response), NOW), expected, "{header}");
+        }
+        check(429, "7", 7);
+        check(503, "0", 0);
+        check(503, "86400", 300);
+        check(503, "Thu, 01 Jan 1970 00:00:42 GMT", 42);
+        check(503, "Wed, 31 Dec 1969 00:00:42 GMT", 1);
+        check(503, "soon", 1);
+        check(500, "7", 1);
+    }
+
+    #[test]
+    fn deadlines_have_a_default_and_may_be_wrong() {
+        fn check(text: Option<&str>, expected: Option<u64>) {
+            assert_eq!(timeout(text).ok(), expected.map(Duration::from_secs), "{text:?}");
+        }
+        check(None, Some(10));
+        check(Some(""), Some(10));
+        check(Some("5"), Some(10));
+        check(Some("5m"), Some(300));
+        check(Some("1h30m"), Some(5400));
+        check(Some("ten"), None);
+    }
+
+    #[test]
+    fn requests_are_json_posts() {
+        let request_ok = request(URL, &serde_json::json!({"name": "podinfo"})).expect("a request");
+        assert_eq!(request_ok.method(), "POST");
+        assert_eq!(request_ok.headers()["content-type"], "application/json");
+        assert_eq!(request_ok.body(), r#"{"name":"podinfo"}"#);
+        assert!(request("not a url", &Value::Null).is_err());
+        assert!(request("/path", &Value::Null).is_err());
+    }
+}

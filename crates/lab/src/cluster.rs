@@ -1,0 +1,164 @@
+//! A cluster by its kubeconfig: the lab's own or one that exists already. It owns no process.
+use crate::network::{GATEWAY_ADDRESS, NODE_ADDRESS};
+use crate::parts::Parts;
+use crate::teardown::run;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A web page beside the cluster that the lab's own programs read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Page {
+    /// Prometheus.
+    Prometheus,
+    /// The administration page of the gateway's Envoy.
+    Gateway,
+}
+
+impl Page {
+    /// Where the lab serves it.
+    fn address(self) -> String {
+        match self {
+            Self::Prometheus => format!("http://{NODE_ADDRESS}:9090"),
+            Self::Gateway => format!("http://{GATEWAY_ADDRESS}:15000"),
+        }
+    }
+
+    /// Its Service in a cluster that is not the lab's.
+    fn service(self) -> &'static str {
+        match self {
+            Self::Prometheus => "prometheus:9090",
+            Self::Gateway => "istio-ingressgateway:15000",
+        }
+    }
+}
+
+/// A cluster that can be talked to with kubectl and helm.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    kubeconfig: PathBuf,
+    programs: Parts,
+    network: Option<PathBuf>,
+    scratch: PathBuf,
+}
+
+impl Cluster {
+    /// A cluster that exists already, reached from where this process runs.
+    pub fn existing(kubeconfig: &Path, parts: &Parts) -> Self {
+        let scratch = std::env::temp_dir().join(format!("burgee-cluster-{}", std::process::id()));
+        Self { kubeconfig: kubeconfig.to_path_buf(), programs: parts.clone(), network: None, scratch }
+    }
+
+    /// A cluster inside a network namespace; `scratch` holds kubectl's caches, which go by address and would be
+    /// mixed up between instances.
+    pub fn inside(kubeconfig: &Path, parts: &Parts, network: &Path, scratch: &Path) -> Self {
+        Self {
+            kubeconfig: kubeconfig.to_path_buf(),
+            programs: parts.clone(),
+            network: Some(network.to_path_buf()),
+            scratch: scratch.join("client-cache"),
+        }
+    }
+
+    /// The kubeconfig file.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A command that reaches the cluster, with the kubeconfig in its environment.
+    pub fn command(&self, program: &str) -> Command {
+        let path = self.programs.program(program);
+        let mut command = match &self.network {
+            None => Command::new(path),
+            Some(network) => {
+                let mut argument = OsString::from("--net=");
+                argument.push(network);
+                let mut command = Command::new("nsenter");
+                command.arg(argument).arg("--").arg(path);
+                command
+            }
+        };
+        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", &self.scratch);
+        command
+    }
+
+    /// Runs kubectl and returns what it printed.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        run(self.command("kubectl").args(arguments))
+    }
+
+    /// Runs kubectl with `-o json` and returns the object or list.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = run(self.command("kubectl").args(arguments).args(["-o", "json"]))?;
+        serde_json::from_str(&text).with_context(|| format!("parse the answer to kubectl {}", arguments.join(" ")))
+    }
+
+    /// Reads a page: directly in the lab, through the API server's proxy elsewhere (the proxy reaches pods only, and the
+    /// lab's Prometheus is none).
+    ///
+    /// # Errors
+    /// When the page does not answer with 200.
+    pub(crate) fn read(&self, page: Page, path: &str) -> Result<String> {
+        if self.network.is_some() {
+            return run(self.command("busybox").args(["wget", "-qO-", &format!("{}{path}", page.address())]));
+        }
+        let proxy = format!("/api/v1/namespaces/istio-system/services/{}/proxy{path}", page.service());
+        self.kubectl(&["get", "--raw", &proxy])
+    }
+
+    /// Applies objects, written as YAML.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub fn apply(&self, yaml: &str) -> Result<()> {
+        self.feed(&["apply", "-f", "-"], yaml)
+    }
+
+    /// Runs kubectl with a text on its standard input.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub fn feed(&self, arguments: &[&str], text: &str) -> Result<()> {
+        let mut command = self.command("kubectl");
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("run kubectl")?;
+        // Taken, so that the pipe closes and kubectl sees the end of the text.
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(text.as_bytes()).context("write to kubectl")?;
+        }
+        let output = child.wait_with_output().context("wait for kubectl")?;
+        if output.status.success() {
+            return Ok(());
+        }
+        bail!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())
+    }
+
+    /// Asks until `ready` says yes, at most `limit`; `what` names it in the error, with the last failure.
+    ///
+    /// # Errors
+    /// When the time is over.
+    pub fn wait(&self, what: &str, limit: Duration, mut ready: impl FnMut(&Self) -> Result<bool>) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let answer = ready(self);
+            if matches!(answer, Ok(true)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let reason = answer.err().map_or_else(String::new, |error| format!(": {error:#}"));
+                bail!("{what} did not happen within {} s{reason}", limit.as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}

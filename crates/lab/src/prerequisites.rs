@@ -1,0 +1,99 @@
+//! What the machine must have before a lab can run. It only looks; it changes nothing.
+use std::path::Path;
+
+/// One thing that is missing and what to do about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Missing {
+    /// What is missing.
+    pub what: String,
+    /// How to get it.
+    pub fix: String,
+}
+
+/// The error of a machine that lacks something: one message that tells it all.
+#[derive(Clone, Debug)]
+pub struct Unmet(pub Vec<Missing>);
+
+impl std::fmt::Display for Unmet {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str(&message(&self.0))
+    }
+}
+
+impl std::error::Error for Unmet {}
+
+/// Programs that must be on the search path, and how to get each.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("apt-get", "use Debian or Ubuntu; the lab takes containerd, runc and nftables from their packages"),
+    ("cargo", "install Rust: https://rustup.rs"),
+    ("dpkg-deb", "apt-get install dpkg"),
+    ("git", "apt-get install git"),
+    ("go", "install Go 1.26 or newer: https://go.dev/doc/install"),
+    ("mount", "apt-get install mount"),
+    ("nsenter", "apt-get install util-linux"),
+    ("python3", "apt-get install python3 python3-pip"),
+];
+
+/// Everything that is missing on this machine.
+pub(crate) fn missing() -> Vec<Missing> {
+    let mut found = Vec::new();
+    if !cfg!(target_os = "linux") {
+        return vec![need("Linux", "run on Linux, or use --kubeconfig FILE with a cluster that exists")];
+    }
+    if !nix::unistd::geteuid().is_root() {
+        found.push(need("root", "run as root (sudo -E); the lab makes network namespaces, mounts and cgroups"));
+    }
+    found.extend(PROGRAMS.iter().filter(|(name, _)| !on_search_path(name)).map(|(name, fix)| need(name, fix)));
+    if on_search_path("python3") && !has_pip() {
+        found.push(need("pip for python3", "apt-get install python3-pip"));
+    }
+    found.extend(kernel());
+    found
+}
+
+/// The one message that tells everything that is missing.
+fn message(missing: &[Missing]) -> String {
+    let lines: Vec<String> = missing.iter().map(|item| format!("  {:16} {}", item.what, item.fix)).collect();
+    format!("this machine cannot run the lab yet; missing:\n{}", lines.join("\n"))
+}
+
+fn kernel() -> Vec<Missing> {
+    let mut found = Vec::new();
+    let filesystems = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if !filesystems.contains("overlay") {
+        found.push(need("overlayfs", "modprobe overlay, or a kernel with CONFIG_OVERLAY_FS"));
+    }
+    if !Path::new("/proc/self/ns/net").exists() {
+        found.push(need("network namespaces", "a kernel with CONFIG_NET_NS"));
+    }
+    if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() && !Path::new("/sys/fs/cgroup/memory").exists() {
+        found.push(need("cgroups", "mount the cgroup filesystem at /sys/fs/cgroup"));
+    }
+    found
+}
+
+fn has_pip() -> bool {
+    let output = std::process::Command::new("python3").args(["-m", "pip", "--version"]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+fn on_search_path(name: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(name).is_file()))
+}
+
+fn need(what: &str, fix: &str) -> Missing {
+    Missing { what: what.to_owned(), fix: fix.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_message_names_every_missing_thing_with_its_fix() {
+        let text = message(&[need("root", "run as root"), need("go", "install Go")]);
+        assert!(text.contains("root             run as root\n"), "{text}");
+        assert!(text.ends_with("go               install Go"), "{text}");
+    }
+}
