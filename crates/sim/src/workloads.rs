@@ -1,6 +1,6 @@
 //! What becomes of Deployments: pods get ready some seconds after they are made, or never. It knows no canary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burgee_core::digest::digest;
 use burgee_core::world::{Kind, ObjectKey};
@@ -14,13 +14,13 @@ use crate::cluster::Cluster;
 pub struct Behaviour {
     /// Seconds from a pod's making to its readiness.
     pub ready_after_seconds: i64,
-    /// Pods whose template mentions this text never get ready.
-    pub stuck_mark: String,
+    /// New pods of the Deployments of these names never get ready.
+    pub stuck: BTreeSet<String>,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { ready_after_seconds: 3, stuck_mark: "never-ready".to_owned() }
+        Self { ready_after_seconds: 3, stuck: BTreeSet::new() }
     }
 }
 
@@ -33,17 +33,14 @@ struct Pod {
 /// The pods of all Deployments.
 #[derive(Clone, Debug, Default)]
 pub struct Workloads {
-    behaviour: Behaviour,
+    /// How pods behave from now on.
+    pub behaviour: Behaviour,
     pods: BTreeMap<ObjectKey, Vec<Pod>>,
     unavailable_since: BTreeMap<ObjectKey, Timestamp>,
+    rolling_until: BTreeMap<ObjectKey, (String, Timestamp)>,
 }
 
 impl Workloads {
-    /// Workloads whose pods behave so.
-    pub fn new(behaviour: Behaviour) -> Self {
-        Self { behaviour, ..Self::default() }
-    }
-
     /// Brings pods and reported statuses to where they are at `now`.
     pub fn settle(&mut self, cluster: &mut Cluster, now: Timestamp) {
         let deployments: Vec<(ObjectKey, Value)> = cluster
@@ -60,7 +57,9 @@ impl Workloads {
 
     /// When the next pod gets ready or a deadline passes.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        self.pods.values().flatten().filter_map(|pod| pod.ready_at).filter(|at| *at > now).min()
+        let deadlines = self.rolling_until.values().map(|(_, until)| *until);
+        let pods = self.pods.values().flatten().filter_map(|pod| pod.ready_at);
+        pods.chain(deadlines).filter(|at| *at > now).min()
     }
 
     /// Pods of a Deployment that are ready.
@@ -72,7 +71,7 @@ impl Workloads {
     fn roll(&mut self, key: &ObjectKey, deployment: &Value, now: Timestamp) {
         let wanted = usize::try_from(deployment["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap_or(0);
         let template = digest(&deployment["spec"]["template"]);
-        let stuck = deployment["spec"]["template"].to_string().contains(&self.behaviour.stuck_mark);
+        let stuck = self.behaviour.stuck.contains(&key.name);
         let ready_at = now.saturating_add(SignedDuration::from_secs(self.behaviour.ready_after_seconds)).ok();
         let pods = self.pods.entry(key.clone()).or_default();
         let fresh = pods.iter().filter(|pod| pod.template == template).count();
@@ -94,7 +93,7 @@ impl Workloads {
     fn status(&mut self, key: &ObjectKey, deployment: &Value, now: Timestamp) -> Value {
         let template = digest(&deployment["spec"]["template"]);
         let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
-        let pods = self.pods.get(key).map_or(&[][..], Vec::as_slice);
+        let pods = self.pods.get(key).cloned().unwrap_or_default();
         let ready = pods.iter().filter(|pod| is_ready(pod, now)).count();
         let updated: Vec<&Pod> = pods.iter().filter(|pod| pod.template == template).collect();
         let is_available = i64::try_from(ready).unwrap_or(i64::MAX) >= wanted;
@@ -102,6 +101,8 @@ impl Workloads {
             self.unavailable_since.remove(key);
         }
         let since = if is_available { now } else { *self.unavailable_since.entry(key.clone()).or_insert(now) };
+        let is_done = updated.len() == pods.len() && ready >= updated.len();
+        let progress = self.progress(key, deployment, (&template, is_done), now);
         let (available, reason) =
             if is_available { ("True", "MinimumReplicasAvailable") } else { ("False", "MinimumReplicasUnavailable") };
         let since = if is_available { String::new() } else { format!("{since:.0}") };
@@ -113,9 +114,33 @@ impl Workloads {
             "availableReplicas": ready,
             "conditions": [
                 {"type": "Available", "status": available, "reason": reason, "lastUpdateTime": since},
-                {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"},
+                progress,
             ],
         })
+    }
+
+    /// The controller gives up a rolling update after the Deployment's own deadline.
+    fn progress(
+        &mut self,
+        key: &ObjectKey,
+        deployment: &Value,
+        (template, is_done): (&str, bool),
+        now: Timestamp,
+    ) -> Value {
+        if is_done {
+            self.rolling_until.remove(key);
+            return json!({"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"});
+        }
+        let seconds = deployment["spec"]["progressDeadlineSeconds"].as_i64().unwrap_or(600);
+        let until = now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
+        let rolling = self.rolling_until.entry(key.clone()).or_insert((template.to_owned(), until));
+        if rolling.0 != template {
+            *rolling = (template.to_owned(), until);
+        }
+        if rolling.1 <= now {
+            return json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"});
+        }
+        json!({"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"})
     }
 }
 

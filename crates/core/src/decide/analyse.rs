@@ -118,20 +118,16 @@ fn judge(tick: &Tick, check: &Check, answer: Option<Answer>) -> Outcome {
             subject.judge(value, Bounds::of(check.metric))
         }
         Some(Answer::Measured(Err(MeasureError::Secret(text)))) => Outcome::Failed(text),
-        Some(Answer::Measured(Err(error))) => subject.explain(&provider_error(tick, check, error)),
+        Some(Answer::Measured(Err(error))) => subject.explain(&provider_error(error)),
         Some(Answer::Hook(_)) | None => Outcome::ProviderError("the answer was lost".to_owned()),
     }
 }
 
-fn provider_error(tick: &Tick, check: &Check, error: MeasureError) -> ProviderError {
-    let worded = |text: String| match check.source {
-        Source::Builtin(builtin) => observer(tick.rollout).explain(builtin, &text),
-        Source::Inline | Source::Template => text,
-    };
+fn provider_error(error: MeasureError) -> ProviderError {
     match error {
-        MeasureError::NoValues(text) => ProviderError::NoValues(worded(text)),
-        MeasureError::Wrong(text) | MeasureError::Secret(text) => ProviderError::Wrong(worded(text)),
-        MeasureError::Unavailable(text) => ProviderError::Unavailable(worded(text)),
+        MeasureError::NoValues(text) => ProviderError::NoValues(text),
+        MeasureError::Wrong(text) | MeasureError::Secret(text) => ProviderError::Wrong(text),
+        MeasureError::Unavailable(text) => ProviderError::Unavailable(text),
     }
 }
 

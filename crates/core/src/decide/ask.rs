@@ -8,6 +8,7 @@ use crate::notice::Notice;
 use crate::plan::{Plan, Step};
 use crate::question::{Answer, Answers, Ask, AskKey, Question};
 use crate::timetable::Wake;
+use crate::webhook::{self, Payload};
 
 /// What asking needs to know.
 pub(super) struct Asker<'a> {
@@ -35,7 +36,7 @@ impl Asker<'_> {
         let mut passed = Vec::new();
         for kind in kinds {
             for hook in self.tick.rollout.webhooks(*kind) {
-                if known.contains(&passed_key(hook)) {
+                if known.contains(&passed_key(hook)) || is_message(hook) {
                     continue;
                 }
                 match self.hook(hook)? {
@@ -50,12 +51,7 @@ impl Asker<'_> {
     /// The answer of one hook.
     pub(super) fn hook(&self, hook: &Webhook) -> Decision<Result<(), String>> {
         let key = self.key(format!("webhook {} {}", kind_name(hook.kind), hook.name));
-        let payload = serde_json::json!({
-            "name": self.tick.rollout.name,
-            "namespace": self.tick.rollout.namespace,
-            "phase": self.phase.as_str(),
-            "metadata": hook.metadata,
-        });
+        let payload = self.payload(hook);
         match self.answers.get(&key) {
             Some(Answer::Hook(answer)) => Ok(answer.clone()),
             Some(Answer::Measured(_)) | None => {
@@ -73,6 +69,17 @@ impl Asker<'_> {
         }
         let open = keyed.into_iter().filter(|(key, _)| self.answers.get(key).is_none()).collect();
         Err(self.leave(open))
+    }
+
+    fn payload(&self, hook: &Webhook) -> serde_json::Value {
+        let status = self.tick.world.canary.status.as_ref();
+        let checksum = webhook::checksum(
+            status.and_then(|status| status.tracked_configs.as_ref()),
+            status.map_or("", |status| status.last_applied_spec.as_str()),
+        );
+        let Tick { rollout, .. } = self.tick;
+        let phase = self.phase.as_str();
+        Payload { name: &rollout.name, namespace: &rollout.namespace, phase, checksum: &checksum }.body(&hook.metadata)
     }
 
     fn key(&self, what: String) -> AskKey {
@@ -94,6 +101,11 @@ impl Asker<'_> {
 /// How a passed hook is remembered in `status.run.hooksPassed`.
 pub(super) fn passed_key(hook: &Webhook) -> String {
     format!("{}/{}", kind_name(hook.kind), hook.name)
+}
+
+/// An untyped hook to a chat is a message, never a check (product: articles).
+fn is_message(hook: &Webhook) -> bool {
+    hook.kind == WebhookType::Untyped && webhook::chat::destination(hook).is_some()
 }
 
 fn kind_name(kind: WebhookType) -> &'static str {

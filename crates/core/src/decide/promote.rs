@@ -26,8 +26,8 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
     if revision::change(tick, scene) == Change::Revision {
         return progress::restart(tick, scene);
     }
-    draft.enter(Phase::Promoting);
     draft.tell(Notice::Copying);
+    draft.enter(Phase::Promoting);
     draft.run().step_started_at = Some(fraction(tick.now));
     Ok(draft.finish(Wake::At(tick.now)))
 }

@@ -47,7 +47,7 @@ pub(super) fn readiness(object: &Value, patience: &Patience) -> Readiness {
         .and_then(|_| unavailable_since(object))
         .and_then(|since| since.checked_add(SignedDuration::from_secs(patience.deadline_seconds)).ok());
     match deadline {
-        Some(deadline) if deadline < patience.now => Readiness::Failed(reason),
+        Some(deadline) if deadline <= patience.now => Readiness::Failed(reason),
         Some(_) | None => Readiness::Waiting { reason, deadline },
     }
 }
