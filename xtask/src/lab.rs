@@ -2,7 +2,7 @@
 use anyhow::Result;
 use burgee_lab::{GATEWAY_ADDRESS, Lab, Options, say};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Boots and cleans the lab.
 ///
@@ -51,7 +51,8 @@ fn up(options: &Options, burgee: Option<PathBuf>) -> Result<()> {
     let parts = Lab::prepare(options)?;
     let lab = Lab::boot(&parts, options)?;
     if let Some(binary) = burgee {
-        install(&lab, &binary)?;
+        let image = lab.install_operator(&binary, Path::new("charts/burgee"), &[])?;
+        say(&format!("installed {image}"));
     }
     let enter = lab.enter_script().display().to_string();
     println!("kubeconfig  {}", lab.kubeconfig().display());
@@ -63,20 +64,6 @@ fn up(options: &Options, burgee: Option<PathBuf>) -> Result<()> {
         // The interrupt handler takes the lab down and ends this process.
         std::thread::park();
     }
-}
-
-fn install(lab: &Lab, binary: &std::path::Path) -> Result<()> {
-    let image = burgee_lab::operator_image(lab.parts(), binary)?;
-    lab.import_image(&image)?;
-    let installation = burgee_lab::Installation {
-        chart: std::path::Path::new("charts/burgee"),
-        image: image.reference(),
-        metrics_server: burgee_lab::PROMETHEUS_ADDRESS,
-        values: &[],
-    };
-    burgee_lab::install(lab.cluster(), &installation)?;
-    say(&format!("installed {}", image.reference()));
-    Ok(())
 }
 
 fn down() -> Result<()> {

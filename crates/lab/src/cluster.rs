@@ -1,13 +1,16 @@
 //! A cluster by its kubeconfig: the lab's own or one that exists already. It owns no process.
+use crate::instance::Instance;
+use crate::kubernetes::admin_kubeconfig;
 use crate::network::{GATEWAY_ADDRESS, NODE_ADDRESS};
 use crate::parts::Parts;
+use crate::process::spawn_recorded;
 use crate::teardown::run;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A web page beside the cluster that the lab's own programs read.
@@ -44,24 +47,38 @@ pub struct Cluster {
     programs: Parts,
     network: Option<PathBuf>,
     scratch: PathBuf,
+    ledger: PathBuf,
 }
 
 impl Cluster {
     /// A cluster that exists already, reached from where this process runs.
     pub fn existing(kubeconfig: &Path, parts: &Parts) -> Self {
         let scratch = std::env::temp_dir().join(format!("burgee-cluster-{}", std::process::id()));
-        Self { kubeconfig: kubeconfig.to_path_buf(), programs: parts.clone(), network: None, scratch }
+        let ledger = scratch.join("processes");
+        Self { kubeconfig: kubeconfig.to_path_buf(), programs: parts.clone(), network: None, scratch, ledger }
     }
 
-    /// A cluster inside a network namespace; `scratch` holds kubectl's caches, which go by address and would be
-    /// mixed up between instances.
-    pub fn inside(kubeconfig: &Path, parts: &Parts, network: &Path, scratch: &Path) -> Self {
+    /// The cluster of a lab's instance. Kubectl's caches go by address and would be mixed up between instances, so each
+    /// keeps its own.
+    pub(crate) fn of(instance: &Instance, parts: &Parts) -> Self {
         Self {
-            kubeconfig: kubeconfig.to_path_buf(),
+            kubeconfig: admin_kubeconfig(instance),
             programs: parts.clone(),
-            network: Some(network.to_path_buf()),
-            scratch: scratch.join("client-cache"),
+            network: Some(instance.network()),
+            scratch: instance.state().join("client-cache"),
+            ledger: instance.ledger(),
         }
+    }
+
+    /// Starts a program that goes on beside this process, and records it so that it ends with the lab.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn spawn(&self, command: &mut Command, name: &str) -> Result<Child> {
+        if let Some(directory) = self.ledger.parent() {
+            std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+        }
+        spawn_recorded(command, &self.ledger, name).map(|(child, _)| child)
     }
 
     /// The kubeconfig file.

@@ -1,5 +1,6 @@
 //! What ctrl-C, SIGTERM and SIGHUP do: take the running instances down, then end the process with 130.
 use crate::instance::Instance;
+use crate::process::start_no_more;
 use crate::progress::say;
 use crate::teardown::take_down;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -22,6 +23,7 @@ pub(crate) fn take_down_when_interrupted(instance: &Instance) {
 
 fn end() {
     say("interrupted; taking everything down");
+    start_no_more();
     let instances = RUNNING.get().map(|running| running.lock().unwrap_or_else(PoisonError::into_inner).clone());
     for instance in instances.unwrap_or_default() {
         if let Err(error) = take_down(&instance) {

@@ -2,6 +2,7 @@
 use crate::cluster::Cluster;
 use crate::counters::Counters;
 use crate::image::Image;
+use crate::install::{Installation, install};
 use crate::instance::Instance;
 use crate::kubernetes::{self, Programs};
 use crate::options::Options;
@@ -14,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::Flock;
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A one-node Kubernetes with Istio, alive until this value is dropped or the process is told to end.
@@ -154,6 +155,19 @@ impl Lab {
         run(&mut command).map(drop).with_context(|| format!("import image {}", image.reference()))
     }
 
+    /// Installs the operator from its released binary with the chart, and returns the name of its image.
+    ///
+    /// # Errors
+    /// With helm's own message, or the state of the operator's pods when they do not become ready.
+    pub fn install_operator(&self, binary: &Path, chart: &Path, values: &[&str]) -> Result<String> {
+        let image = images::operator(&self.parts, binary)?;
+        self.import_image(&image)?;
+        let reference = image.reference();
+        let installation = Installation { chart, image: reference, metrics_server: prometheus::ADDRESS, values };
+        install(&self.cluster, &installation)?;
+        Ok(reference.to_owned())
+    }
+
     /// Kills a component and waits for its end.
     ///
     /// # Errors
@@ -241,7 +255,6 @@ impl Lab {
 
     fn lay_out(parts: &Parts, options: &Options, own: (Instance, Flock<File>)) -> Result<Self> {
         let (instance, held) = own;
-        let state = instance.state();
         let _ = fs::remove_dir_all(instance.logs());
         fs::create_dir_all(instance.logs()).context("create the directory of logs")?;
         kubernetes::write_files(&instance, parts, options)?;
@@ -252,8 +265,7 @@ impl Lab {
             search_path: parts.search_path(),
             library_path: parts.library_path(),
         };
-        let kubeconfig = kubernetes::admin_kubeconfig(&instance);
-        let cluster = Cluster::inside(&kubeconfig, parts, &instance.network(), &state);
+        let cluster = Cluster::of(&instance, parts);
         Ok(Self { processes: Processes::new(surroundings), parts: parts.clone(), cluster, instance, _held: held })
     }
 
@@ -340,11 +352,12 @@ impl Lab {
     fn write_enter_script(&self) -> Result<()> {
         let text = format!(
             "#!/bin/sh\n# Runs a command, or a shell, inside the lab's network.\n\
-             export KUBECONFIG='{}' KUBECACHEDIR='{}' PATH='{}'\n\
+             export KUBECONFIG='{}' KUBECACHEDIR='{}' PATH='{}' LD_LIBRARY_PATH='{}'\n\
              [ $# -gt 0 ] || set -- \"${{SHELL:-sh}}\"\nexec nsenter --net='{}' -- \"$@\"\n",
             self.kubeconfig().display(),
             self.instance.state().join("client-cache").display(),
             self.parts.search_path(),
+            self.parts.library_path(),
             self.instance.network().display()
         );
         let path = self.enter_script();

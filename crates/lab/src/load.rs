@@ -67,7 +67,7 @@ impl Load {
         hey.args(["-z", &format!("{}s", lasting.as_secs()), "-c", &workers.to_string(), "-q", &rate.to_string()]);
         hey.args(["-t", "5", "-host", host, url]);
         hey.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        Ok(Self { child: Some(hey.spawn().context("start hey")?) })
+        Ok(Self { child: Some(cluster.spawn(&mut hey, "hey")?) })
     }
 
     /// Ends the load early and returns the answers so far.

@@ -4,9 +4,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -159,10 +158,7 @@ impl Processes {
         if self.identity(component).is_some_and(Identity::alive) {
             bail!("{name} already runs");
         }
-        let child = self.spawn(&spec).with_context(|| format!("start {name}"))?;
-        let pid = i32::try_from(child.id()).context("process id out of range")?;
-        let identity = Identity::of(pid).with_context(|| format!("{name} ended at once"))?;
-        self.record(component, identity)?;
+        let (child, identity) = self.spawn(&spec).with_context(|| format!("start {name}"))?;
         lock(&self.running).insert(component, (child, identity));
         Ok(())
     }
@@ -223,7 +219,7 @@ impl Processes {
         command
     }
 
-    fn spawn(&self, spec: &Spec) -> Result<Child> {
+    fn spawn(&self, spec: &Spec) -> Result<(Child, Identity)> {
         let log = self.log(spec.component);
         let output = fs::OpenOptions::new().create(true).append(true).open(&log).context("open the log")?;
         let errors = output.try_clone().context("open the log")?;
@@ -231,20 +227,41 @@ impl Processes {
         command.args(&spec.arguments).envs(spec.environment.iter().map(|(name, value)| (*name, value)));
         // A group of its own, or ctrl-C would end it before the lab has taken things down in order.
         command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
-        command.spawn().with_context(|| format!("run {}", spec.program.display()))
-    }
-
-    fn record(&self, component: Component, identity: Identity) -> Result<()> {
-        let mut file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&self.surroundings.ledger)
-            .context("open the ledger of processes")?;
-        let mut line = String::new();
-        let _ = writeln!(line, "{} {} {}", component.name(), identity.pid, identity.started);
-        file.write_all(line.as_bytes()).context("write the ledger of processes")
+        spawn_recorded(&mut command, &self.surroundings.ledger, spec.component.name())
     }
 }
+
+/// Writes a process into a ledger, so that a later run can end it when this one cannot.
+pub(crate) fn record(ledger: &Path, name: &str, identity: Identity) -> Result<()> {
+    let mut file =
+        fs::OpenOptions::new().create(true).append(true).open(ledger).context("open the ledger of processes")?;
+    let line = format!("{name} {} {}\n", identity.pid, identity.started);
+    file.write_all(line.as_bytes()).context("write the ledger of processes")
+}
+
+/// Starts a process and records it, unless the lab is being taken down: what starts after the takedown has looked
+/// would stay.
+///
+/// # Errors
+/// When the lab is being taken down, or the process cannot be started or ends at once.
+pub(crate) fn spawn_recorded(command: &mut Command, ledger: &Path, name: &str) -> Result<(Child, Identity)> {
+    let ending = lock(&ENDING);
+    if *ending {
+        bail!("the lab is being taken down");
+    }
+    let child = command.spawn().with_context(|| format!("run {name}"))?;
+    let pid = i32::try_from(child.id()).context("process id out of range")?;
+    let identity = Identity::of(pid).with_context(|| format!("{name} ended at once"))?;
+    record(ledger, name, identity)?;
+    Ok((child, identity))
+}
+
+/// From now on no process is started any more.
+pub(crate) fn start_no_more() {
+    *lock(&ENDING) = true;
+}
+
+static ENDING: Mutex<bool> = Mutex::new(false);
 
 /// The processes that a ledger records.
 pub(crate) fn recorded(ledger: &str) -> Vec<Identity> {

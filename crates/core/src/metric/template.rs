@@ -50,7 +50,9 @@ pub fn render(template: &str, model: &Model) -> Result<String, RenderError> {
         .max_range_iters(RANGE_LIMIT)
         .parse(template)
         .map_err(|error| RenderError(error.to_string()))?;
-    parsed.execute_fmt(&mut query, &Value::Nil).map_err(|error| RenderError(sentence(&error)))?;
+    // An empty map, not nil: a stray `{{ .name }}` is then an error instead of `<no value>` in the query.
+    let nothing = BTreeMap::<String, String>::new().to_value();
+    parsed.execute_fmt(&mut query, &nothing).map_err(|error| RenderError(sentence(&error)))?;
     Ok(query.0)
 }
 
@@ -158,6 +160,8 @@ impl fmt::Write for Bounded {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn model() -> Model {
@@ -230,6 +234,9 @@ mod tests {
     fn what_is_wrong_is_said() {
         check_error("{{ nme }}", "nme");
         check_error("{{ name", "unclosed action");
+        check_error("{{ .name }}", "name");
+        check_error("{{ .Values.name }}", "Values");
+        check_error("{{ variables.code.deeper }}", "deeper");
         check_error("{{ name 1 }}", "name");
         check_error("{{ if name }}up", "{{ end }} is missing");
         check_error("up{{ end }}", "unexpected {{ end }}");
@@ -245,5 +252,63 @@ mod tests {
         check_error("{{ range 100000000 }}{{ end }}", "range");
         let doubling = format!("{{{{ $x := name }}}}{}", r#"{{ $x = printf "%s%s" $x $x }}"#.repeat(40));
         check_error(&doubling, "too long");
+    }
+    fn token() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "{{",
+            "}}",
+            "{{-",
+            "-}}",
+            " ",
+            "if ",
+            "range ",
+            "with ",
+            "end",
+            "else",
+            "name",
+            "variables",
+            ".code",
+            "index ",
+            "printf ",
+            "\"%s%d%*d%v\"",
+            "\"k\"",
+            "$x",
+            " := ",
+            " = ",
+            "|",
+            "(",
+            ")",
+            "slice ",
+            "-1",
+            "9223372036854775807",
+            "len ",
+            "eq ",
+            "and ",
+            "not ",
+            "call ",
+            "html ",
+            "js ",
+            "urlquery ",
+            "break",
+            "continue",
+            "/*",
+            "*/",
+            "`",
+            "'a'",
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn no_template_panics_and_no_query_is_too_long(tokens in prop::collection::vec(token(), 0..24)) {
+            let rendered = render(&tokens.concat(), &model());
+            prop_assert!(rendered.map_or(true, |query| query.len() <= QUERY_LIMIT_BYTES));
+        }
+
+        #[test]
+        fn no_action_panics(tokens in prop::collection::vec(token(), 0..12)) {
+            let rendered = render(&format!("{{{{ {} }}}}", tokens.concat()), &model());
+            prop_assert!(rendered.map_or(true, |query| query.len() <= QUERY_LIMIT_BYTES));
+        }
     }
 }
