@@ -24,7 +24,7 @@ enum Action {
     ///   /var/lib/burgee-lab/lab/enter kubectl get pods -A
     Up {
         /// Name of the instance; two of different names can run at the same time.
-        #[arg(long, default_value = "lab")]
+        #[arg(long, default_value = "lab", value_parser = instance_name)]
         name: String,
         /// A released burgee binary to install with the chart in charts/burgee.
         #[arg(long, value_name = "FILE")]
@@ -75,4 +75,8 @@ fn down() -> Result<()> {
         say(&format!("took {name} down"));
     }
     Ok(())
+}
+
+fn instance_name(text: &str) -> Result<String> {
+    burgee_lab::check_name(text).map(|()| text.to_owned())
 }

@@ -12,6 +12,8 @@ const NOT_POSSIBLE: u8 = 2;
 
 /// The project's own commands.
 ///
+/// Start with `cargo xtask lab up`: a cluster to try things on, ready in seconds once its parts are built.
+///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or something missing on this machine, 130 interrupted.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]

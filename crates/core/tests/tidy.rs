@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the core may not read files; this test reads the core")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a test's helpers may fail the test")]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,19 +37,17 @@ fn every_file_says_in_its_first_line_what_it_is() {
 
 #[test]
 fn no_file_is_dead() {
-    let mut alive = BTreeSet::new();
-    for root in sources().into_iter().filter(|file| is_crate_root(file)) {
-        follow(&root, root.parent().expect("a file has a folder"), &mut alive);
-    }
-    let dead = sources().into_iter().filter(|file| !alive.contains(file));
+    let alive = alive();
+    let dead = sources().into_iter().filter(|file| !alive.contains_key(file));
     assert_none(dead.map(|file| format!("{}: no `mod` leads to it", shown(&file))));
 }
 
 #[test]
 fn the_core_names_no_runtime_clock_or_hash_order() {
     let core = workspace().join("crates/core/src");
+    let shipped = alive().into_iter().filter(|(file, use_of)| file.starts_with(&core) && *use_of == Use::Always);
     let mut found = Vec::new();
-    for file in sources().into_iter().filter(|file| file.starts_with(&core)) {
+    for (file, _) in shipped {
         for (number, line) in (1..).zip(read(&file).lines()) {
             found.extend(impure_word(line).map(|word| format!("{}:{number}: {word}", shown(&file))));
         }
@@ -102,29 +100,85 @@ fn an_impure_word_is_seen_in_code_and_not_in_comments() {
     assert_eq!(impure_word("let instantly = 1;"), None);
 }
 
-/// Adds `file` and every file that its `mod name;` lines lead to. `folder` is where those lie.
-fn follow(file: &Path, folder: &Path, alive: &mut BTreeSet<PathBuf>) {
-    if !alive.insert(file.to_owned()) {
+/// Every file that something leads to.
+fn alive() -> BTreeMap<PathBuf, Use> {
+    let mut alive = BTreeMap::new();
+    for root in sources().into_iter().filter(|file| is_crate_root(file)) {
+        follow(&root, root.parent().expect("a file has a folder"), Use::Always, &mut alive);
+    }
+    alive
+}
+
+/// A `mod name;` of a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Declared {
+    name: String,
+    /// Of `#[path = "…"]`.
+    path: Option<String>,
+    use_of: Use,
+}
+
+/// What a file is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Always,
+    Tests,
+}
+
+/// Notes `file`, whose modules lie in `folder`, and every file that its `mod name;` lines lead to.
+fn follow(file: &Path, folder: &Path, use_of: Use, alive: &mut BTreeMap<PathBuf, Use>) {
+    if alive.insert(file.to_owned(), use_of).is_some() {
         return;
     }
-    for name in declared_modules(&read(file)) {
-        let own_folder = folder.join(&name);
-        for child in [folder.join(format!("{name}.rs")), own_folder.join("mod.rs")] {
-            if child.is_file() {
-                follow(&child, &own_folder, alive);
-            }
+    for declared in declared_modules(&read(file)) {
+        let own_folder = folder.join(&declared.name);
+        let of_child = if use_of == Use::Tests { use_of } else { declared.use_of };
+        let beside = file.parent().expect("a file has a folder");
+        let elsewhere = declared.path.iter().map(|path| beside.join(path));
+        let usual = [folder.join(format!("{}.rs", declared.name)), own_folder.join("mod.rs")];
+        for child in elsewhere.chain(usual).filter(|child| child.is_file()) {
+            follow(&child, &own_folder, of_child, alive);
         }
     }
 }
 
-/// The names in `mod name;`, with any visibility.
-fn declared_modules(text: &str) -> Vec<String> {
-    let declared = |line: &str| {
-        let (before, name) = line.trim().strip_suffix(';')?.rsplit_once("mod ")?;
-        let is_visibility = before.is_empty() || before.starts_with("pub");
-        is_visibility.then(|| name.to_owned())
+/// The modules in `mod name;`, with any visibility, and what the attributes above them say.
+fn declared_modules(text: &str) -> Vec<Declared> {
+    let mut found = Vec::new();
+    let (mut path, mut use_of) = (None, Use::Always);
+    for line in text.lines().map(str::trim) {
+        if let Some(rest) = line.strip_prefix("#[path = \"") {
+            path = rest.strip_suffix("\"]").map(str::to_owned);
+        } else if line == "#[cfg(test)]" {
+            use_of = Use::Tests;
+        } else if !line.starts_with("#[") {
+            let name = module_name(line).map(str::to_owned);
+            found.extend(name.map(|name| Declared { name, path: path.take(), use_of }));
+            (path, use_of) = (None, Use::Always);
+        }
+    }
+    found
+}
+
+fn module_name(line: &str) -> Option<&str> {
+    let (before, name) = line.strip_suffix(';')?.rsplit_once("mod ")?;
+    (before.is_empty() || before.starts_with("pub")).then_some(name)
+}
+
+#[test]
+fn modules_are_found_with_their_attributes() {
+    let text = "pub mod a;\n#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;\npub(crate) mod c;\nmod inline {}\n";
+    let declared = |name: &str, path: Option<&str>, use_of| Declared {
+        name: name.to_owned(),
+        path: path.map(str::to_owned),
+        use_of,
     };
-    text.lines().filter_map(declared).collect()
+    let expected = [
+        declared("a", None, Use::Always),
+        declared("tests", Some("b_tests.rs"), Use::Tests),
+        declared("c", None, Use::Always),
+    ];
+    assert_eq!(declared_modules(text), expected);
 }
 
 /// What cargo compiles by itself: libraries, binaries, build scripts, and each test, example and benchmark.
@@ -172,8 +226,9 @@ fn cargo_tree(package: &str) -> String {
 }
 
 fn workspace() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().expect("the workspace is above this crate")
+    // Not env!: a target folder that checkouts share would hold the path of another one.
+    let core = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the crate is");
+    Path::new(&core).join("../..").canonicalize().expect("the workspace is above this crate")
 }
 
 fn read(file: &Path) -> String {

@@ -14,19 +14,27 @@ pub(crate) struct Instance {
     cache: PathBuf,
 }
 
+/// Refuses a name that could not be part of a path and of a cgroup.
+///
+/// # Errors
+/// With what a name must look like.
+pub fn check_name(name: &str) -> Result<()> {
+    let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    // Containerd's socket lies below the state directory, and a socket's path has 107 bytes at most.
+    if name.is_empty() || name.len() > 20 || !name.chars().all(plain) {
+        bail!("instance name {name:?} must be 1 to 20 of a-z, 0-9 and -");
+    }
+    Ok(())
+}
+
 impl Instance {
     /// The instance that the options name.
     ///
     /// # Errors
     /// When the name could not be part of a path and of a cgroup.
     pub(crate) fn new(options: &Options) -> Result<Self> {
-        let name = &options.name;
-        let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-        // Containerd's socket lies below the state directory, and a socket's path has 107 bytes at most.
-        if name.is_empty() || name.len() > 20 || !name.chars().all(plain) {
-            bail!("instance name {name:?} must be 1 to 20 of a-z, 0-9 and -");
-        }
-        Ok(Self { name: name.clone(), root: options.state_root.clone(), cache: options.cache.clone() })
+        check_name(&options.name)?;
+        Ok(Self { name: options.name.clone(), root: options.state_root.clone(), cache: options.cache.clone() })
     }
 
     /// The instance's name.

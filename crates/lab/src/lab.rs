@@ -7,9 +7,9 @@ use crate::instance::Instance;
 use crate::kubernetes::{self, Programs};
 use crate::options::Options;
 use crate::parts::Parts;
-use crate::process::{Component, Processes, Surroundings};
+use crate::process::{Component, Identity, Processes, Surroundings};
 use crate::progress::{Task, say, seconds};
-use crate::teardown::{run, take_down};
+use crate::teardown::{container_process, run, take_down};
 use crate::{images, interrupt, mesh, network, prerequisites, prometheus};
 use anyhow::{Context, Result, bail};
 use nix::fcntl::Flock;
@@ -186,6 +186,17 @@ impl Lab {
             self.wait_for_api_server(&|| ())?;
         }
         Ok(())
+    }
+
+    /// The first process of a pod's container, to signal or to measure.
+    ///
+    /// # Errors
+    /// When the pod does not run that container.
+    pub fn container_process(&self, namespace: &str, pod: &str, container: &str) -> Result<Identity> {
+        let path = format!("jsonpath={{.status.containerStatuses[?(@.name=='{container}')].containerID}}");
+        let id = self.kubectl(&["-n", namespace, "get", "pod", pod, "-o", &path])?;
+        let found = id.strip_prefix("containerd://").and_then(|id| container_process(&self.instance.mark(), id));
+        found.with_context(|| format!("container {container} of pod {namespace}/{pod} does not run"))
     }
 
     /// Stops a component in its tracks (SIGSTOP) until [`Lab::resume`].

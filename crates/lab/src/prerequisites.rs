@@ -47,8 +47,23 @@ pub(crate) fn missing() -> Vec<Missing> {
     if on_search_path("python3") && !has_pip() {
         found.push(need("pip for python3", "apt-get install python3-pip"));
     }
+    if on_search_path("go") && !go_is_new_enough(&go_version()) {
+        found.push(need("go 1.26", &format!("{} is too old: https://go.dev/doc/install", go_version())));
+    }
     found.extend(kernel());
     found
+}
+
+/// What `go env GOVERSION` says, such as `go1.26.8`; an old Go that may fetch a newer one names that one.
+fn go_version() -> String {
+    let output = std::process::Command::new("go").args(["env", "GOVERSION"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+fn go_is_new_enough(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches("go").split(|letter: char| !letter.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
+    (number(), number()) >= (1, 26)
 }
 
 /// The one message that tells everything that is missing.
@@ -89,6 +104,13 @@ fn need(what: &str, fix: &str) -> Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_go_that_cannot_build_istiod_is_too_old() {
+        for (version, expected) in [("go1.26.8", true), ("go1.27rc1", true), ("go1.25.9", false), ("", false)] {
+            assert_eq!(go_is_new_enough(version), expected, "{version}");
+        }
+    }
 
     #[test]
     fn one_message_names_every_missing_thing_with_its_fix() {

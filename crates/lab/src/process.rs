@@ -81,6 +81,12 @@ impl Identity {
         self.alive() && kill(Pid::from_raw(self.pid), signal).is_ok()
     }
 
+    /// Memory that the process holds, in bytes; nothing when it has ended.
+    pub fn resident_bytes(self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok().filter(|_| self.alive())?;
+        resident(&status)
+    }
+
     /// Waits until the process is gone, at most `limit`.
     pub fn wait_gone(self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
@@ -100,6 +106,13 @@ fn start_time(stat: &str) -> Option<u64> {
         return None;
     }
     fields.nth(18)?.parse().ok()
+}
+
+/// The line `VmRSS: 1234 kB` of `/proc/PID/status`, in bytes.
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 /// How one component is run.
@@ -288,6 +301,12 @@ mod tests {
     fn the_start_time_is_found_behind_any_process_name() {
         assert_eq!(start_time(&stat("etcd", "S", 77)), Some(77));
         assert_eq!(start_time(&stat("a ) b (c", "R", 78)), Some(78));
+    }
+
+    #[test]
+    fn resident_memory_is_read_in_bytes() {
+        assert_eq!(resident("Name:\tetcd\nVmRSS:\t    2048 kB\nThreads:\t3\n"), Some(2_097_152));
+        assert_eq!(resident("Name:\tkthreadd\n"), None);
     }
 
     #[test]

@@ -75,6 +75,14 @@ fn shims(instance: &Instance) -> Vec<Identity> {
     ids.filter(own).filter_map(Identity::of).collect()
 }
 
+/// The first process of a container, by the container's id, which names its cgroup.
+pub(crate) fn container_process(mark: &str, id: &str) -> Option<Identity> {
+    let own = cgroups(mark).into_iter().find(|directory| directory.ends_with(id))?;
+    let list = fs::read_to_string(own.join("cgroup.procs")).ok()?;
+    // Ids can wrap around, so the first is the one that started first.
+    list.lines().filter_map(|line| Identity::of(line.parse().ok()?)).min_by_key(|process| process.started)
+}
+
 /// Every directory of the instance's cgroup, in each hierarchy, children before parents.
 fn cgroups(mark: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");

@@ -1,7 +1,7 @@
 //! The lab itself, for real: as root, with its parts in the cache, `cargo test -p burgee-lab -- --ignored`.
 //! It tests the apparatus, never the operator.
-use anyhow::{Result, ensure};
-use burgee_lab::{Component, GATEWAY_ADDRESS, Lab, Load, Options, Request, query};
+use anyhow::{Result, bail, ensure};
+use burgee_lab::{Cluster, Component, Counters, GATEWAY_ADDRESS, Lab, Load, Options, Request, Signal, query};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -39,6 +39,41 @@ fn load_at_the_gateway_is_counted_by_envoy_and_by_prometheus() -> Result<()> {
     lab.cluster().wait("prometheus has seen all", LIMIT, |cluster| {
         Ok(query(cluster, expression)?.is_some_and(|seen| seen.to_string() == all.to_string()))
     })
+}
+
+#[test]
+#[ignore = "needs root and a quarter of an hour when the parts are not built yet"]
+fn a_cluster_that_exists_is_reached_by_its_kubeconfig_alone() -> Result<()> {
+    let lab = with_podinfo("existing")?;
+    let cluster = Cluster::existing(&lab.kubeconfig(), lab.parts());
+    // A thread of its own: only it moves into the lab's network.
+    let inside = std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                lab.enter()?;
+                ensure!(cluster.kubectl(&["get", "nodes", "-o", "name"])?.trim() == "node/lab", "another node");
+                Counters::read(&cluster).map(drop)
+            })
+            .join()
+    });
+    inside.unwrap_or_else(|_| bail!("the thread panicked"))
+}
+
+#[test]
+#[ignore = "needs root and a quarter of an hour when the parts are not built yet"]
+fn a_killed_container_is_back_within_seconds_each_time() -> Result<()> {
+    let lab = with_podinfo("killed")?;
+    let pods = ["-n", "test", "get", "pods", "-o", "jsonpath={.items[0].metadata.name}"];
+    let pod = lab.kubectl(&pods)?;
+    for _ in 0..5 {
+        let process = lab.container_process("test", &pod, "podinfod")?;
+        ensure!(process.resident_bytes().is_some_and(|bytes| bytes > 1_000_000), "no memory is held");
+        process.signal(Signal::SIGKILL);
+        lab.cluster().wait("the container is back", Duration::from_secs(8), |_| {
+            Ok(lab.container_process("test", &pod, "podinfod")? != process)
+        })?;
+    }
+    Ok(())
 }
 
 #[test]
