@@ -19,7 +19,11 @@ pub fn is_foreign(recorded: &str) -> bool {
 
 /// Lower case hex digits of some bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// A value without nulls and empty maps; none if nothing remains. Keys are sorted because `serde_json` sorts them.

@@ -153,7 +153,6 @@ pub enum Notice {
 
 impl Notice {
     /// The sentence, as it stands in the event and the log.
-    #[expect(clippy::too_many_lines, reason = "one line a sentence; splitting the table would hide one half")]
     pub fn text(&self, names: &Names) -> String {
         let Names { canary, namespace, target, .. } = names;
         let halt = format!("Halt {canary}.{namespace} advancement");

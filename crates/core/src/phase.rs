@@ -29,11 +29,11 @@ pub trait PhaseRules {
     /// Whether a canary in this phase may next be in `next`.
     fn may_become(self, next: Self) -> bool;
     /// Whether nothing happens any more until a new revision comes (I5).
-    fn is_terminal(self) -> bool;
+    fn is_terminal(&self) -> bool;
     /// Whether the primary has not been set up yet.
-    fn is_bootstrap(self) -> bool;
+    fn is_bootstrap(&self) -> bool;
     /// Whether a run is under way: traffic or templates are being moved.
-    fn is_run(self) -> bool;
+    fn is_run(&self) -> bool;
 }
 
 impl PhaseRules for Phase {
@@ -41,15 +41,15 @@ impl PhaseRules for Phase {
         self == next || GRAPH.iter().any(|(from, to)| *from == self && to.contains(&next))
     }
 
-    fn is_terminal(self) -> bool {
+    fn is_terminal(&self) -> bool {
         matches!(self, Self::Initialized | Self::Succeeded | Self::Failed)
     }
 
-    fn is_bootstrap(self) -> bool {
+    fn is_bootstrap(&self) -> bool {
         matches!(self, Self::Unset | Self::Initializing)
     }
 
-    fn is_run(self) -> bool {
+    fn is_run(&self) -> bool {
         matches!(self, Self::Progressing | Self::WaitingPromotion | Self::Promoting | Self::Finalising)
     }
 }

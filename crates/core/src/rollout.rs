@@ -2,10 +2,11 @@
 //! Whatever cannot be meant is refused here, with a sentence for the user (S14).
 
 use burgee_api::{
-    Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ServiceSpec, TargetRef, Webhook, WebhookType,
+    Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ObjectRef, ServiceSpec, TargetRef, Webhook, WebhookType,
 };
 use jiff::SignedDuration;
 
+use crate::metric::builtin::metrics_provider;
 use crate::notice::Names;
 use crate::settings::Settings;
 use crate::world::{Kind, ObjectKey};
@@ -99,8 +100,12 @@ pub struct Rollout {
     pub service: ServiceSpec,
     /// Who splits the traffic.
     pub provider: Provider,
-    /// The provider as the user names it; it selects the builtin queries and stands in events.
-    pub provider_name: String,
+    /// What selects the builtin queries and stands in events (contract: metrics §1).
+    pub metrics_provider: String,
+    /// Name of the Ingress, or else of the target: what `{{ ingress }}` means in queries.
+    pub ingress: String,
+    /// Name of the route, or else of the target: what `{{ route }}` means in queries.
+    pub route: String,
     /// How the canary is tried out.
     pub strategy: Strategy,
     /// `spec.analysis`, or nothing.
@@ -141,7 +146,13 @@ impl Rollout {
             target: spec.target_ref.clone(),
             scaler: spec.autoscaler_ref.clone(),
             provider: provider(&provider_name)?,
-            provider_name,
+            metrics_provider: metrics_provider(
+                &settings.mesh_provider,
+                spec.provider.as_deref(),
+                &spec.target_ref.kind,
+            ),
+            ingress: referred(spec.ingress_ref.as_ref(), &spec.target_ref),
+            route: referred(spec.route_ref.as_ref(), &spec.target_ref),
             strategy: strategy(analysis.as_ref()),
             interval: interval(analysis.as_ref()),
             threshold: analysis.as_ref().map_or(1, |analysis| at_least_one(analysis.threshold)),
@@ -265,6 +276,10 @@ impl Rollout {
     }
 }
 
+fn referred(reference: Option<&ObjectRef>, target: &TargetRef) -> String {
+    reference.map_or(&target.name, |reference| &reference.name).clone()
+}
+
 fn blocked(what: &str, name: &str, namespace: Option<&str>) -> String {
     format!("can't access {what} {name}.{}, cross-namespace references are blocked", namespace.unwrap_or_default())
 }
@@ -345,5 +360,5 @@ fn at_least_one(number: Option<i64>) -> u32 {
 fn interval(analysis: Option<&Analysis>) -> SignedDuration {
     let written = analysis.and_then(|analysis| analysis.interval.as_deref()).unwrap_or_default();
     let parsed = GoDuration::parse(written).ok().map(|duration| SignedDuration::from_nanos(duration.nanoseconds()));
-    parsed.filter(|interval| interval.is_positive()).unwrap_or(SignedDuration::from_secs(60)).max(SHORTEST_INTERVAL)
+    parsed.filter(SignedDuration::is_positive).unwrap_or(SignedDuration::from_secs(60)).max(SHORTEST_INTERVAL)
 }

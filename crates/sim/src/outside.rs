@@ -16,17 +16,11 @@ pub enum Reply {
 }
 
 /// The answers that are given from now on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Outside {
     metrics: BTreeMap<String, Reply>,
     hooks: BTreeMap<String, Result<(), String>>,
     is_silent: bool,
-}
-
-impl Default for Outside {
-    fn default() -> Self {
-        Self { metrics: BTreeMap::new(), hooks: BTreeMap::new(), is_silent: false }
-    }
 }
 
 impl Outside {
@@ -54,9 +48,8 @@ impl Outside {
     pub fn answer(&self, ask: &Ask) -> Answer {
         match ask {
             Ask::Hook { webhook, .. } => Answer::Hook(self.hooks.get(&webhook.name).cloned().unwrap_or(Ok(()))),
-            Ask::Online { .. } if self.is_silent => Answer::Measured(Err(silence())),
+            Ask::Online { .. } | Ask::Measure { .. } if self.is_silent => Answer::Measured(Err(silence())),
             Ask::Online { .. } => Answer::Measured(Ok(1.0)),
-            Ask::Measure { .. } if self.is_silent => Answer::Measured(Err(silence())),
             Ask::Measure { query, .. } => Answer::Measured(self.measure(query)),
         }
     }

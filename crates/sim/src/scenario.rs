@@ -75,8 +75,9 @@ fn obey(stage: &mut Stage, command: &str) -> Result<(), String> {
         ["latency", value] => stage.outside.set_metric("histogram_quantile", reply(value)?),
         ["hook", name, "passes"] => stage.outside.set_hook(name, Ok(())),
         ["hook", name, "fails", rest @ ..] => stage.outside.set_hook(name, Err(rest.join(" "))),
-        ["pods", name, "stuck"] => drop(stage.workloads.behaviour.stuck.insert((*name).to_owned())),
-        ["pods", name, "ready"] => drop(stage.workloads.behaviour.stuck.remove(*name)),
+        ["pods", name, "stuck", mention] => {
+            stage.workloads.behaviour.stuck.insert(((*name).to_owned(), (*mention).to_owned()));
+        }
         ["set", kind, name, pointer, value] => set(stage, (kind, name), pointer, value)?,
         _ => return Err("not a command".to_owned()),
     }

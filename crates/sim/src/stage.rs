@@ -120,7 +120,7 @@ impl Stage {
         };
         let canary: Canary = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
         let plan = match Rollout::parse(&canary, &self.settings) {
-            Ok(rollout) => self.decide(&rollout, canary)?,
+            Ok(rollout) => self.decide(&rollout, &canary)?,
             Err(reason) => refuse(&World::new(canary), self.now, &reason),
         };
         self.next = plan.next;
@@ -132,9 +132,9 @@ impl Stage {
         Ok(())
     }
 
-    fn decide(&mut self, rollout: &Rollout, canary: Canary) -> Result<Plan, String> {
+    fn decide(&mut self, rollout: &Rollout, canary: &Canary) -> Result<Plan, String> {
         for _ in 0..MOST_TICKS_AT_ONCE {
-            let world = self.observe(rollout, canary.clone());
+            let world = self.observe(rollout, canary);
             let settings = self.settings.clone();
             let tick = Tick { world: &world, rollout, settings: &settings, now: self.now };
             match decide(&tick, &self.answers) {
@@ -156,13 +156,13 @@ impl Stage {
         Ok(())
     }
 
-    fn observe(&self, rollout: &Rollout, canary: Canary) -> World {
+    fn observe(&self, rollout: &Rollout, canary: &Canary) -> World {
         let mut world = World::new(canary.clone());
         for key in reads::objects(rollout) {
             let observed = self.cluster.observe(&key);
             world.insert(key, observed);
         }
-        for key in reads::more(rollout, &canary, &world) {
+        for key in reads::more(rollout, canary, &world) {
             let observed = self.cluster.observe(&key);
             world.insert(key, observed);
         }
@@ -230,7 +230,7 @@ impl Stage {
         if self.film.frames.last().is_some_and(|frame| frame.text == text && frame.second == self.second()) {
             return;
         }
-        let world = self.observe(&rollout, self.typed().unwrap_or_default());
+        let world = self.observe(&rollout, &self.typed().unwrap_or_default());
         self.film.frames.push(Frame {
             second: self.second(),
             phase: telling.phase.to_string(),

@@ -14,13 +14,19 @@ use crate::cluster::Cluster;
 pub struct Behaviour {
     /// Seconds from a pod's making to its readiness.
     pub ready_after_seconds: i64,
-    /// New pods of the Deployments of these names never get ready.
-    pub stuck: BTreeSet<String>,
+    /// New pods of the Deployments of these names never get ready if their template mentions this text.
+    pub stuck: BTreeSet<(String, String)>,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
         Self { ready_after_seconds: 3, stuck: BTreeSet::new() }
+    }
+}
+
+impl Behaviour {
+    fn is_stuck(&self, name: &str, template: &str) -> bool {
+        self.stuck.iter().any(|(stuck, mention)| stuck == name && template.contains(mention.as_str()))
     }
 }
 
@@ -71,7 +77,7 @@ impl Workloads {
     fn roll(&mut self, key: &ObjectKey, deployment: &Value, now: Timestamp) {
         let wanted = usize::try_from(deployment["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap_or(0);
         let template = digest(&deployment["spec"]["template"]);
-        let stuck = self.behaviour.stuck.contains(&key.name);
+        let stuck = self.behaviour.is_stuck(&key.name, &deployment["spec"]["template"].to_string());
         let ready_at = now.saturating_add(SignedDuration::from_secs(self.behaviour.ready_after_seconds)).ok();
         let pods = self.pods.entry(key.clone()).or_default();
         let fresh = pods.iter().filter(|pod| pod.template == template).count();

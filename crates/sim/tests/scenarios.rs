@@ -6,17 +6,16 @@ use burgee_sim::scenario::Scenario;
 
 fn scenarios() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
+    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "txt");
+    let mut paths: Vec<PathBuf> = entries.filter(is_scenario).collect();
     paths.sort();
+    assert!(!paths.is_empty(), "no scenario in {}", folder.display());
     paths
 }
 
 fn film(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).unwrap_or_default();
     let stage = Scenario::parse(&text).and_then(|scenario| scenario.play());
     match stage {
         Ok(stage) => format!("{}\n{}\n", stage.film, stage.aside.join("\n")),
@@ -31,7 +30,7 @@ fn every_scenario_gives_its_film() {
         let golden = path.with_extension("film");
         let played = film(&path);
         if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&golden, &played).unwrap();
+            assert!(std::fs::write(&golden, &played).is_ok(), "cannot write {}", golden.display());
         }
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
         if played != expected {

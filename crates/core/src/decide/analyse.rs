@@ -32,7 +32,21 @@ pub(super) enum Verdict {
 struct Check<'a> {
     metric: &'a Metric,
     source: Source,
-    ask: Result<Ask, Fault>,
+    ask: Result<Ask, Lost>,
+}
+
+/// Why a metric cannot even be asked for.
+enum Lost {
+    /// The template or provider is unusable; the sentence is complete.
+    Fault(Fault),
+    /// The query cannot be rendered.
+    Query(String),
+}
+
+impl From<Fault> for Lost {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 /// Asks for all metrics and joins what came back.
@@ -46,7 +60,8 @@ pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
     let outcomes: Vec<Outcome> = checks
         .iter()
         .map(|check| match &check.ask {
-            Err(fault) => Outcome::Failed(fault.to_string()),
+            Err(Lost::Fault(fault)) => Outcome::Failed(fault.to_string()),
+            Err(Lost::Query(error)) => subject(asker.tick, check).explain(&ProviderError::Wrong(error.clone())),
             Ok(_) => judge(asker.tick, check, answers.next()),
         })
         .collect();
@@ -99,16 +114,19 @@ fn longest_interval(rollout: &Rollout) -> SignedDuration {
     intervals.max().unwrap_or(SignedDuration::from_mins(1))
 }
 
-fn judge(tick: &Tick, check: &Check, answer: Option<Answer>) -> Outcome {
-    let provider = metrics_provider(tick.rollout);
-    let subject = Subject {
+fn subject<'a>(tick: &Tick<'a>, check: &Check<'a>) -> Subject<'a> {
+    Subject {
         canary: &tick.rollout.name,
         namespace: &tick.rollout.namespace,
         target: &tick.rollout.target.name,
-        metrics_provider: &provider,
+        metrics_provider: &tick.rollout.metrics_provider,
         metric: &check.metric.name,
         source: check.source,
-    };
+    }
+}
+
+fn judge(tick: &Tick, check: &Check, answer: Option<Answer>) -> Outcome {
+    let subject = subject(tick, check);
     match answer {
         Some(Answer::Measured(Ok(value))) => {
             let value = match check.source {
@@ -152,13 +170,9 @@ fn direct_checks<'a>(rollout: &Rollout, metric: &'a Metric) -> Vec<Check<'a>> {
     checks
 }
 
-fn prometheus_ask<E: ToString>(rollout: &Rollout, query: Result<String, E>) -> Result<Ask, Fault> {
-    let render_fault = |error: E| Fault::Render {
-        name: "inline".to_owned(),
-        namespace: rollout.namespace.clone(),
-        error: error.to_string(),
-    };
-    Ok(Ask::Measure { source: prometheus(rollout), query: query.map_err(render_fault)? })
+fn prometheus_ask<E: ToString>(rollout: &Rollout, query: Result<String, E>) -> Result<Ask, Lost> {
+    let query = query.map_err(|error| Lost::Query(error.to_string()))?;
+    Ok(Ask::Measure { source: prometheus(rollout), query })
 }
 
 /// A builtin metric; a legacy name beside a query or a template is only a name.
@@ -170,13 +184,13 @@ fn builtin(metric: &Metric) -> Option<Builtin> {
 fn template_check<'a>(tick: &Tick<'a>, metric: &'a Metric) -> Option<Check<'a>> {
     let usable = builtin(metric).is_some() || metric.query.as_deref().is_some_and(|query| !query.is_empty());
     let Some(key) = template_key(tick.rollout, metric) else {
-        let ask = Err(Fault::NothingConfigured);
+        let ask = Err(Fault::NothingConfigured.into());
         return (!usable).then_some(Check { metric, source: Source::Template, ask });
     };
     Some(Check { metric, source: Source::Template, ask: template_ask(tick, metric, &key) })
 }
 
-fn template_ask(tick: &Tick, metric: &Metric, key: &ObjectKey) -> Result<Ask, Fault> {
+fn template_ask(tick: &Tick, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lost> {
     let template = template(tick.world, key)?;
     let model = model(tick.rollout, metric, "1m");
     let query = render(&template.spec.query, &model).map_err(|error| Fault::Render {
@@ -246,11 +260,7 @@ fn prometheus(rollout: &Rollout) -> ProviderSource {
 }
 
 fn observer(rollout: &Rollout) -> Observer {
-    Observer::for_provider(&metrics_provider(rollout))
-}
-
-fn metrics_provider(rollout: &Rollout) -> String {
-    crate::metric::builtin::metrics_provider(&rollout.provider_name, None, &rollout.target.kind)
+    Observer::for_provider(&rollout.metrics_provider)
 }
 
 fn model(rollout: &Rollout, metric: &Metric, default_interval: &str) -> Model {
@@ -260,8 +270,8 @@ fn model(rollout: &Rollout, metric: &Metric, default_interval: &str) -> Model {
         namespace: rollout.namespace.clone(),
         target: rollout.target.name.clone(),
         service: rollout.apex.clone(),
-        ingress: rollout.target.name.clone(),
-        route: rollout.target.name.clone(),
+        ingress: rollout.ingress.clone(),
+        route: rollout.route.clone(),
         interval: interval.unwrap_or_else(|| default_interval.to_owned()),
         variables: metric.template_variables.clone(),
     }

@@ -137,7 +137,7 @@ fn base_second(tick: &Tick) -> u32 {
     let started = tick.world.canary.status.as_ref().and_then(|status| status.run.as_ref());
     let started = started.and_then(|run| run.started_at.as_deref()).and_then(time);
     let created = tick.world.canary.metadata.creation_timestamp.as_ref().map(|created| created.0);
-    let second = started.map(Timestamp::as_second).or(created.map(|created| created.as_second())).unwrap_or(0);
+    let second = started.map(Timestamp::as_second).or(created.map(Timestamp::as_second)).unwrap_or(0);
     u32::try_from(second).unwrap_or(0)
 }
 

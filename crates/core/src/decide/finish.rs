@@ -45,7 +45,7 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     draft.steps(scale_down);
     draft.steps(settle::primary_scaler(tick, Sync::Full, None)?);
     let replaced = std::mem::take(&mut draft.status.last_promoted_spec);
-    draft.status.last_promoted_spec = draft.status.last_applied_spec.clone();
+    draft.status.last_promoted_spec.clone_from(&draft.status.last_applied_spec);
     if !replaced.is_empty() && replaced != draft.status.last_promoted_spec {
         draft.step(Step::Drop(kept::key(tick.rollout, &replaced)));
     }

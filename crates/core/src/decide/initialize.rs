@@ -178,13 +178,12 @@ pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     let id = kept::flagger_id(&tick.rollout.uid, &status.last_promoted_spec, "recreated");
     let recipe = scene.recipe(tick, &id);
-    let primary = match kept {
-        Some(kept) => workload::restored(&recipe, &kept::template(kept), scene.target, None),
-        None => {
-            draft.tell(Notice::PrimaryRecreatedFromTarget);
-            draft.steps(copies(tick, scene));
-            workload::primary(&recipe, scene.target)
-        }
+    let primary = if let Some(kept) = kept {
+        workload::restored(&recipe, &kept::template(kept), scene.target, None)
+    } else {
+        draft.tell(Notice::PrimaryRecreatedFromTarget);
+        draft.steps(copies(tick, scene));
+        workload::primary(&recipe, scene.target)
     };
     draft.step(Step::Create(primary.map_err(|reason| halt(tick, reason))?));
     Ok(draft.finish(Wake::OnChange))

@@ -213,7 +213,7 @@ fn advance(tick: &Tick, asker: &Asker, draft: Draft, (scene, ladder): (&Scene, &
             if tick.phase() != Phase::WaitingPromotion {
                 note_passed(&mut draft, Gate::ConfirmPromotion, passed);
                 draft.enter(Phase::WaitingPromotion);
-                draft.tell(Notice::WaitingForPromotion(hook.name, voice(hook.mute_alert)));
+                draft.tell(Notice::WaitingForPromotion(hook.name.clone(), voice(&hook)));
             }
             Ok(wait_an_interval(tick, draft))
         }
@@ -239,7 +239,7 @@ fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decisio
             Ok(Ok(draft))
         }
         Gates::Closed { hook, .. } => {
-            draft.tell(Notice::WaitingForTrafficIncrease(hook.name, voice(hook.mute_alert)));
+            draft.tell(Notice::WaitingForTrafficIncrease(hook.name.clone(), voice(&hook)));
             Ok(Err(wait_an_interval(tick, draft)))
         }
     }

@@ -1,6 +1,6 @@
 //! Between runs: the end of the last drain, drift, and the gate before a new run (contract: lifecycle §3 and §4).
 
-use burgee_api::{Phase, Run, WebhookType};
+use burgee_api::{Phase, Run, Webhook, WebhookType};
 
 use super::ask::{Asker, Gates, halt, passed_key};
 use super::draft::{fraction, time};
@@ -86,7 +86,9 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     }
     match asker.gates(&[WebhookType::ConfirmRollout], &known)? {
         Gates::Open(passed) => {
-            passed.into_iter().for_each(|hook| draft.tell(Notice::GatePassed(Gate::ConfirmRollout, hook)));
+            for hook in passed {
+                draft.tell(Notice::GatePassed(Gate::ConfirmRollout, hook));
+            }
             begin_run(tick, scene, draft)
         }
         Gates::Closed { passed, hook, .. } => {
@@ -97,7 +99,7 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
             debug_assert!(passed_key(&hook).starts_with("confirm-rollout/"), "only that gate is asked here");
             if tick.phase() != Phase::Waiting {
                 draft.enter(Phase::Waiting);
-                draft.tell(Notice::WaitingForApproval(hook.name, voice(hook.mute_alert)));
+                draft.tell(Notice::WaitingForApproval(hook.name.clone(), voice(&hook)));
             }
             draft.run().revision.clone_from(&scene.revision);
             Ok(wait_an_interval(tick, draft))
@@ -112,8 +114,8 @@ pub(super) fn wait_an_interval(tick: &Tick, mut draft: Draft) -> Plan {
     draft.finish(Wake::At(next))
 }
 
-pub(super) fn voice(muted: bool) -> Voice {
-    if muted { Voice::Muted } else { Voice::Loud }
+pub(super) fn voice(hook: &Webhook) -> Voice {
+    if hook.mute_alert { Voice::Muted } else { Voice::Loud }
 }
 
 fn primary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {
