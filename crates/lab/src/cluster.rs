@@ -1,10 +1,10 @@
 //! A cluster by its kubeconfig: the lab's own or one that exists already. It owns no process.
+use crate::command::run;
 use crate::instance::Instance;
 use crate::kubernetes::admin_kubeconfig;
 use crate::network::{GATEWAY_ADDRESS, NODE_ADDRESS};
 use crate::parts::Parts;
 use crate::process::spawn_recorded;
-use crate::teardown::run;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::ffi::OsString;

@@ -1,6 +1,6 @@
 //! Installs the operator with its Helm chart, as a user would. It writes no object of its own.
 use crate::cluster::Cluster;
-use crate::teardown::run;
+use crate::command::run;
 use anyhow::{Context, Result};
 use std::path::Path;
 

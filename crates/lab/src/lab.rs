@@ -1,5 +1,6 @@
 //! One running lab: boots the parts in order and takes everything down when dropped. It knows no test and no demo.
 use crate::cluster::Cluster;
+use crate::command::run;
 use crate::counters::Counters;
 use crate::image::Image;
 use crate::install::{Installation, install};
@@ -7,9 +8,9 @@ use crate::instance::Instance;
 use crate::kubernetes::{self, Programs};
 use crate::options::Options;
 use crate::parts::Parts;
-use crate::process::{Component, Identity, Processes, Surroundings};
+use crate::process::{Component, Identity, Processes, Surroundings, wait_if_interrupted};
 use crate::progress::{Task, say, seconds};
-use crate::teardown::{container_process, run, take_down};
+use crate::teardown::{container_process, take_down};
 use crate::{images, interrupt, mesh, network, prerequisites, prometheus};
 use anyhow::{Context, Result, bail};
 use nix::fcntl::Flock;
@@ -57,6 +58,8 @@ impl Lab {
             Ok(()) => task.finish(),
             Err(error) => {
                 task.abandon();
+                // An interrupted boot fails for want of what the handler has ended; that is no error to show.
+                wait_if_interrupted();
                 return Err(error);
             }
         }
@@ -380,6 +383,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        wait_if_interrupted();
         let taken = take_down(&self.instance);
         self.processes.collect();
         if let Err(error) = taken {

@@ -3,6 +3,7 @@
 //!
 //! Traffic stays inside a network namespace of the lab's own, and everything it starts ends with it.
 mod cluster;
+mod command;
 mod counters;
 mod fetch;
 mod image;

@@ -1,7 +1,7 @@
 //! The network namespace of one instance. Addresses repeat between instances; nothing leads out of it.
+use crate::command::run;
 use crate::instance::Instance;
 use crate::process::Processes;
-use crate::teardown::run;
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;

@@ -274,6 +274,13 @@ pub(crate) fn start_no_more() {
     *lock(&ENDING) = true;
 }
 
+/// When the process was interrupted, waits for the interrupt handler, which takes everything down and ends the process.
+pub(crate) fn wait_if_interrupted() {
+    while *lock(&ENDING) {
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
 static ENDING: Mutex<bool> = Mutex::new(false);
 
 /// The processes that a ledger records.

@@ -7,14 +7,18 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Ends and removes everything of an instance; doing it twice is doing it once.
 ///
 /// # Errors
 /// When something of it cannot be removed; what could be removed is gone then.
 pub(crate) fn take_down(instance: &Instance) -> Result<()> {
+    // The interrupt handler may begin while a dropped lab is being taken down.
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let state = instance.state();
     end_processes(instance);
     remove_traces(instance);
@@ -166,16 +170,6 @@ fn remove_network(instance: &Instance) -> Result<()> {
     // The same as `ip netns del`, which needs the parts.
     let _ = umount2(&path, MntFlags::MNT_DETACH);
     fs::remove_file(&path).with_context(|| format!("remove network namespace {}", path.display()))
-}
-
-/// Runs a command and fails with what it said.
-pub(crate) fn run(command: &mut Command) -> Result<String> {
-    let name = format!("{command:?}");
-    let output = command.output().with_context(|| format!("run {name}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())
 }
 
 #[cfg(test)]
