@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::outside::Reply;
-use crate::stage::Stage;
+use crate::stage::{Crash, Stage};
 
 /// A scenario: objects, and what happens to them.
 #[derive(Clone, Debug)]
@@ -44,12 +44,18 @@ impl Scenario {
 
     /// Plays the scenario to its end.
     pub fn play(&self) -> Result<Stage, String> {
+        self.play_with(None)
+    }
+
+    /// Plays the scenario with an operator that dies once and is started again.
+    pub fn play_with(&self, crash: Option<Crash>) -> Result<Stage, String> {
         let mut cluster = Cluster::default();
         for object in &self.objects {
             cluster.apply(object.clone()).map_err(|refusal| refusal.to_string())?;
         }
         let canary = cluster.iter().map(|(key, _)| key).find(|key| key.kind == Kind::Canary).cloned();
         let mut stage = Stage::new(cluster, canary.ok_or("the scenario has no Canary")?);
+        stage.crash = crash;
         for (second, command) in &self.commands {
             stage.play_until(*second)?;
             obey(&mut stage, command).map_err(|error| format!("at {second}s {command}: {error}"))?;

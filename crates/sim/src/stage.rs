@@ -23,6 +23,15 @@ use crate::workloads::Workloads;
 /// The most ticks that may follow each other without time passing: more is a loop.
 const MOST_TICKS_AT_ONCE: usize = 50;
 
+/// Where the operator dies: while taking this plan, after this many of its steps. Plans without steps do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// Which plan, counted from 0.
+    pub plan: usize,
+    /// Steps of it that take effect.
+    pub steps: usize,
+}
+
 /// A stage with one canary on it.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -38,6 +47,10 @@ pub struct Stage {
     pub film: Film,
     /// What was counted and alerted, as text.
     pub aside: Vec<String>,
+    /// Where the operator dies, if it does.
+    pub crash: Option<Crash>,
+    /// How many steps each plan had so far.
+    pub plans: Vec<usize>,
     canary: ObjectKey,
     start: Timestamp,
     now: Timestamp,
@@ -57,6 +70,8 @@ impl Stage {
             settings: Settings::default(),
             film: Film::default(),
             aside: Vec::new(),
+            crash: None,
+            plans: Vec::new(),
             canary,
             start,
             now: start,
@@ -175,7 +190,18 @@ impl Stage {
     }
 
     fn act(&mut self, plan: &Plan) -> Result<(), Refusal> {
-        plan.steps.iter().try_for_each(|step| self.take(step))
+        if plan.steps.is_empty() {
+            return Ok(());
+        }
+        let number = self.plans.len();
+        self.plans.push(plan.steps.len());
+        let crash = self.crash.filter(|crash| crash.plan == number);
+        let taken = crash.map_or(plan.steps.len(), |crash| crash.steps.min(plan.steps.len()));
+        plan.steps.iter().take(taken).try_for_each(|step| self.take(step))?;
+        if crash.is_some() {
+            self.restart();
+        }
+        Ok(())
     }
 
     fn take(&mut self, step: &Step) -> Result<(), Refusal> {
@@ -225,9 +251,6 @@ impl Stage {
         let Some(rollout) = self.rollout() else { return };
         let text = telling.notice.text(&rollout.names());
         if self.told.insert(telling.event_suffix.clone(), text.clone()).is_some() {
-            return;
-        }
-        if self.film.frames.last().is_some_and(|frame| frame.text == text && frame.second == self.second()) {
             return;
         }
         let world = self.observe(&rollout, &self.typed().unwrap_or_default());

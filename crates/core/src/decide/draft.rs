@@ -10,10 +10,13 @@ use crate::phase::{PhaseRules, promoted_condition};
 use crate::plan::{Count, Plan, Step, Telling};
 use crate::timetable::Wake;
 
-/// A plan in the making. Whatever is told goes before the status write, alerts and counters after it (I23).
+/// A plan in the making. Whatever is told goes before the status write; what the status intends, such as a weight, is
+/// made so after it, and alerts and counters come last (I23). A crash in between leaves an intention that the next tick
+/// carries out.
 pub(super) struct Draft<'a> {
     tick: &'a Tick<'a>,
     steps: Vec<Step>,
+    intended: Vec<Step>,
     afterwards: Vec<Step>,
     told: i64,
     quiet_until: Option<Timestamp>,
@@ -25,7 +28,15 @@ impl<'a> Draft<'a> {
     pub(super) fn new(tick: &'a Tick<'a>) -> Self {
         let status = tick.world.canary.status.clone().unwrap_or_default();
         let told = status.run.as_ref().map_or(0, |run| run.told);
-        let mut draft = Self { tick, steps: Vec::new(), afterwards: Vec::new(), told, quiet_until: None, status };
+        let mut draft = Self {
+            tick,
+            steps: Vec::new(),
+            intended: Vec::new(),
+            afterwards: Vec::new(),
+            told,
+            quiet_until: None,
+            status,
+        };
         draft.drop_condition("Invalid");
         draft
     }
@@ -41,6 +52,11 @@ impl<'a> Draft<'a> {
 
     pub(super) fn steps(&mut self, steps: impl IntoIterator<Item = Step>) {
         self.steps.extend(steps);
+    }
+
+    /// Steps that make so what the status says; they follow its write.
+    pub(super) fn intend(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.intended.extend(steps);
     }
 
     /// Says something in the phase that the draft has reached; what is an alert as well is sent after the status.
@@ -115,6 +131,7 @@ impl<'a> Draft<'a> {
             self.status.last_transition_time = Some(seconds(self.tick.now));
             self.steps.push(Step::Status(Box::new(self.status)));
         }
+        self.steps.append(&mut self.intended);
         self.steps.append(&mut self.afterwards);
         Plan { steps: self.steps, next, quiet_until: self.quiet_until }
     }

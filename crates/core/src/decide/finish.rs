@@ -18,6 +18,9 @@ use crate::workload;
 
 pub(super) fn finish(tick: &Tick) -> Decision<Plan> {
     let scene = Scene::look(tick)?;
+    if let Some(plan) = settle::misrouted(tick)? {
+        return Ok(plan);
+    }
     let repairs = settle::standing(tick, &scene, Split::PRIMARY)?;
     settle::with_repairs(repairs, succeed(tick, &scene))
 }

@@ -39,7 +39,7 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.tell(Notice::Problem(reason));
         return Ok(draft.finish(Wake::OnChange));
     }
-    draft.steps(settle::routes(tick, Split::PRIMARY)?);
+    draft.intend(settle::routes(tick, Split::PRIMARY)?);
     draft.tell(Notice::RestoringPrimary);
     draft.status.canary_weight = 0;
     let until = tick.drained_at();

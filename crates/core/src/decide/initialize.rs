@@ -76,8 +76,8 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
     draft.steps(copies(tick, scene));
     let id = kept::flagger_id(&tick.rollout.uid, &scene.revision, "bootstrap");
     let primary = workload::primary(&scene.recipe(tick, &id), scene.target).map_err(|reason| halt(tick, reason))?;
-    draft.step(Step::Create(primary));
     draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
+    draft.step(Step::Create(primary));
     Ok(draft.finish(Wake::OnChange))
 }
 

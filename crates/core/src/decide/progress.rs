@@ -24,9 +24,6 @@ pub(super) fn progress(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if scene.primary.is_none() {
         return super::initialize::recreate_primary(tick, &scene);
     }
-    if let Some(weight) = interrupted_raise(tick) {
-        return raise(tick, Draft::new(tick), weight);
-    }
     let repairs = settle::standing(tick, &scene, intended_split(tick))?;
     settle::with_repairs(repairs, run(tick, answers, &scene))
 }
@@ -43,6 +40,9 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     canary_is_ready(tick, scene)?;
     if failed_checks(tick) >= tick.rollout.threshold {
         return rollback::threshold(tick, scene, Draft::new(tick));
+    }
+    if let Some(plan) = settle::misrouted(tick)? {
+        return Ok(plan);
     }
     let Strategy::Canary(ladder) = &tick.rollout.strategy else {
         return Err(super::ask::halt(tick, "only the canary strategy by weights is supported yet".to_owned()));
@@ -64,17 +64,6 @@ fn due(tick: &Tick) -> Option<Timestamp> {
     Some(started.saturating_add(tick.rollout.interval).unwrap_or(Timestamp::MAX))
 }
 
-/// A crash between the route's write and the status' write: the route stands one rung above the status. The raise was
-/// decided, so it is completed, and its interval begins now (I23).
-fn interrupted_raise(tick: &Tick) -> Option<u8> {
-    let Strategy::Canary(ladder) = &tick.rollout.strategy else { return None };
-    let seen = crate::router::of(tick.rollout).read(tick.rollout, tick.world).ok().flatten()?;
-    let weight = intended_split(tick).canary();
-    let is_due = due(tick).is_none_or(|due| due <= tick.now);
-    (is_due && weight < ladder.max && seen.canary() != weight && seen.canary() == ladder.after(weight))
-        .then_some(seen.canary())
-}
-
 fn failed_checks(tick: &Tick) -> u32 {
     tick.world.canary.status.as_ref().map_or(0, |status| u32::try_from(status.failed_checks).unwrap_or(0))
 }
@@ -82,7 +71,7 @@ fn failed_checks(tick: &Tick) -> u32 {
 /// Another revision came: the analysis begins again from nothing, with the traffic on the primary.
 pub(super) fn restart(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
-    draft.steps(settle::routes(tick, Split::PRIMARY)?);
+    draft.intend(settle::routes(tick, Split::PRIMARY)?);
     draft.enter(Phase::Progressing);
     draft.tell(Notice::RestartingAnalysis);
     let ready = draft.run().primary_ready_at_start;
@@ -245,9 +234,9 @@ fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decisio
     }
 }
 
-/// Writes a weight: the route, the event, the status. The next check is due an interval after this.
+/// Writes a weight: the event, the status, the route. The next check is due an interval after this.
 fn raise(tick: &Tick, mut draft: Draft, weight: u8) -> Decision<Plan> {
-    draft.steps(settle::routes(tick, Split::with_canary(weight))?);
+    draft.intend(settle::routes(tick, Split::with_canary(weight))?);
     if draft.status.phase == Phase::WaitingPromotion {
         draft.enter(Phase::Progressing);
     }

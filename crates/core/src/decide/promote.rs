@@ -38,6 +38,9 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     if revision::flagger_id(primary).as_deref() != Some(promotion_id(tick).as_str()) {
         return copy(tick, &scene, primary);
     }
+    if let Some(plan) = settle::misrouted(tick)? {
+        return Ok(plan);
+    }
     let repairs = settle::standing(tick, &scene, intended_split(tick))?;
     settle::with_repairs(repairs, shift(tick, primary))
 }
@@ -138,7 +141,7 @@ fn shift_by(tick: &Tick, step: u8) -> Decision<Plan> {
     if split == Split::PRIMARY {
         return Ok(route_to_primary(tick, draft, steps));
     }
-    draft.steps(steps);
+    draft.intend(steps);
     draft.status.canary_weight = i64::from(split.canary());
     draft.run().outcome = Some(SHIFTING.to_owned());
     draft.run().step_started_at = Some(fraction(tick.now));
@@ -149,7 +152,7 @@ fn shift_by(tick: &Tick, step: u8) -> Decision<Plan> {
 const SHIFTING: &str = "shifting";
 
 fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
-    draft.steps(steps);
+    draft.intend(steps);
     draft.enter(Phase::Finalising);
     draft.status.canary_weight = 0;
     draft.status.iterations = 0;
@@ -163,7 +166,7 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
 pub(super) fn fail(tick: &Tick, reason: String) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::PromotionFailed(reason));
-    draft.steps(settle::routes(tick, Split::CANARY)?);
+    draft.intend(settle::routes(tick, Split::CANARY)?);
     draft.enter(Phase::Failed);
     draft.status.canary_weight = 100;
     draft.status.failed_checks = 0;

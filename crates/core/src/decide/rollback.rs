@@ -48,10 +48,10 @@ fn roll_back(tick: &Tick, scene: &Scene, mut draft: Draft, outcome: &str) -> Dec
             format!("{}.{} not ready: no pods to roll back to", tick.rollout.primary_name(), tick.rollout.namespace);
         return Err(super::ask::halt(tick, reason));
     }
-    draft.steps(settle::routes(tick, Split::PRIMARY)?);
+    draft.intend(settle::routes(tick, Split::PRIMARY)?);
     draft.enter(Phase::Failed);
     draft.tell(Notice::CanaryFailed);
-    draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, None).unwrap_or_default());
+    draft.intend(settle::primary_scaler(tick, Sync::CreateOnly, None).unwrap_or_default());
     draft.status.canary_weight = 0;
     draft.status.failed_checks = 0;
     draft.status.iterations = 0;

@@ -4,14 +4,16 @@
 use serde_json::Value;
 
 use super::ask::halt;
+use super::draft::fraction;
 use super::scene::Scene;
-use super::{Decision, Stop, Tick};
+use super::{Decision, Draft, Stop, Tick};
 use crate::plan::{Plan, Step};
 use crate::reconcile::settle;
 use crate::router;
 use crate::scaler::{self, Sync};
 use crate::services::{self, Role};
 use crate::split::Split;
+use crate::timetable::Wake;
 use crate::world::ObjectKey;
 
 /// Steps towards all standing objects with this split; nothing when all is as it should be.
@@ -62,6 +64,24 @@ pub(super) fn routes(tick: &Tick, split: Split) -> Decision<Vec<Step>> {
     }
     let objects = router.render(tick.rollout, tick.world, split).map_err(|reason| halt(tick, reason))?;
     Ok(objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect())
+}
+
+/// The plan that puts the routes where the status says they are, if they are not: after a crash between the two writes,
+/// or when somebody else changed them. What is timed from the route begins again: the step, and the drain.
+pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
+    let steps = routes(tick, intended_split(tick))?;
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    let mut draft = Draft::new(tick);
+    draft.steps(steps);
+    if draft.run().step_started_at.is_some() {
+        draft.run().step_started_at = Some(fraction(tick.now));
+    }
+    if draft.run().drain_until.is_some() {
+        draft.run().drain_until = Some(fraction(tick.drained_at()));
+    }
+    Ok(Some(draft.finish(Wake::At(tick.now))))
 }
 
 /// Steps towards the primary's scaler: created if missing, and brought up to date where the contract says so.

@@ -8,8 +8,9 @@ use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
 use super::{Decision, Draft, Tick, heal, initialize, rollback};
+use crate::kept;
 use crate::notice::{Gate, Notice, Voice};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::question::Answers;
 use crate::scaler::Sync;
 use crate::timetable::Wake;
@@ -19,6 +20,9 @@ pub(super) fn start(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     let scene = Scene::look(tick)?;
     if scene.primary.is_none() {
         return initialize::recreate_primary(tick, &scene);
+    }
+    if let Some(plan) = settle::misrouted(tick)? {
+        return Ok(plan);
     }
     let repairs = settle::standing(tick, &scene, settle::intended_split(tick))?;
     settle::with_repairs(repairs, next_run(tick, answers, &scene))
@@ -59,6 +63,7 @@ fn adopt(tick: &Tick, scene: &Scene) -> Plan {
     record_revision(&mut draft, scene, 0);
     if matches!(tick.phase(), Phase::Initialized | Phase::Succeeded) {
         draft.status.last_promoted_spec.clone_from(&scene.revision);
+        draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
     }
     draft.run().started_at = Some(fraction(tick.now));
     draft.finish(Wake::OnChange)

@@ -1,0 +1,73 @@
+//! An operator that dies between any two steps of any plan, and is started again, tells the same story: nothing twice,
+//! nothing left out, no weight sooner than its interval (I23).
+
+use std::path::Path;
+
+use burgee_sim::film::Frame;
+use burgee_sim::scenario::Scenario;
+use burgee_sim::stage::{Crash, Stage};
+
+fn scenario(name: &str) -> Scenario {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name).with_extension("txt");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    Scenario::parse(&text).unwrap()
+}
+
+/// What is told, without the warnings that only say that pods are not ready: how many of those come is timing.
+fn story(stage: &Stage) -> Vec<&str> {
+    stage.film.texts().into_iter().filter(|text| !text.contains("not ready: ")).collect()
+}
+
+fn weights(stage: &Stage) -> impl Iterator<Item = &Frame> {
+    stage.film.frames.iter().filter(|frame| frame.text.contains("canary weight"))
+}
+
+fn check(name: &str) {
+    let scenario = scenario(name);
+    let unbroken = scenario.play().unwrap();
+    for (plan, steps) in unbroken.plans.iter().enumerate() {
+        for steps in 0..=*steps {
+            let crash = Crash { plan, steps };
+            let broken = scenario.play_with(Some(crash)).unwrap_or_else(|error| panic!("{name} {crash:?}: {error}"));
+            assert!(
+                story(&unbroken) == story(&broken),
+                "{name} {crash:?}\n{}\n{}",
+                broken.film,
+                broken.aside.join("\n")
+            );
+            assert_eq!(unbroken.status()["phase"], broken.status()["phase"], "{name} {crash:?}\n{}", broken.film);
+            let times: Vec<i64> = weights(&broken).map(|frame| frame.second).collect();
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 10), "{name} {crash:?}\n{}", broken.film);
+        }
+    }
+}
+
+#[test]
+fn a_promotion_survives_every_crash() {
+    check("promotion");
+}
+
+#[test]
+fn a_rollback_survives_every_crash() {
+    check("rollback");
+}
+
+#[test]
+fn an_outage_of_the_provider_survives_every_crash() {
+    check("outage");
+}
+
+#[test]
+fn a_failed_promotion_is_healed_after_every_crash() {
+    check("failed-promotion");
+}
+
+#[test]
+fn a_failing_hook_ends_the_run_after_every_crash() {
+    check("failing-hook");
+}
+
+#[test]
+fn a_deadline_ends_the_run_after_every_crash() {
+    check("deadline");
+}
