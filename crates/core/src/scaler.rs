@@ -49,5 +49,4 @@ pub fn primary_scaler(
 }
 
 #[cfg(test)]
-#[path = "scaler_tests.rs"]
 mod tests;

@@ -158,5 +158,4 @@ fn address(rollout: &Rollout, spec: &mut Value) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[path = "istio_tests.rs"]
 mod tests;
