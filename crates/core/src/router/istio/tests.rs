@@ -27,7 +27,8 @@ fn scene(spec: &Value, objects: &Value) -> (Rollout, World) {
 #[test]
 fn goldens() {
     for (name, input) in golden_inputs("istio") {
-        let (rollout, world) = scene(&input["canary"], &input["seen"]);
+        let (rollout, mut world) = scene(&input["canary"], &input["seen"]);
+        world.canary.status = serde_json::from_value(input["status"].clone()).unwrap();
         let canary = input["weight"].as_u64().and_then(|weight| u8::try_from(weight).ok()).unwrap_or(0);
         let mirror = if input["mirrored"] == true { Mirror::On } else { Mirror::Off };
         let output = match Istio.render(&rollout, &world, split_of(canary, mirror)) {
@@ -52,8 +53,10 @@ fn service() -> impl Strategy<Value = Value> {
 
 fn analysis() -> impl Strategy<Value = Value> {
     let matches = prop_oneof![Just(json!([])), Just(json!([{"headers": {"x-canary": {"exact": "insider"}}}]))];
-    (matches, 0_i64..3).prop_map(|(matches, mirror_weight)| {
-        json!({"interval": "30s", "threshold": 5, "stepWeight": 10, "match": matches, "mirrorWeight": mirror_weight})
+    let affinity = prop_oneof![Just(Value::Null), Just(json!({"cookieName": "a", "primaryCookieName": "b"}))];
+    (matches, 0_i64..3, affinity).prop_map(|(matches, mirror_weight, affinity)| {
+        json!({"interval": "30s", "threshold": 5, "stepWeight": 10, "match": matches, "mirrorWeight": mirror_weight,
+            "sessionAffinity": affinity})
     })
 }
 
