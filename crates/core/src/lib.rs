@@ -3,6 +3,7 @@
 //! Read in this order: [`world`] (what is seen), [`rollout`] (what is wanted), [`decide`] (what to do about it),
 //! [`plan`] (the answer) and [`question`] (what has to be asked first). Everything else serves one of these.
 
+pub mod affinity;
 pub mod alert;
 pub mod decide;
 pub mod digest;

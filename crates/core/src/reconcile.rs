@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn service(port: Value) -> Value {
+    fn service(port: &Value) -> Value {
         json!({"apiVersion": "v1", "kind": "Service",
             "metadata": {"name": "a", "namespace": "b"}, "spec": {"ports": [{"port": port}]}})
     }
@@ -93,12 +93,12 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_created() {
-        assert_eq!(settle(service(json!(1)), None), Some(Step::Create(service(json!(1)))));
+        assert_eq!(settle(service(&json!(1)), None), Some(Step::Create(service(&json!(1)))));
     }
 
     #[test]
     fn what_differs_is_replaced_with_the_version_it_was_decided_on() {
-        let Some(Step::Replace(object)) = settle(service(json!(2)), Some(&stored(service(json!(1))))) else {
+        let Some(Step::Replace(object)) = settle(service(&json!(2)), Some(&stored(service(&json!(1))))) else {
             panic!("no replacement");
         };
         assert_eq!(object["metadata"], json!({"name": "a", "namespace": "b", "resourceVersion": "7", "uid": "u"}));
@@ -107,24 +107,24 @@ mod tests {
 
     #[test]
     fn what_the_server_adds_or_drops_is_no_difference() {
-        let mut wordy = service(json!(1.0));
+        let mut wordy = service(&json!(1.0));
         wordy["metadata"]["labels"] = json!({});
         wordy["spec"]["selector"] = Value::Null;
         wordy["spec"]["externalIPs"] = json!([]);
-        assert_eq!(settle(wordy, Some(&stored(service(json!(1))))), None);
+        assert_eq!(settle(wordy, Some(&stored(service(&json!(1))))), None);
     }
 
     #[test]
     fn an_object_from_a_list_has_no_kind_and_is_no_difference() {
-        let mut seen = stored(service(json!(1)));
+        let mut seen = stored(service(&json!(1)));
         seen.as_object_mut().unwrap().remove("kind");
         seen.as_object_mut().unwrap().remove("apiVersion");
-        assert_eq!(settle(service(json!(1)), Some(&seen)), None);
+        assert_eq!(settle(service(&json!(1)), Some(&seen)), None);
     }
 
     #[test]
     fn a_removed_or_added_entry_and_another_order_are_differences() {
-        let seen = stored(service(json!(1)));
+        let seen = stored(service(&json!(1)));
         let mut labelled = seen.clone();
         labelled["metadata"]["labels"] = json!({"x": "y"});
         assert!(settle(seen.clone(), Some(&labelled)).is_some());

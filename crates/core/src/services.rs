@@ -200,5 +200,4 @@ pub fn reverted(rollout: &Rollout, selector: &Selector, seen: &Value) -> Option<
 }
 
 #[cfg(test)]
-#[path = "services_tests.rs"]
 mod tests;

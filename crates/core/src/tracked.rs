@@ -184,5 +184,4 @@ fn owners(owner: &Value, seen: Option<&Value>) -> Value {
 }
 
 #[cfg(test)]
-#[path = "tracked_tests.rs"]
 mod tests;

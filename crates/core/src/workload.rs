@@ -226,7 +226,7 @@ pub fn scale_to_zero(rollout: &Rollout, target: &Value) -> Option<Step> {
         TargetKind::Deployment => deployment::set_replicas(0),
         TargetKind::DaemonSet => daemonset::add_mark(target),
     };
-    Some(guarded(rollout.target_key(), target, operation))
+    Some(guarded(rollout.target_key(), target, &operation))
 }
 
 /// Gives the target pods again; nothing if it is meant to have some already (contract: lifecycle §7.4).
@@ -243,7 +243,7 @@ pub fn scale_from_zero(
         TargetKind::Deployment => deployment::set_replicas(wanted_replicas(rollout, primary, scaler)),
         TargetKind::DaemonSet => daemonset::remove_mark(),
     };
-    Some(guarded(rollout.target_key(), target, operation))
+    Some(guarded(rollout.target_key(), target, &operation))
 }
 
 /// Gives the target as many pods as the primary has, for `revertOnDeletion` (contract: lifecycle §11).
@@ -252,7 +252,7 @@ pub fn scale_like_primary(rollout: &Rollout, target: &Value, primary: Option<&Va
         (TargetKind::Deployment, Some(primary)) => {
             let wanted = deployment::replicas(primary);
             (deployment::replicas(target) != wanted)
-                .then(|| guarded(rollout.target_key(), target, deployment::set_replicas(wanted)))
+                .then(|| guarded(rollout.target_key(), target, &deployment::set_replicas(wanted)))
         }
         (TargetKind::Deployment, None) | (TargetKind::DaemonSet, _) => scale_from_zero(rollout, target, primary, None),
     }
@@ -267,7 +267,7 @@ fn wanted_replicas(rollout: &Rollout, primary: Option<&Value>, scaler: Option<&V
 }
 
 /// A patch of the target, which is not ours: only if it is still the same object with the same spec.
-fn guarded(key: ObjectKey, target: &Value, operation: Value) -> Step {
+fn guarded(key: ObjectKey, target: &Value, operation: &Value) -> Step {
     let metadata = &target["metadata"];
     let operations = json!([
         {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
@@ -340,5 +340,4 @@ fn primary_template(recipe: &Recipe<'_>, selector: &Selector, template: &Value) 
 }
 
 #[cfg(test)]
-#[path = "workload_tests.rs"]
 mod tests;

@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The edge: it observes, asks, acts and tells, and leaves every decision to core.
+//!
+//! Read [`tick`] first, then the four verbs: [`observe`], [`ask`], [`act`], [`tell`]. [`run`] starts everything.
+
+pub mod act;
+pub mod args;
+pub mod ask;
+pub mod cluster;
+pub mod configs;
+pub mod crds;
+mod gauges;
+pub mod hooks;
+pub mod http;
+pub mod lead;
+pub mod logs;
+pub mod memory;
+pub mod observe;
+pub mod operator;
+pub mod outbox;
+mod rounds;
+pub mod run;
+pub mod serve;
+pub mod stores;
+pub mod telemetry;
+pub mod tell;
+pub mod tick;
+mod watch;

@@ -1,5 +1,6 @@
 //! Istio (contract: routers §2): two DestinationRules and a VirtualService. It must not lose what it does not know.
 
+use burgee_api::CanaryStatus;
 use serde_json::{Value, json};
 
 use super::Router;
@@ -11,6 +12,7 @@ use crate::rollout::Rollout;
 use crate::split::Split;
 use crate::world::{Kind, ObjectKey, World};
 
+mod affinity;
 mod routes;
 
 /// What an adopted VirtualService was before (contract: api §4).
@@ -46,7 +48,8 @@ impl Router for Istio {
             let key = rollout.key(Kind::DestinationRule, &name);
             objects.push(destination_rule(rollout, &key, world.look(&key)?));
         }
-        objects.push(virtual_service(rollout, world.look(&key(rollout))?, split)?);
+        let status = world.canary.status.clone().unwrap_or_default();
+        objects.push(virtual_service(rollout, &status, world.look(&key(rollout))?, split)?);
         Ok(objects)
     }
 
@@ -102,7 +105,12 @@ fn owned(rollout: &Rollout, key: &ObjectKey, seen: Option<&Value>) -> Value {
 
 /// The VirtualService for a split. Of one that is there, metadata of others and fields of `spec` besides hosts, gateways
 /// and routes stay; the peer drops both.
-fn virtual_service(rollout: &Rollout, seen: Option<&Value>, split: Split) -> Result<Value, String> {
+fn virtual_service(
+    rollout: &Rollout,
+    status: &CanaryStatus,
+    seen: Option<&Value>,
+    split: Split,
+) -> Result<Value, String> {
     let mut object = owned(rollout, &key(rollout), seen);
     let apex = plain(&rollout.service)["apex"].clone();
     for (field, wanted) in [("labels", apex["labels"].clone()), ("annotations", annotations(&apex))] {
@@ -111,7 +119,7 @@ fn virtual_service(rollout: &Rollout, seen: Option<&Value>, split: Split) -> Res
         put(&mut object["metadata"], field, entries);
     }
     address(rollout, &mut object["spec"])?;
-    routes::write(rollout, &mut object["spec"], split);
+    routes::write(rollout, status, &mut object["spec"], split);
     if let Some(seen) = seen {
         remember(rollout, &mut object, seen);
     }
@@ -158,5 +166,4 @@ fn address(rollout: &Rollout, spec: &mut Value) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[path = "istio_tests.rs"]
 mod tests;

@@ -66,7 +66,7 @@ pub(super) fn readiness(object: &Value, patience: &Patience) -> Readiness {
     let deadline =
         patience.since.and_then(|since| since.checked_add(SignedDuration::from_secs(patience.deadline_seconds)).ok());
     match deadline {
-        Some(deadline) if deadline < patience.now => {
+        Some(deadline) if deadline <= patience.now => {
             Readiness::Failed(format!("exceeded its progressDeadlineSeconds: {}", patience.deadline_seconds))
         }
         Some(_) | None => Readiness::Waiting { reason, deadline },

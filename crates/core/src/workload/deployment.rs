@@ -98,10 +98,9 @@ pub(super) fn spread_apart(pod_spec: &mut Value, target: &str, selector_labels: 
 fn rename_selector(selector: &mut Value, target: &str, selector_labels: &[String]) {
     let primary = json!(format!("{target}-primary"));
     for label in selector_labels {
-        if let Some(value) = selector.get_mut("matchLabels").and_then(|labels| labels.get_mut(label)) {
-            if value == target {
-                *value = primary.clone();
-            }
+        let value = selector.get_mut("matchLabels").and_then(|labels| labels.get_mut(label));
+        if let Some(value) = value.filter(|value| *value == target) {
+            *value = primary.clone();
         }
     }
     for expression in items_mut(selector.get_mut("matchExpressions")) {

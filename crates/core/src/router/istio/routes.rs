@@ -1,16 +1,18 @@
 //! The `http` or `tcp` routes of a VirtualService and the split in them. It must not look at anything else of it.
 
+use burgee_api::CanaryStatus;
 use serde_json::{Value, json};
 
+use super::affinity;
 use crate::object::{is_empty, items, plain, put};
 use crate::rollout::Rollout;
 use crate::split::{Mirror, Split};
 
 /// Replaces the routes by those of the split (contract: routers §2). Routes of the other protocol go if they lead to
 /// our Services, and stay if they are somebody else's.
-pub(super) fn write(rollout: &Rollout, spec: &mut Value, split: Split) {
+pub(super) fn write(rollout: &Rollout, status: &CanaryStatus, spec: &mut Value, split: Split) {
     let (ours, other) = if is_tcp(rollout) { ("tcp", "http") } else { ("http", "tcp") };
-    spec[ours] = if is_tcp(rollout) { tcp(rollout, split) } else { http(rollout, split) };
+    spec[ours] = if is_tcp(rollout) { tcp(rollout, split) } else { http(rollout, status, split) };
     if items(&spec[other]).any(|entry| leads_to_us(rollout, entry)) {
         put(spec, other, Value::Null);
     }
@@ -50,25 +52,31 @@ fn tcp(rollout: &Rollout, split: Split) -> Value {
     json!([entry])
 }
 
-fn http(rollout: &Rollout, split: Split) -> Value {
-    let service = plain(&rollout.service);
-    let service_match = &service["match"];
+fn http(rollout: &Rollout, status: &CanaryStatus, split: Split) -> Value {
     let analysis_match = rollout.analysis.as_ref().map_or(Value::Null, |analysis| plain(&analysis.matches));
-    let mut first = common(&service);
-    first["route"] = both(rollout, split);
-    if split.mirror() == Mirror::On {
-        mirror(rollout, &mut first);
-    }
     if items(&analysis_match).next().is_none() {
-        put(&mut first, "match", service_match.clone());
-        return json!([first]);
+        return affinity::http(rollout, status, split).unwrap_or_else(|| json!([entry(rollout, split)]));
     }
-    put(&mut first, "match", merged(&analysis_match, service_match));
+    let service = plain(&rollout.service);
+    let mut first = entry(rollout, split);
+    put(&mut first, "match", merged(&analysis_match, &service["match"]));
     let mut second = common(&service);
-    put(&mut second, "match", service_match.clone());
+    put(&mut second, "match", service["match"].clone());
     // Istio ignores the weight of a single destination; the contract writes the primary's.
     second["route"] = json!([destination(rollout, &rollout.primary_service(), split.primary())]);
     json!([first, second])
+}
+
+/// The entry of a split for every request of the service.
+pub(super) fn entry(rollout: &Rollout, split: Split) -> Value {
+    let service = plain(&rollout.service);
+    let mut entry = common(&service);
+    put(&mut entry, "match", service["match"].clone());
+    entry["route"] = both(rollout, split);
+    if split.mirror() == Mirror::On {
+        mirror(rollout, &mut entry);
+    }
+    entry
 }
 
 /// What every entry shares.
@@ -86,7 +94,8 @@ fn common(service: &Value) -> Value {
     entry
 }
 
-fn both(rollout: &Rollout, split: Split) -> Value {
+/// The primary and the canary with their weights.
+pub(super) fn both(rollout: &Rollout, split: Split) -> Value {
     json!([
         destination(rollout, &rollout.primary_service(), split.primary()),
         destination(rollout, &rollout.canary_service(), split.canary()),

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fixtures;
+use crate::object::LAST_APPLIED;
 use crate::reconcile::settle;
 
 fn source(minimum: i64) -> Value {
@@ -72,4 +73,59 @@ fn own_limits_win_over_the_source_but_not_over_the_floor() {
     assert_eq!((&scaler["spec"]["minReplicas"], &scaler["spec"]["maxReplicas"]), (&json!(1), &json!(10)));
     let held = primary_scaler(&rollout, &source(2), None, Some(6), Sync::Full).unwrap();
     assert_eq!(held["spec"]["minReplicas"], 6);
+}
+
+fn scaled_object() -> Value {
+    json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+        "metadata": {"name": "so", "namespace": "test", "uid": "u", "resourceVersion": "4", "labels": {"team": "red"},
+            "annotations": {"note": "x", "autoscaling.keda.sh/paused-replicas": "0", LAST_APPLIED: "{}"}},
+        "spec": {"minReplicaCount": 1, "maxReplicaCount": 5, "fieldOfTomorrow": 1,
+            "advanced": {"horizontalPodAutoscalerConfig": {"name": "so-hpa"}},
+            "scaleTargetRef": {"name": "podinfo"},
+            "triggers": [{"type": "prometheus", "name": "rps", "metadata":
+                {"query": "sum(rate(a{pod=~\"podinfo-[0-9].*\",svc=\"podinfo-canary\",old=\"podinfo-primary\"}[1m]))"}}]}})
+}
+
+fn keda(queries: &Value) -> Rollout {
+    fixtures::rollout(&json!({"autoscalerRef": {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "so",
+        "primaryScalerQueries": queries}}))
+}
+
+#[test]
+fn a_scaled_object_is_pointed_at_the_primary_with_its_queries() {
+    let rollout = keda(&json!({}));
+    let expected = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+        "metadata": {"name": "so-primary", "namespace": "test", "labels": {"team": "red"},
+            "annotations": {"note": "x", COPIED_MINIMUM: "1"}, "ownerReferences": [rollout.owner_reference()]},
+        "spec": {"minReplicaCount": 3, "maxReplicaCount": 5, "fieldOfTomorrow": 1,
+            "advanced": {"horizontalPodAutoscalerConfig": {"name": "so-hpa-primary"}},
+            "scaleTargetRef": {"name": "podinfo-primary"},
+            "triggers": [{"type": "prometheus", "name": "rps", "metadata":
+                {"query": "sum(rate(a{pod=~\"podinfo-primary-[0-9].*\",svc=\"podinfo-primary\",old=\"podinfo-primary\"}[1m]))"}}]}});
+    assert_eq!(primary_scaler(&rollout, &scaled_object(), None, Some(3), Sync::CreateOnly), Some(expected));
+}
+
+#[test]
+fn a_full_sync_of_a_scaled_object_is_settled_and_given_queries_win() {
+    let rollout = keda(&json!({"rps": "mine"}));
+    let once = primary_scaler(&rollout, &scaled_object(), None, Some(3), Sync::Full).unwrap();
+    assert_eq!(once["spec"]["triggers"][0]["metadata"]["query"], "mine");
+    let twice = primary_scaler(&rollout, &scaled_object(), Some(&once), Some(3), Sync::Full).unwrap();
+    assert_eq!(settle(twice, Some(&once)), None);
+}
+
+#[test]
+fn only_a_scaled_object_is_paused_and_only_once() {
+    let paused = scaled_object();
+    let keda = keda(&json!({}));
+    assert_eq!(pause(&keda, &paused), None);
+    let Some(Step::Patch { operations, .. }) = resume(&keda, &paused) else { panic!("not resumed") };
+    let path = "/metadata/annotations/autoscaling.keda.sh~1paused-replicas";
+    assert_eq!(operations[2], json!({"op": "remove", "path": path}));
+    let mut bare = scaled_object();
+    bare["metadata"].as_object_mut().unwrap().remove("annotations");
+    assert_eq!(resume(&keda, &bare), None);
+    let Some(Step::Patch { operations, .. }) = pause(&keda, &bare) else { panic!("not paused") };
+    assert_eq!(operations[2]["path"], "/metadata/annotations");
+    assert_eq!(pause(&rollout(&json!({})), &source(1)), None);
 }

@@ -1,0 +1,57 @@
+//! `burgee controller`: its flags, then the runtime. Also what a Deployment of Flagger gets whose image alone was changed.
+
+use std::path::Path;
+
+use burgee_operator::args::{self, Request};
+
+/// The controller's flags when it is meant without being named: the program is called `flagger`, or the first argument
+/// is a flag that is not one of ours.
+pub(crate) fn implied(mut arguments: impl Iterator<Item = String>) -> Option<Vec<String>> {
+    let program = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let is_flagger = Path::new(&program).file_name().is_some_and(|name| name == "flagger");
+    let own = ["--help", "-h", "--version", "-V"];
+    let is_flag = rest.first().is_some_and(|first| first.starts_with('-') && !own.contains(&first.as_str()));
+    (is_flagger || is_flag).then_some(rest)
+}
+
+/// Runs the controller until a signal ends it.
+pub(crate) fn run(flags: &[String]) -> anyhow::Result<()> {
+    match args::read(flags, &|name| std::env::var(name).ok()) {
+        Request::Run(options) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(burgee_operator::run::run(*options))
+        }
+        Request::Show(text) => {
+            print!("{text}");
+            Ok(())
+        }
+        Request::Refuse(text) => {
+            eprint!("{text}");
+            std::process::exit(2)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::implied;
+
+    fn check(line: &str, expected: Option<&[&str]>) {
+        let found = implied(line.split_whitespace().map(str::to_owned));
+        let expected = expected.map(|flags| flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>());
+        assert_eq!(found, expected, "{line}");
+    }
+
+    #[test]
+    fn the_controller_is_meant_when_called_flagger_or_given_its_flags() {
+        check("./flagger -log-level=info", Some(&["-log-level=info"]));
+        check("/flagger", Some(&[]));
+        check("burgee -log-level=info -port 1", Some(&["-log-level=info", "-port", "1"]));
+        check("burgee -version", Some(&["-version"]));
+        check("burgee", None);
+        check("burgee --help", None);
+        check("burgee controller -port=1", None);
+        check("burgee crds", None);
+    }
+}

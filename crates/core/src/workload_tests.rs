@@ -1,3 +1,0 @@
-//! What the contract says of workloads, case by case. It must not test decisions.
-
-use super::*;

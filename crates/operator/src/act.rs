@@ -1,0 +1,200 @@
+//! Act: carries out a plan, step by step, each write with the version it was decided on. The first one that fails stops
+//! the plan. It decides nothing, and writes nothing without the lease.
+
+use std::sync::Arc;
+
+use burgee_api::CanaryStatus;
+use burgee_core::plan::{ConfigCopy, Count, Step};
+use burgee_core::tracked;
+use burgee_core::world::{Kind, ObjectKey};
+use serde_json::{Value, json};
+
+use crate::cluster::ApiError;
+use crate::operator::Operator;
+use crate::outbox::Letter;
+use crate::tell::{self, Story};
+
+/// Why a plan was not carried out to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The world has moved since: look again soon.
+    Conflict(String),
+    /// The lease is not ours, or nearly over: do nothing until it is.
+    Fenced,
+    /// It cannot be done at present; the text is for the user.
+    Failed(String),
+}
+
+/// Carries out the steps in order. The story follows the status that is written.
+pub async fn act(operator: &Arc<Operator>, story: &mut Story, steps: Vec<Step>) -> Result<(), Stopped> {
+    for step in steps {
+        carry_out(operator, story, step).await?;
+    }
+    Ok(())
+}
+
+async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> Result<(), Stopped> {
+    match step {
+        Step::Create(object) => create(operator, &key_of(&object)?, &object).await,
+        Step::Replace(object) => replace(operator, &key_of(&object)?, &object).await,
+        Step::Keep(object) => keep(operator, &key_of(&object)?, &object).await,
+        Step::Drop(key) => drop_kept(operator, &key).await,
+        Step::Patch { key, operations } => patch(operator, story, &key, &operations).await,
+        Step::CopyConfig(copy) => copy_config(operator, &copy).await,
+        Step::Status(status) => write_status(operator, story, &status).await,
+        Step::Tell(telling) => {
+            may_write(operator)?;
+            tell::tell(operator, story, &telling).await.map_err(|error| Stopped::Failed(format!("event: {error}")))
+        }
+        Step::Alert(alert) => {
+            operator.post(story, Letter::Alert(alert));
+            Ok(())
+        }
+        Step::Count(count) => {
+            move_counter(operator, story, count);
+            Ok(())
+        }
+        Step::PostRollout(phase) => {
+            operator.call_post_rollout(story, phase);
+            Ok(())
+        }
+    }
+}
+
+/// No write starts without enough of the lease left (I17).
+fn may_write(operator: &Operator) -> Result<(), Stopped> {
+    if operator.leadership.may_write() { Ok(()) } else { Err(Stopped::Fenced) }
+}
+
+fn key_of(object: &Value) -> Result<ObjectKey, Stopped> {
+    ObjectKey::of(object).ok_or_else(|| Stopped::Failed("a plan holds an object of an unknown kind".to_owned()))
+}
+
+/// What an answer of the API server means for a plan. A failed `test` of a JSON patch is a conflict like any other.
+fn judge(key: &ObjectKey, verb: &str, error: ApiError) -> Stopped {
+    match error {
+        ApiError::Conflict(message) => Stopped::Conflict(message),
+        ApiError::Missing(message) if verb != "create" => Stopped::Conflict(message),
+        ApiError::Refused(message) if verb == "patch" && is_failed_test(&message) => Stopped::Conflict(message),
+        error @ (ApiError::Missing(_)
+        | ApiError::Forbidden(_)
+        | ApiError::Gone(_)
+        | ApiError::Refused(_)
+        | ApiError::Failed(_)) => Stopped::Failed(format!("{key} {verb} error: {error}")),
+    }
+}
+
+/// The API server's words for a JSON patch that does not fit the object as it is now.
+fn is_failed_test(message: &str) -> bool {
+    ["testing value", "test failed", "the server rejected our request due to an error in our request", "unable to find"]
+        .iter()
+        .any(|words| message.to_lowercase().contains(words))
+}
+
+async fn create(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<(), Stopped> {
+    may_write(operator)?;
+    let written = operator.cluster.create(key, object).await.map_err(|error| judge(key, "create", error))?;
+    operator.stores.wrote(key, &written);
+    Ok(())
+}
+
+async fn replace(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<(), Stopped> {
+    may_write(operator)?;
+    let written = operator.cluster.replace(key, object).await.map_err(|error| judge(key, "update", error))?;
+    operator.stores.wrote(key, &written);
+    Ok(())
+}
+
+async fn keep(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<(), Stopped> {
+    match create(operator, key, object).await {
+        Err(Stopped::Conflict(_)) => Ok(()),
+        other => other,
+    }
+}
+
+/// Drops a kept template, if it is still the one that is there now.
+async fn drop_kept(operator: &Operator, key: &ObjectKey) -> Result<(), Stopped> {
+    let kept = operator.cluster.get(key).await.map_err(|error| judge(key, "get", error))?;
+    let Some(uid) = kept.as_ref().and_then(|kept| kept["metadata"]["uid"].as_str()) else { return Ok(()) };
+    may_write(operator)?;
+    match operator.cluster.delete(key, uid).await {
+        Ok(_) => operator.stores.deleted(key, uid),
+        Err(ApiError::Missing(_)) => {}
+        Err(error) => return Err(judge(key, "delete", error)),
+    }
+    Ok(())
+}
+
+async fn patch(operator: &Operator, story: &mut Story, key: &ObjectKey, operations: &Value) -> Result<(), Stopped> {
+    may_write(operator)?;
+    let written = operator.cluster.patch(key, operations).await.map_err(|error| judge(key, "patch", error))?;
+    follow(operator, story, key, &written);
+    Ok(())
+}
+
+/// Copies a tracked object, but only with the content that was analysed (S22).
+async fn copy_config(operator: &Operator, copy: &ConfigCopy) -> Result<(), Stopped> {
+    let source = operator.cluster.get(&copy.source).await.map_err(|error| judge(&copy.source, "get", error))?;
+    let Some(source) = source.filter(|source| tracked::checksum(source) == copy.checksum) else {
+        return Err(Stopped::Conflict(format!("{} is no longer what was analysed", copy.source)));
+    };
+    let key = ObjectKey::new(copy.source.kind, &copy.source.namespace, &copy.name);
+    let seen = operator.cluster.get(&key).await.map_err(|error| judge(&key, "get", error))?;
+    let desired = tracked::copy(&source, copy, seen.as_ref());
+    match seen {
+        None => create(operator, &key, &desired).await,
+        Some(seen) if seen == desired => Ok(()),
+        Some(seen) if tracked::is_replaceable(&seen, &desired) => replace(operator, &key, &desired).await,
+        Some(seen) => {
+            recreate(operator, &key, &seen).await?;
+            create(operator, &key, &tracked::copy(&source, copy, None)).await
+        }
+    }
+}
+
+/// Takes an immutable copy out of the way of its successor.
+async fn recreate(operator: &Operator, key: &ObjectKey, seen: &Value) -> Result<(), Stopped> {
+    may_write(operator)?;
+    let uid = seen["metadata"]["uid"].as_str().unwrap_or_default();
+    operator.cluster.delete(key, uid).await.map_err(|error| judge(key, "delete", error))?;
+    operator.stores.deleted(key, uid);
+    Ok(())
+}
+
+async fn write_status(operator: &Operator, story: &mut Story, status: &CanaryStatus) -> Result<(), Stopped> {
+    may_write(operator)?;
+    let operations = status_patch(story.canary.metadata.resource_version.as_deref(), status);
+    let key = story.key.clone();
+    let written =
+        operator.cluster.patch_status(&key, &operations).await.map_err(|error| judge(&key, "patch", error))?;
+    follow(operator, story, &key, &written);
+    Ok(())
+}
+
+/// `add` works when there is no status yet; replacing the version makes a stale one a real conflict.
+fn status_patch(version: Option<&str>, status: &CanaryStatus) -> Value {
+    json!([
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+        {"op": "add", "path": "/status", "value": status},
+    ])
+}
+
+/// Enters a written object; if it is the canary, the story goes on from it.
+fn follow(operator: &Operator, story: &mut Story, key: &ObjectKey, written: &Value) {
+    operator.stores.wrote(key, written);
+    if key.kind == Kind::Canary
+        && let Ok(canary) = serde_json::from_value(written.clone())
+    {
+        story.canary = canary;
+    }
+}
+
+fn move_counter(operator: &Operator, story: &Story, count: Count) {
+    let subject = crate::gauges::subject(&story.canary);
+    let strategy = crate::gauges::strategy(&story.canary);
+    match count {
+        Count::Completed => operator.telemetry.succeeded(&subject, strategy, "completed"),
+        Count::Skipped => operator.telemetry.succeeded(&subject, strategy, "skipped"),
+        Count::Failed => operator.telemetry.failed(&subject, strategy),
+    }
+}

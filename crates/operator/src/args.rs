@@ -1,0 +1,253 @@
+//! The command line of the controller: Go-style flags and their environment overrides (contract: operations §1).
+//! It parses; it starts nothing.
+
+use std::collections::BTreeMap;
+
+use burgee_core::settings::Settings;
+
+use self::table::{FLAGS, Flag, Shape};
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Run with these options.
+    Run(Box<Options>),
+    /// Print this text to stdout and exit with 0.
+    Show(String),
+    /// Print this text to stderr and exit with 2.
+    Refuse(String),
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Console,
+}
+
+/// Where alerts and events go when a canary does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notifier {
+    /// `-slack-url`
+    pub slack_url: String,
+    /// `-slack-token`
+    pub slack_token: String,
+    /// `-slack-proxy-url`
+    pub slack_proxy_url: String,
+    /// `-slack-user`
+    pub slack_user: String,
+    /// `-slack-channel`
+    pub slack_channel: String,
+    /// `-msteams-url`; wins over Slack.
+    pub msteams_url: String,
+    /// `-msteams-proxy-url`
+    pub msteams_proxy_url: String,
+    /// `-event-webhook`
+    pub event_webhook: String,
+}
+
+/// Everything the controller can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What decisions depend on.
+    pub settings: Settings,
+    /// Global alerts and event hook.
+    pub notifier: Notifier,
+    /// `-kubeconfig`, empty in a cluster.
+    pub kubeconfig: String,
+    /// `-master`, empty unless the API server's address is overridden.
+    pub master: String,
+    /// `-kubeconfig-service-mesh`, empty unless mesh objects live in another cluster.
+    pub mesh_kubeconfig: String,
+    /// `-port` of the HTTP server.
+    pub port: u16,
+    /// `-namespace` to watch, none for all.
+    pub namespace: Option<String>,
+    /// Namespace of the Lease.
+    pub lease_namespace: String,
+    /// The least severe level that is logged: a word that `tracing` knows.
+    pub log_level: String,
+    /// `-zap-encoding`
+    pub log_format: LogFormat,
+}
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Reads the arguments after the program's name and subcommand, and the environment.
+pub fn read(arguments: &[String], environment: &dyn Fn(&str) -> Option<String>) -> Request {
+    let mut values = match parse(arguments) {
+        Ok(values) => values,
+        Err(Trouble::Help) => return Request::Show(usage()),
+        Err(Trouble::Wrong(reason)) => return Request::Refuse(format!("{reason}\n{}", usage())),
+    };
+    for flag in FLAGS.iter().filter(|flag| !flag.variable.is_empty()) {
+        if let Some(value) = environment(flag.variable).filter(|value| !value.is_empty()) {
+            values.insert(flag.name, value);
+        }
+    }
+    if values.get("version").is_some_and(|value| truth(value) == Some(true)) {
+        return Request::Show(format!("Burgee version {VERSION} revision  unknown\n"));
+    }
+    match options(&Values(values)) {
+        Ok(options) => Request::Run(Box::new(options)),
+        Err(reason) => Request::Refuse(format!("{reason}\n{}", usage())),
+    }
+}
+
+enum Trouble {
+    Help,
+    Wrong(String),
+}
+
+/// Splits arguments as Go's `flag` package does.
+fn parse(arguments: &[String]) -> Result<BTreeMap<&'static str, String>, Trouble> {
+    let mut values = BTreeMap::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let Some(body) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else { break };
+        if body.is_empty() {
+            break;
+        }
+        let (name, given) = body.split_once('=').map_or((body, None), |(name, value)| (name, Some(value.to_owned())));
+        if ["help", "h"].contains(&name) {
+            return Err(Trouble::Help);
+        }
+        let Some(flag) = FLAGS.iter().find(|flag| flag.name == name) else {
+            return Err(Trouble::Wrong(format!("flag provided but not defined: -{name}")));
+        };
+        let value = match (given, flag.shape) {
+            (Some(value), _) => value,
+            (None, Shape::Switch) => "true".to_owned(),
+            (None, Shape::Text | Shape::Number | Shape::Duration) => match rest.next() {
+                Some(value) => value.clone(),
+                None => return Err(Trouble::Wrong(format!("flag needs an argument: -{name}"))),
+            },
+        };
+        verify(flag, &value)?;
+        values.insert(flag.name, value);
+    }
+    Ok(values)
+}
+
+fn verify(flag: &Flag, value: &str) -> Result<(), Trouble> {
+    let (is_fine, what) = match flag.shape {
+        Shape::Text => (true, ""),
+        Shape::Switch => (truth(value).is_some(), "boolean "),
+        Shape::Number => (value.parse::<i64>().is_ok(), ""),
+        Shape::Duration => (milliseconds(value).is_some(), ""),
+    };
+    let name = flag.name;
+    if is_fine {
+        Ok(())
+    } else {
+        Err(Trouble::Wrong(format!("invalid {what}value {value:?} for flag -{name}: parse error")))
+    }
+}
+
+fn truth(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+fn milliseconds(value: &str) -> Option<u64> {
+    let duration = burgee_api::duration::GoDuration::parse(value).ok()?;
+    u64::try_from(duration.nanoseconds() / 1_000_000).ok()
+}
+
+struct Values(BTreeMap<&'static str, String>);
+
+impl Values {
+    fn text(&self, name: &str) -> String {
+        let default = FLAGS.iter().find(|flag| flag.name == name).map_or("", |flag| flag.default);
+        self.0.get(name).cloned().unwrap_or_else(|| default.to_owned())
+    }
+
+    fn switch(&self, name: &str) -> bool {
+        truth(&self.text(name)).unwrap_or_default()
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let text = self.text(name);
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+fn options(values: &Values) -> Result<Options, String> {
+    let port = values.text("port");
+    let namespace = Some(values.text("namespace")).filter(|namespace| !namespace.is_empty());
+    Ok(Options {
+        settings: settings(values),
+        notifier: notifier(values),
+        kubeconfig: values.text("kubeconfig"),
+        master: values.text("master"),
+        mesh_kubeconfig: values.text("kubeconfig-service-mesh"),
+        port: port.parse().map_err(|_| format!("invalid value {port:?} for flag -port: not a port"))?,
+        lease_namespace: namespace.clone().unwrap_or_else(|| values.text("leader-election-namespace")),
+        namespace,
+        log_level: level(&values.text("log-level")).to_owned(),
+        log_format: if values.text("zap-encoding") == "console" { LogFormat::Console } else { LogFormat::Json },
+    })
+}
+
+fn settings(values: &Values) -> Settings {
+    Settings {
+        mesh_provider: values.text("mesh-provider"),
+        metrics_server: values.text("metrics-server"),
+        selector_labels: values.list("selector-labels"),
+        include_label_prefixes: values.list("include-label-prefix"),
+        config_tracking: values.switch("enable-config-tracking"),
+        no_cross_namespace_refs: values.switch("no-cross-namespace-refs"),
+        drain_delay_milliseconds: milliseconds(&values.text("drain-delay")).unwrap_or_default(),
+        cluster_name: values.text("cluster-name"),
+        pause_new_runs: values.switch("pause-new-runs"),
+    }
+}
+
+fn notifier(values: &Values) -> Notifier {
+    Notifier {
+        slack_url: values.text("slack-url"),
+        slack_token: values.text("slack-token"),
+        slack_proxy_url: values.text("slack-proxy-url"),
+        slack_user: values.text("slack-user"),
+        slack_channel: values.text("slack-channel"),
+        msteams_url: values.text("msteams-url"),
+        msteams_proxy_url: values.text("msteams-proxy-url"),
+        event_webhook: values.text("event-webhook"),
+    }
+}
+
+/// Any word but the peer's own means info, as in the contract; fatal and panic leave only errors.
+fn level(word: &str) -> &'static str {
+    match word {
+        "debug" => "debug",
+        "warn" => "warn",
+        "error" | "fatal" | "panic" => "error",
+        _ => "info",
+    }
+}
+
+fn usage() -> String {
+    let mut text = format!(
+        "burgee controller {VERSION}: progressive delivery for Kubernetes\n\n\
+         Usage: burgee controller [-flag] [-flag=value] [-flag value]\n"
+    );
+    let mut group = "";
+    for flag in FLAGS {
+        if flag.group != group {
+            group = flag.group;
+            text.extend(["\n", group, "\n"]);
+        }
+        text.push_str(&flag.line());
+    }
+    text
+}

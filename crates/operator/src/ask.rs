@@ -1,0 +1,133 @@
+//! Ask: webhooks and metric providers, outside the tick. An answer is kept for the canary and wakes it; how slow it is
+//! delays nobody else. It decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use burgee_core::metric::provider::{Credentials, Endpoint, Provider, ProviderError};
+use burgee_core::question::{Answer, Ask, AskKey, MeasureError, ProviderSource};
+use burgee_core::world::{Kind, ObjectKey};
+use bytes::Bytes;
+use http::{Request, Response};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::hooks;
+use crate::http::{Limits, Trust};
+use crate::operator::{Operator, lock};
+use crate::tell::Story;
+
+/// A provider that has not answered by then does not answer (contract: metrics §6).
+const PROVIDER_DEADLINE: Duration = Duration::from_secs(5);
+/// More than this is not read of a provider's answer.
+const PROVIDER_BYTES: usize = 8 << 20;
+
+/// Asks everything in `asks` that is not being asked already.
+pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
+    let memory = operator.memory(&story.key);
+    for (key, question) in asks {
+        if !lock(&memory).asking.insert(key.clone()) {
+            continue;
+        }
+        let (operator, story, memory) = (operator.clone(), story.clone(), memory.clone());
+        tokio::spawn(async move {
+            let answer = answer(&operator, &question).await;
+            show(&operator, &story, &key, &answer);
+            let mut memory = lock(&memory);
+            memory.asking.remove(&key);
+            memory.answers.insert(key, answer);
+            operator.wish(&story.key, Timestamp::now());
+        });
+    }
+}
+
+async fn answer(operator: &Operator, question: &Ask) -> Answer {
+    match question {
+        Ask::Hook { webhook, payload } => Answer::Hook(hooks::call(&operator.outside, webhook, payload).await),
+        Ask::Measure { source, query } => Answer::Measured(measure(operator, source, query).await),
+        Ask::Online { source } => Answer::Measured(online(operator, source).await),
+    }
+}
+
+async fn measure(operator: &Operator, source: &ProviderSource, query: &str) -> Result<f64, MeasureError> {
+    let provider = Provider::from_type(&source.provider_type);
+    let endpoint = endpoint(&operator.cluster, provider, source).await?;
+    let request = provider.request(&endpoint, query).map_err(judge)?;
+    let response = send(operator, source, request).await?;
+    provider.parse(&response).map_err(judge)
+}
+
+/// Whether a provider answers: a number that means nothing, or why not.
+async fn online(operator: &Operator, source: &ProviderSource) -> Result<f64, MeasureError> {
+    let provider = Provider::from_type(&source.provider_type);
+    let endpoint = endpoint(&operator.cluster, provider, source).await?;
+    let request = provider.online_request(&endpoint).map_err(judge)?;
+    let response = send(operator, source, request).await?;
+    provider.online(&response).map(|()| 1.0).map_err(judge)
+}
+
+async fn send(
+    operator: &Operator,
+    source: &ProviderSource,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, MeasureError> {
+    let trust = if source.insecure_skip_verify { Trust::Blind } else { Trust::Verified };
+    let limits = Limits { deadline: PROVIDER_DEADLINE, bytes: PROVIDER_BYTES, trust };
+    let sent = operator.outside.send(request, limits).await;
+    sent.map_err(|error| MeasureError::Unavailable(format!("request failed: {error}")))
+}
+
+fn judge(error: ProviderError) -> MeasureError {
+    match error {
+        ProviderError::NoValues(text) => MeasureError::NoValues(text),
+        ProviderError::Wrong(text) => MeasureError::Wrong(text),
+        ProviderError::Unavailable(text) => MeasureError::Unavailable(text),
+    }
+}
+
+/// Where to ask, with the credentials of the Secret. They are read at each ask and never kept.
+async fn endpoint(cluster: &Cluster, provider: Provider, source: &ProviderSource) -> Result<Endpoint, MeasureError> {
+    let credentials = match &source.secret {
+        None => None,
+        Some((namespace, name)) => {
+            let content = secret(cluster, namespace, name).await?;
+            let credentials = Credentials::from_secret(provider, &content);
+            Some(credentials.map_err(|error| MeasureError::Secret(error.to_string()))?)
+        }
+    };
+    Ok(Endpoint {
+        address: source.address.clone(),
+        headers: source.headers.clone(),
+        credentials,
+        insecure_skip_verify: source.insecure_skip_verify,
+    })
+}
+
+/// The content of a Secret. One that is missing fails the check; an API server that does not answer holds the run.
+async fn secret(cluster: &Cluster, namespace: &str, name: &str) -> Result<BTreeMap<String, Vec<u8>>, MeasureError> {
+    let key = ObjectKey::new(Kind::Secret, namespace, name);
+    match cluster.get(&key).await {
+        Ok(Some(secret)) => Ok(decode(&secret)),
+        Ok(None) => Err(MeasureError::Secret(format!("secrets {name:?} not found"))),
+        Err(error) => Err(MeasureError::Unavailable(format!("secret {name}.{namespace} cannot be read: {error}"))),
+    }
+}
+
+/// The decoded `data` of a Secret.
+pub(crate) fn decode(secret: &Value) -> BTreeMap<String, Vec<u8>> {
+    let entries = secret["data"].as_object().into_iter().flatten();
+    let decoded = entries.filter_map(|(key, value)| Some((key.clone(), BASE64.decode(value.as_str()?).ok()?)));
+    decoded.collect()
+}
+
+/// Shows a number on `/metrics`; a request duration is shown in seconds, as in the contract.
+fn show(operator: &Operator, story: &Story, key: &AskKey, answer: &Answer) {
+    if let (Some(metric), Answer::Measured(Ok(value))) = (key.what.strip_prefix("metric "), answer) {
+        let value = if metric == "request-duration" { value / 1000.0 } else { *value };
+        operator.telemetry.measured(&crate::gauges::subject(&story.canary), metric, value);
+    }
+}

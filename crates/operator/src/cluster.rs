@@ -1,0 +1,202 @@
+//! The API server as it is spoken to: raw JSON in and out, one door for every request. It decides nothing and keeps
+//! nothing; typed clients are not used because they drop fields that they do not know.
+
+use std::time::Duration;
+
+use burgee_core::world::{Kind, ObjectKey};
+use http::{Method, Request};
+use kube::Client;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// A request that has not been answered by then has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the API server answered instead of an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// 404: neither the object nor, perhaps, its kind exists.
+    #[error("{0}")]
+    Missing(String),
+    /// 409: it exists already, or is not the version that was decided on.
+    #[error("{0}")]
+    Conflict(String),
+    /// 401 or 403: a permission is missing.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 410: the version to watch from is too old.
+    #[error("{0}")]
+    Gone(String),
+    /// 422: refused by validation, or a `test` of a JSON patch failed.
+    #[error("{0}")]
+    Refused(String),
+    /// Anything else: transport, timeout, 429, 5xx.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<kube::Error> for ApiError {
+    fn from(error: kube::Error) -> Self {
+        let kube::Error::Api(status) = error else { return Self::Failed(error.to_string()) };
+        let message = status.message.clone();
+        match status.code {
+            404 => Self::Missing(message),
+            409 => Self::Conflict(message),
+            401 | 403 => Self::Forbidden(message),
+            410 => Self::Gone(message),
+            422 => Self::Refused(message),
+            code => Self::Failed(format!("{message} ({code})")),
+        }
+    }
+}
+
+/// Group, version and plural: what a URL needs to know of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource {
+    /// API group, empty for core.
+    pub group: &'static str,
+    /// Version within the group.
+    pub version: &'static str,
+    /// Plural name.
+    pub plural: &'static str,
+}
+
+impl Resource {
+    /// `core/v1` events.
+    pub const EVENTS: Self = Self { group: "", version: "v1", plural: "events" };
+    /// `coordination.k8s.io/v1` leases.
+    pub const LEASES: Self = Self { group: "coordination.k8s.io", version: "v1", plural: "leases" };
+    /// `apiextensions.k8s.io/v1` custom resource definitions.
+    pub const DEFINITIONS: Self =
+        Self { group: "apiextensions.k8s.io", version: "v1", plural: "customresourcedefinitions" };
+
+    /// The resource of a kind.
+    pub const fn of(kind: Kind) -> Self {
+        let (group, version, _, plural) = kind.names();
+        Self { group, version, plural }
+    }
+
+    /// Path of the collection, cluster-wide without a namespace.
+    pub fn collection(self, namespace: Option<&str>) -> String {
+        let Self { group, version, plural } = self;
+        let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+        match namespace {
+            Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
+            None => format!("{root}/{plural}"),
+        }
+    }
+}
+
+/// Path of one object.
+pub fn path(key: &ObjectKey) -> String {
+    format!("{}/{}", Resource::of(key.kind).collection(Some(&key.namespace)), key.name)
+}
+
+/// The API server of the workloads, and the one of the mesh objects, which is mostly the same.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    mesh: Client,
+}
+
+impl Cluster {
+    /// A cluster whose mesh objects live in `mesh` (`-kubeconfig-service-mesh`).
+    pub const fn new(client: Client, mesh: Client) -> Self {
+        Self { client, mesh }
+    }
+
+    /// The client that knows a kind.
+    pub const fn client(&self, kind: Kind) -> &Client {
+        match kind {
+            Kind::VirtualService | Kind::DestinationRule => &self.mesh,
+            Kind::Canary
+            | Kind::MetricTemplate
+            | Kind::AlertProvider
+            | Kind::Deployment
+            | Kind::DaemonSet
+            | Kind::ControllerRevision
+            | Kind::Service
+            | Kind::ConfigMap
+            | Kind::Secret
+            | Kind::HorizontalPodAutoscaler
+            | Kind::ScaledObject => &self.client,
+        }
+    }
+
+    /// One object, or none if there is none.
+    pub async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ApiError> {
+        match send(self.client(key.kind), request(Method::GET, &path(key), None)?).await {
+            Ok(object) => Ok(Some(object)),
+            Err(ApiError::Missing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates an object.
+    pub async fn create(&self, key: &ObjectKey, object: &Value) -> Result<Value, ApiError> {
+        let collection = Resource::of(key.kind).collection(Some(&key.namespace));
+        let request = request(Method::POST, &written_by(&collection), Some(object))?;
+        send(self.client(key.kind), request).await
+    }
+
+    /// Replaces a whole object; the `resourceVersion` in it is the precondition.
+    pub async fn replace(&self, key: &ObjectKey, object: &Value) -> Result<Value, ApiError> {
+        let request = request(Method::PUT, &written_by(&path(key)), Some(object))?;
+        send(self.client(key.kind), request).await
+    }
+
+    /// Applies an RFC 6902 patch.
+    pub async fn patch(&self, key: &ObjectKey, operations: &Value) -> Result<Value, ApiError> {
+        send(self.client(key.kind), json_patch(&path(key), operations)?).await
+    }
+
+    /// Applies an RFC 6902 patch to the status subresource.
+    pub async fn patch_status(&self, key: &ObjectKey, operations: &Value) -> Result<Value, ApiError> {
+        send(self.client(key.kind), json_patch(&format!("{}/status", path(key)), operations)?).await
+    }
+
+    /// Deletes an object if it still has this uid.
+    pub async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<Value, ApiError> {
+        let options = json!({"preconditions": {"uid": uid}, "propagationPolicy": "Background"});
+        send(self.client(key.kind), request(Method::DELETE, &path(key), Some(&options))?).await
+    }
+
+    /// Any other request to the API server of the workloads, such as for an event or the Lease.
+    pub async fn raw(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
+        let path = if method == Method::GET { path.to_owned() } else { written_by(path) };
+        let media = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+        send(&self.client, build(method, &path, media, body)?).await
+    }
+}
+
+fn written_by(path: &str) -> String {
+    format!("{path}?fieldManager=burgee")
+}
+
+/// A request with an optional JSON body.
+pub fn request(method: Method, path: &str, body: Option<&Value>) -> Result<Request<Vec<u8>>, ApiError> {
+    build(method, path, "application/json", body)
+}
+
+fn json_patch(path: &str, operations: &Value) -> Result<Request<Vec<u8>>, ApiError> {
+    build(Method::PATCH, &written_by(path), "application/json-patch+json", Some(operations))
+}
+
+fn build(method: Method, path: &str, media: &str, body: Option<&Value>) -> Result<Request<Vec<u8>>, ApiError> {
+    let body = body.map(serde_json::to_vec).transpose().map_err(|error| ApiError::Failed(error.to_string()))?;
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(http::header::CONTENT_TYPE, media)
+        .header(http::header::ACCEPT, "application/json")
+        .body(body.unwrap_or_default())
+        .map_err(|error| ApiError::Failed(format!("{path}: {error}")))
+}
+
+/// Sends a request and waits for its answer, but not for ever.
+pub async fn send<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>>) -> Result<T, ApiError> {
+    match tokio::time::timeout(PATIENCE, client.request(request)).await {
+        Ok(answer) => answer.map_err(ApiError::from),
+        Err(_) => Err(ApiError::Failed(format!("the API server did not answer in {} s", PATIENCE.as_secs()))),
+    }
+}

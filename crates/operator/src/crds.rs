@@ -1,0 +1,77 @@
+//! Whether the installed custom resource definitions keep what the operator must remember. It reads and never installs.
+
+use http::Method;
+use serde_json::Value;
+
+use crate::cluster::{ApiError, Cluster, Resource};
+
+/// Name of the definition, and the kind that it defines, in the order in which the contract looks at them.
+const DEFINITIONS: [(&str, &str); 3] = [
+    ("canaries.flagger.app", "Canary"),
+    ("metrictemplates.flagger.app", "MetricTemplate"),
+    ("alertproviders.flagger.app", "AlertProvider"),
+];
+
+/// What is wrong with the definitions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// One is missing, or cannot be read: nothing can be done without it.
+    #[error("{0} CRD is not registered {1}")]
+    Unregistered(&'static str, String),
+    /// The one of canaries would silently drop `status.run`.
+    #[error(
+        "the CRD canaries.flagger.app is outdated: it does not keep status.run, without which a restart could repeat a \
+         step. Nothing is written until it is updated: burgee crds | kubectl apply --server-side --force-conflicts -f -"
+    )]
+    Outdated,
+}
+
+/// Looks at the three definitions. A missing permission to read them is told by looking at the kinds instead; whether
+/// they are current is then unknown, and assumed.
+pub async fn check(cluster: &Cluster) -> Result<(), Trouble> {
+    for (name, kind) in DEFINITIONS {
+        let path = format!("{}/{name}", Resource::DEFINITIONS.collection(None));
+        match cluster.raw(Method::GET, &path, None).await {
+            Ok(definition) if kind == "Canary" && !keeps_run(&definition) => return Err(Trouble::Outdated),
+            Ok(_) => {}
+            Err(ApiError::Forbidden(message)) => {
+                tracing::warn!("CRD {name} cannot be read, assuming that it is current: {message}");
+            }
+            Err(error) => return Err(Trouble::Unregistered(kind, error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+/// Whether every served version of the definition keeps `status.run`.
+fn keeps_run(definition: &Value) -> bool {
+    let versions = definition["spec"]["versions"].as_array();
+    let mut served = versions.into_iter().flatten().filter(|version| version["served"] == true);
+    served.all(|version| {
+        let schema = &version["schema"]["openAPIV3Schema"];
+        let status = &schema["properties"]["status"];
+        let open = |schema: &Value| schema["x-kubernetes-preserve-unknown-fields"] == true;
+        open(schema) || open(status) || status["properties"]["run"].is_object()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn keeps(status: &Value) -> bool {
+        let schema = json!({"openAPIV3Schema": {"properties": {"status": status}}});
+        let version = json!({"name": "v1beta1", "served": true, "schema": schema});
+        let old = json!({"name": "v1alpha1", "served": false});
+        keeps_run(&json!({"spec": {"versions": [version, old]}}))
+    }
+
+    #[test]
+    fn a_definition_is_current_when_it_keeps_the_run() {
+        assert!(keeps(&json!({"properties": {"phase": {}, "run": {"type": "object"}}})));
+        assert!(keeps(&json!({"x-kubernetes-preserve-unknown-fields": true})));
+        assert!(!keeps(&json!({"properties": {"phase": {}}})));
+        assert!(!keeps(&json!({})));
+    }
+}

@@ -1,0 +1,51 @@
+//! Calling webhooks: sends what core prepares, as often as core says (contract: webhooks §1). It knows no rollout.
+
+use burgee_api::{Webhook, WebhookType};
+use burgee_core::webhook::Payload;
+use burgee_core::webhook::call::{Attempt, Call, Next, request, timeout};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::http::{Limits, Outside, Trust};
+use crate::tell::Story;
+
+/// More than this is not read of a hook's answer.
+const BYTES: usize = 1 << 20;
+
+/// Calls a webhook, repeating as its `retries` say. The error is the contract's text.
+pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value) -> Result<(), String> {
+    let trust = if webhook.disable_tls { Trust::Blind } else { Trust::Verified };
+    let deadline = timeout(webhook.timeout.as_deref()).map_err(|error| error.to_string())?;
+    let retries = u32::try_from(webhook.retries.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
+    let mut call = Call { url: &webhook.url, retries, attempt: 1 };
+    loop {
+        let sent = outside.send(request(&webhook.url, payload)?, Limits { deadline, bytes: BYTES, trust }).await;
+        let attempt = match &sent {
+            Ok(response) => Attempt::Answered(response),
+            Err(cause) => Attempt::Broken(cause),
+        };
+        match call.next(attempt, Timestamp::now()) {
+            Next::Passed => return Ok(()),
+            Next::Failed(text) => return Err(text),
+            Next::Retry { after } => tokio::time::sleep(after).await,
+        }
+        call.attempt += 1;
+    }
+}
+
+/// The webhooks of one type, in the order in which they are written.
+pub(crate) fn of_type(story: &Story, kind: WebhookType) -> Vec<Webhook> {
+    let all = story.canary.analysis().map(|analysis| analysis.webhooks.clone());
+    all.unwrap_or_default().into_iter().filter(|webhook| webhook.kind == kind).collect()
+}
+
+/// The checksum that stands in every payload.
+pub(crate) fn checksum(story: &Story) -> String {
+    let status = story.canary.status.clone().unwrap_or_default();
+    burgee_core::webhook::checksum(status.tracked_configs.as_ref(), &status.last_applied_spec)
+}
+
+/// What every payload says of a canary.
+pub(crate) fn payload<'a>(story: &'a Story, phase: &'a str, checksum: &'a str) -> Payload<'a> {
+    Payload { name: &story.key.name, namespace: &story.key.namespace, phase, checksum }
+}

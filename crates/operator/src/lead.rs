@@ -1,0 +1,246 @@
+//! Who acts: the one Lease, kept by a client of its own. The decision is core's; this file only carries it out (S16).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use burgee_core::lease::{self, LeaseSeen, Memory, Move};
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{ApiError, Cluster, Resource};
+
+/// A request about the Lease that takes longer is given up, so that the next one is not late.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Whether this process may write. The clock is the wall's: it goes on while a process is stopped, so that one that
+/// was suspended for minutes finds its lease stale at its next write (I17).
+#[derive(Debug)]
+pub struct Leadership {
+    renewed: Mutex<Option<Timestamp>>,
+    leading: watch::Sender<bool>,
+}
+
+impl Default for Leadership {
+    fn default() -> Self {
+        Self { renewed: Mutex::default(), leading: watch::Sender::new(false) }
+    }
+}
+
+impl Leadership {
+    /// Whether a write may start now.
+    pub fn may_write(&self) -> bool {
+        lease::may_write(*self.renewed.lock().unwrap_or_else(PoisonError::into_inner), Timestamp::now())
+    }
+
+    /// Becomes true when the lease is won and false when it is lost.
+    pub fn changes(&self) -> watch::Receiver<bool> {
+        self.leading.subscribe()
+    }
+
+    /// Notes a renewal that was sent at `at`, or that the lease is not ours.
+    pub fn note(&self, at: Option<Timestamp>) {
+        if at.is_some() || !self.may_write() {
+            *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        }
+        self.announce();
+    }
+
+    fn lose(&self) {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.announce();
+    }
+
+    fn announce(&self) {
+        let leads = self.may_write();
+        let moved = self.leading.send_if_modified(|leading| std::mem::replace(leading, leads) != leads);
+        if moved {
+            let text = if leads { "Leadership acquired, this process acts" } else { "Leadership lost" };
+            tracing::info!("{text}");
+        }
+    }
+}
+
+/// One process that wants to lead.
+pub struct Candidate {
+    /// Speaks about the Lease only.
+    pub cluster: Cluster,
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// The pod's uid: a restarted container resumes its own lease at once.
+    pub identity: String,
+    memory: Memory,
+    held: Option<Value>,
+}
+
+impl Candidate {
+    /// A candidate that has not looked at the Lease yet.
+    pub fn new(cluster: Cluster, namespace: String, identity: String) -> Self {
+        Self { cluster, namespace, identity, memory: Memory::default(), held: None }
+    }
+
+    /// Competes for the lease, and keeps it, until `stop`; then releases it.
+    pub async fn run(mut self, leadership: Arc<Leadership>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            self.turn(&leadership).await;
+            let renewal = Duration::from_millis(u64::try_from(lease::RENEWAL.as_millis()).unwrap_or(5000));
+            tokio::select! {
+                () = tokio::time::sleep(renewal) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        if leadership.may_write() {
+            leadership.lose();
+            self.release().await;
+        }
+    }
+
+    async fn turn(&mut self, leadership: &Leadership) {
+        let sent = Timestamp::now();
+        match tokio::time::timeout(PATIENCE, self.compete(sent)).await {
+            Ok(Ok(true)) => leadership.note(Some(sent)),
+            Ok(Ok(false)) => leadership.lose(),
+            Ok(Err(error)) => {
+                tracing::warn!("lease {}/{} cannot be renewed: {error}", self.namespace, lease::NAME);
+                leadership.note(None);
+            }
+            Err(_) => leadership.note(None),
+        }
+    }
+
+    /// One look and one move. Answers whether the lease is ours.
+    async fn compete(&mut self, now: Timestamp) -> Result<bool, ApiError> {
+        if self.held.is_none() {
+            self.held = self.read().await?;
+        }
+        let current = self.held.take();
+        let step = self.memory.decide(current.as_ref().map(seen).as_ref(), &self.identity, now);
+        let written = match (step, current) {
+            (Move::Wait, _) => return Ok(false),
+            (Move::Create, _) | (_, None) => {
+                let collection = Resource::LEASES.collection(Some(&self.namespace));
+                self.cluster.raw(Method::POST, &collection, Some(&self.wanted(None, now))).await
+            }
+            (Move::Renew | Move::Take, Some(current)) => {
+                self.cluster.raw(Method::PUT, &self.path(), Some(&self.wanted(Some(current), now))).await
+            }
+        };
+        match written {
+            Ok(lease) => {
+                self.held = Some(lease);
+                Ok(true)
+            }
+            // Somebody was faster, or the object was edited: look again at the next turn.
+            Err(ApiError::Conflict(_)) => self.look_again(now).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// After a conflict: ours again if only something else of the object had changed.
+    async fn look_again(&mut self, now: Timestamp) -> Result<bool, ApiError> {
+        let Some(current) = self.read().await? else { return Ok(false) };
+        if self.memory.decide(Some(&seen(&current)), &self.identity, now) != Move::Renew {
+            return Ok(false);
+        }
+        let lease = self.cluster.raw(Method::PUT, &self.path(), Some(&self.wanted(Some(current), now))).await?;
+        self.held = Some(lease);
+        Ok(true)
+    }
+
+    async fn read(&self) -> Result<Option<Value>, ApiError> {
+        match self.cluster.raw(Method::GET, &self.path(), None).await {
+            Ok(lease) => Ok(Some(lease)),
+            Err(ApiError::Missing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn release(&mut self) {
+        let Some(mut lease) = self.held.take() else { return };
+        lease["spec"]["holderIdentity"] = "".into();
+        lease["spec"]["leaseDurationSeconds"] = 1.into();
+        if let Err(error) = self.cluster.raw(Method::PUT, &self.path(), Some(&lease)).await {
+            tracing::warn!("lease {}/{} cannot be released: {error}", self.namespace, lease::NAME);
+        }
+    }
+
+    fn path(&self) -> String {
+        format!("{}/{}", Resource::LEASES.collection(Some(&self.namespace)), lease::NAME)
+    }
+
+    /// The Lease as it should be after a move of ours.
+    fn wanted(&self, current: Option<Value>, now: Timestamp) -> Value {
+        let time = format!("{now:.6}");
+        let mut lease = current.unwrap_or_else(|| {
+            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                   "metadata": {"name": lease::NAME, "namespace": self.namespace}, "spec": {"leaseTransitions": -1}})
+        });
+        if lease["spec"]["holderIdentity"].as_str() != Some(self.identity.as_str()) {
+            let transitions = lease["spec"]["leaseTransitions"].as_i64().unwrap_or_default();
+            lease["spec"]["leaseTransitions"] = transitions.saturating_add(1).into();
+            lease["spec"]["holderIdentity"] = self.identity.clone().into();
+            lease["spec"]["acquireTime"] = time.clone().into();
+        }
+        lease["spec"]["leaseDurationSeconds"] = lease::DURATION.as_secs().into();
+        lease["spec"]["renewTime"] = time.into();
+        lease
+    }
+}
+
+/// What of a Lease object matters.
+fn seen(lease: &Value) -> LeaseSeen {
+    let spec = &lease["spec"];
+    LeaseSeen {
+        holder: spec["holderIdentity"].as_str().filter(|holder| !holder.is_empty()).map(str::to_owned),
+        renewed: spec["renewTime"].as_str().unwrap_or_default().to_owned(),
+        transitions: spec["leaseTransitions"].as_i64().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate() -> Candidate {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let client = kube::Client::try_from(config).unwrap();
+        Candidate::new(Cluster::new(client.clone(), client), "here".to_owned(), "me".to_owned())
+    }
+
+    #[tokio::test]
+    async fn taking_a_lease_counts_a_transition_and_renewing_it_keeps_the_time_of_acquisition() {
+        let candidate = candidate();
+        let (one, two) = (Timestamp::from_second(100).unwrap(), Timestamp::from_second(105).unwrap());
+        let taken = candidate.wanted(None, one);
+        assert_eq!(taken["spec"]["leaseTransitions"], 0);
+        assert_eq!(taken["spec"]["acquireTime"], "1970-01-01T00:01:40.000000Z");
+        let renewed = candidate.wanted(Some(taken), two);
+        assert_eq!(renewed["spec"]["leaseTransitions"], 0);
+        assert_eq!(renewed["spec"]["acquireTime"], "1970-01-01T00:01:40.000000Z");
+        assert_eq!(renewed["spec"]["renewTime"], "1970-01-01T00:01:45.000000Z");
+        let mut foreign = renewed;
+        foreign["spec"]["holderIdentity"] = "other".into();
+        assert_eq!(candidate.wanted(Some(foreign), two)["spec"]["leaseTransitions"], 1);
+    }
+
+    #[test]
+    fn a_released_lease_reads_as_free() {
+        assert_eq!(seen(&json!({"spec": {"holderIdentity": "", "renewTime": "x"}})).holder, None);
+        assert_eq!(seen(&json!({"spec": {"holderIdentity": "a"}})).holder.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn leadership_is_announced_once_when_won_and_once_when_lost() {
+        let leadership = Leadership::default();
+        let mut changes = leadership.changes();
+        leadership.note(Some(Timestamp::now()));
+        assert!(changes.has_changed().unwrap() && *changes.borrow_and_update());
+        leadership.note(Some(Timestamp::now()));
+        assert!(!changes.has_changed().unwrap());
+        leadership.lose();
+        assert!(changes.has_changed().unwrap() && !*changes.borrow_and_update());
+        assert!(!leadership.may_write());
+    }
+}

@@ -1,0 +1,177 @@
+//! Observe: everything seen of one canary at one instant, from the stores. It asks the API server only for what no
+//! watch covers, and decides nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use burgee_api::Canary;
+use burgee_core::reads;
+use burgee_core::rollout::Rollout;
+use burgee_core::world::{Kind, ObjectKey, Observed, Rival, World};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::operator::{Operator, lock};
+use crate::stores::Look;
+
+/// What was seen, and when to look again whatever happens.
+pub struct Sight {
+    /// The world.
+    pub world: World,
+    /// Some of it is not watched, or may be out of date: look again then.
+    pub again: Option<Timestamp>,
+}
+
+/// A canary as the store has it. None if there is none; the error says why it cannot be read.
+pub fn canary(operator: &Operator, key: &ObjectKey) -> Option<Result<Canary, String>> {
+    match operator.stores.peek(key) {
+        Look::Present(object) => Some(serde_json::from_value((*object).clone()).map_err(|error| error.to_string())),
+        Look::Absent | Look::Ask | Look::Unknown(_) => None,
+    }
+}
+
+/// The world of a canary.
+pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> Sight {
+    let keys = reads::objects(rollout);
+    let rival = rival(operator, &canary, rollout);
+    let mut sight = Sight { world: World::new(canary), again: None };
+    sight.world.rival = rival;
+    let mut looked_at: BTreeSet<ObjectKey> = keys.iter().cloned().collect();
+    for key in keys {
+        let (observed, unwatched) = look(operator, &key).await;
+        if unwatched {
+            sight.look_again_after(rollout);
+        }
+        sight.world.insert(key, observed);
+    }
+    for key in reads::more(rollout, &sight.world.canary, &sight.world) {
+        let (observed, _) = look(operator, &key).await;
+        sight.world.insert(key, observed);
+    }
+    let target = sight.world.present(&rollout.target_key()).cloned();
+    for reference in reads::configs(rollout, &operator.settings, target.as_ref()) {
+        let metadata = operator.stores.look(&operator.cluster, &reference.key).await;
+        if matches!(metadata, Look::Ask) {
+            sight.look_again_after(rollout);
+        }
+        let (seen, again) = operator.configs.look(&operator.cluster, &reference.key, metadata).await;
+        sight.again = sooner(sight.again, again);
+        looked_at.insert(reference.key.clone());
+        sight.world.configs.push((reference.key, seen));
+    }
+    let memory = operator.memory(&key_of(&sight.world.canary));
+    lock(&memory).reads = looked_at;
+    sight
+}
+
+impl Sight {
+    /// What no watch covers is looked at once per interval.
+    fn look_again_after(&mut self, rollout: &Rollout) {
+        self.again = sooner(self.again, Timestamp::now().saturating_add(rollout.interval).ok());
+    }
+}
+
+fn sooner(one: Option<Timestamp>, two: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(two).min()
+}
+
+/// The key of a canary.
+pub fn key_of(canary: &Canary) -> ObjectKey {
+    let metadata = &canary.metadata;
+    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+    ObjectKey::new(Kind::Canary, namespace.unwrap_or_default(), name.unwrap_or_default())
+}
+
+/// What is known of an object, and whether no watch tells when it changes. A kept template is never watched: it is
+/// needed about once a year.
+async fn look(operator: &Operator, key: &ObjectKey) -> (Observed, bool) {
+    let found = match key.kind {
+        Kind::ControllerRevision => Look::Ask,
+        Kind::Canary
+        | Kind::MetricTemplate
+        | Kind::AlertProvider
+        | Kind::Deployment
+        | Kind::DaemonSet
+        | Kind::Service
+        | Kind::ConfigMap
+        | Kind::Secret
+        | Kind::HorizontalPodAutoscaler
+        | Kind::ScaledObject
+        | Kind::VirtualService
+        | Kind::DestinationRule => operator.stores.look(&operator.cluster, key).await,
+    };
+    match found {
+        Look::Present(object) => (Observed::Present(object), false),
+        Look::Absent => (Observed::Absent, false),
+        Look::Unknown(reason) => (Observed::Unknown(reason), true),
+        Look::Ask => (get(operator, key).await, key.kind != Kind::ControllerRevision),
+    }
+}
+
+async fn get(operator: &Operator, key: &ObjectKey) -> Observed {
+    match operator.cluster.get(key).await {
+        Ok(Some(object)) => Observed::Present(Arc::new(object)),
+        Ok(None) => Observed::Absent,
+        Err(error) => Observed::Unknown(format!("{key} get query error: {error}")),
+    }
+}
+
+/// The oldest other canary that claims the same target or apex name, if it is older than this one (S24).
+fn rival(operator: &Operator, canary: &Canary, rollout: &Rollout) -> Option<Rival> {
+    let own = serde_json::to_value(canary).ok()?;
+    let mut rivals: Vec<(Age, Rival)> = operator
+        .stores
+        .all(Kind::Canary, Some(&rollout.namespace))
+        .iter()
+        .filter(|other| age(other) < age(&own))
+        .filter_map(|other| {
+            Some((age(other), Rival { name: text(&other["metadata"]["name"]), claim: claim(&own, other)? }))
+        })
+        .collect();
+    rivals.sort_by(|(one, _), (two, _)| one.cmp(two));
+    rivals.into_iter().next().map(|(_, rival)| rival)
+}
+
+type Age = (String, String);
+
+fn age(canary: &Value) -> Age {
+    (text(&canary["metadata"]["creationTimestamp"]), text(&canary["metadata"]["name"]))
+}
+
+/// What both canaries claim, if there is such a thing.
+fn claim(one: &Value, two: &Value) -> Option<String> {
+    let target =
+        |canary: &Value| (text(&canary["spec"]["targetRef"]["kind"]), text(&canary["spec"]["targetRef"]["name"]));
+    if target(one) == target(two) {
+        let (kind, name) = target(one);
+        return Some(format!("target {kind}/{name}"));
+    }
+    (apex(one) == apex(two)).then(|| format!("service {}", apex(one)))
+}
+
+fn apex(canary: &Value) -> String {
+    let name = text(&canary["spec"]["service"]["name"]);
+    if name.is_empty() { text(&canary["spec"]["targetRef"]["name"]) } else { name }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn canary(target: &str, service: &str) -> Value {
+        json!({"spec": {"targetRef": {"kind": "Deployment", "name": target}, "service": {"name": service}}})
+    }
+
+    #[test]
+    fn two_canaries_are_rivals_by_target_or_by_apex_name() {
+        assert_eq!(claim(&canary("a", "x"), &canary("a", "y")).as_deref(), Some("target Deployment/a"));
+        assert_eq!(claim(&canary("a", "x"), &canary("b", "x")).as_deref(), Some("service x"));
+        assert_eq!(claim(&canary("a", ""), &canary("b", "a")).as_deref(), Some("service a"));
+        assert_eq!(claim(&canary("a", ""), &canary("b", "")), None);
+    }
+}

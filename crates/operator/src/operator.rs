@@ -1,0 +1,105 @@
+//! What every part of the edge shares. It holds things and does nothing itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use burgee_core::settings::Settings;
+use burgee_core::world::ObjectKey;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::args::Notifier;
+use crate::cluster::Cluster;
+use crate::configs::Configs;
+use crate::http::Outside;
+use crate::lead::Leadership;
+use crate::memory::Memory;
+use crate::outbox::Outbox;
+use crate::stores::Stores;
+use crate::telemetry::Telemetry;
+
+/// A canary that wants a tick, and when.
+pub type Wish = (ObjectKey, Timestamp);
+
+/// The operator: what every part of the edge shares.
+pub struct Operator {
+    /// The API server.
+    pub cluster: Cluster,
+    /// What the watches have seen.
+    pub stores: Arc<Stores>,
+    /// Checksums of ConfigMaps and Secrets.
+    pub configs: Configs,
+    /// What decisions depend on.
+    pub settings: Settings,
+    /// Where alerts and events go when a canary does not say.
+    pub notifier: Notifier,
+    /// The numbers.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether this process may write.
+    pub leadership: Arc<Leadership>,
+    /// Webhooks, providers, chats.
+    pub outside: Outside,
+    /// Letters on their way to webhooks and chats.
+    pub outbox: Outbox,
+    /// Canaries that want a tick.
+    pub wishes: mpsc::UnboundedSender<Wish>,
+    memories: Mutex<BTreeMap<ObjectKey, Arc<Mutex<Memory>>>>,
+}
+
+/// What an operator is made of.
+pub struct Parts {
+    /// The API server.
+    pub cluster: Cluster,
+    /// What the watches have seen.
+    pub stores: Arc<Stores>,
+    /// What decisions depend on.
+    pub settings: Settings,
+    /// Where alerts and events go when a canary does not say.
+    pub notifier: Notifier,
+    /// Canaries that want a tick.
+    pub wishes: mpsc::UnboundedSender<Wish>,
+}
+
+impl Operator {
+    /// An operator that has seen and told nothing yet. The error says why no HTTP client can be had.
+    pub fn new(parts: Parts) -> Result<Self, String> {
+        let Parts { cluster, stores, settings, notifier, wishes } = parts;
+        Ok(Self {
+            cluster,
+            stores,
+            configs: Configs::default(),
+            settings,
+            notifier,
+            telemetry: Arc::default(),
+            leadership: Arc::default(),
+            outside: Outside::new()?,
+            outbox: Outbox::default(),
+            wishes,
+            memories: Mutex::default(),
+        })
+    }
+
+    /// What is remembered of a canary; made if there is nothing.
+    pub fn memory(&self, canary: &ObjectKey) -> Arc<Mutex<Memory>> {
+        lock(&self.memories).entry(canary.clone()).or_default().clone()
+    }
+
+    /// Forgets a canary that is gone, and takes its series off `/metrics`.
+    pub fn forget(&self, canary: &ObjectKey) {
+        if let Some(memory) = lock(&self.memories).remove(canary)
+            && let Some(subject) = &lock(&memory).subject
+        {
+            self.telemetry.forget(subject);
+        }
+    }
+
+    /// Wishes for a tick. The receiver is gone only when the operator ends.
+    pub fn wish(&self, canary: &ObjectKey, at: Timestamp) {
+        let _ = self.wishes.send((canary.clone(), at));
+    }
+}
+
+/// The content of a lock, whatever became of its last holder: a tick that panicked leaves nothing half done in here.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,262 @@
+//! Letters on their way: event webhooks, chats, alerts. They go in order for each canary, with deadlines, and delay no
+//! rollout (S17). What cannot be sent is logged.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use burgee_api::{AlertProvider, Phase, Severity, Webhook, WebhookType};
+use burgee_core::alert::{self, Alert, Chat, Destination, Facts};
+use burgee_core::notice::{AlertText, Detail, EventType, Gate, Loudness, Notice};
+use burgee_core::plan::Telling;
+use burgee_core::webhook::{EventPayload, chat};
+use burgee_core::world::{Kind, ObjectKey};
+use jiff::Timestamp;
+
+use crate::hooks;
+use crate::http::{Limits, Outside, Trust};
+use crate::operator::{Operator, lock};
+use crate::stores::Look;
+use crate::tell::{self, Story};
+
+/// Letters that wait for one canary at most; beyond that the oldest is dropped.
+const WAITING: usize = 256;
+/// A letter that is not delivered by then is given up.
+const DEADLINE: Duration = Duration::from_mins(1);
+/// A chat has this long to answer (contract: webhooks §4).
+const CHAT: Limits = Limits { deadline: Duration::from_secs(5), bytes: 1 << 20, trust: Trust::Verified };
+
+/// Something to send.
+#[derive(Clone, Debug)]
+pub enum Letter {
+    /// An event, for the event webhooks.
+    Event {
+        /// Its message.
+        text: String,
+        /// Its type.
+        event_type: EventType,
+        /// The phase that the webhooks see.
+        phase: Phase,
+        /// When it happened.
+        at: Timestamp,
+    },
+    /// An alert, for the alert providers.
+    Alert(AlertText),
+}
+
+/// The letters that wait, by canary. A canary that is in the map has a task that delivers.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queues: Mutex<BTreeMap<ObjectKey, VecDeque<(Story, Letter)>>>,
+}
+
+impl Operator {
+    /// Posts a letter and returns at once.
+    pub fn post(self: &Arc<Self>, story: &Story, letter: Letter) {
+        let mut queues = lock(&self.outbox.queues);
+        let is_idle = !queues.contains_key(&story.key);
+        let queue = queues.entry(story.key.clone()).or_default();
+        queue.push_back((story.clone(), letter));
+        if queue.len() > WAITING {
+            queue.pop_front();
+            tracing::warn!(canary = story.title(), "too many notifications wait, the oldest is dropped");
+        }
+        if is_idle {
+            tokio::spawn(deliver_all(self.clone(), story.key.clone()));
+        }
+    }
+
+    /// Whether every letter has been delivered.
+    pub fn is_delivered(&self) -> bool {
+        lock(&self.outbox.queues).is_empty()
+    }
+
+    /// Calls the post-rollout hooks one after the other until one fails, and tells how it went.
+    pub fn call_post_rollout(self: &Arc<Self>, story: &Story, phase: Phase) {
+        let (operator, story) = (self.clone(), story.clone());
+        tokio::spawn(async move {
+            let checksum = hooks::checksum(&story);
+            for webhook in hooks::of_type(&story, WebhookType::PostRollout) {
+                let payload = hooks::payload(&story, phase.as_str(), &checksum).body(&webhook.metadata);
+                let answer = hooks::call(&operator.outside, &webhook, &payload).await;
+                let failed = answer.is_err();
+                let notice = match answer {
+                    Ok(()) => Notice::GatePassed(Gate::PostRollout, webhook.name),
+                    Err(error) => Notice::PostRolloutFailed(webhook.name, error),
+                };
+                tell_later(&operator, &story, notice, phase).await;
+                if failed {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+async fn tell_later(operator: &Arc<Operator>, story: &Story, notice: Notice, phase: Phase) {
+    let event_suffix = format!("{:016x}", Timestamp::now().as_nanosecond());
+    let telling = Telling { notice, event_suffix, phase };
+    if let Err(error) = tell::tell(operator, story, &telling).await {
+        tracing::error!(canary = story.title(), "event cannot be written: {error}");
+    }
+}
+
+async fn deliver_all(operator: Arc<Operator>, key: ObjectKey) {
+    loop {
+        let next = {
+            let mut queues = lock(&operator.outbox.queues);
+            let next = queues.get_mut(&key).and_then(VecDeque::pop_front);
+            if next.is_none() {
+                queues.remove(&key);
+            }
+            next
+        };
+        let Some((story, letter)) = next else { return };
+        if tokio::time::timeout(DEADLINE, deliver(&operator, &story, letter)).await.is_err() {
+            tracing::error!(canary = story.title(), "a notification was not delivered in {} s", DEADLINE.as_secs());
+        }
+    }
+}
+
+async fn deliver(operator: &Operator, story: &Story, letter: Letter) {
+    match letter {
+        Letter::Event { text, event_type, phase, at } => {
+            let event = EventPayload {
+                message: &text,
+                event_type: event_type.as_str(),
+                timestamp_milliseconds: at.as_millisecond(),
+            };
+            send_event(operator, story, phase, &event).await;
+        }
+        Letter::Alert(alert) => send_alert(operator, story, &alert).await,
+    }
+}
+
+/// Sends an event to every webhook that wants it; to the global one if there is none (contract: webhooks §3).
+async fn send_event(operator: &Operator, story: &Story, phase: Phase, event: &EventPayload<'_>) {
+    let mut webhooks = hooks::of_type(story, WebhookType::Event);
+    let global = &operator.notifier.event_webhook;
+    if webhooks.is_empty() && !global.is_empty() {
+        let kind = WebhookType::Event;
+        webhooks.push(Webhook { name: "events".to_owned(), kind, url: global.clone(), ..Webhook::default() });
+    }
+    let untyped = hooks::of_type(story, WebhookType::Untyped);
+    webhooks.extend(untyped.into_iter().filter(|webhook| chat::destination(webhook).is_some()));
+    for webhook in webhooks {
+        let sent = if let Some(destination) = chat::destination(&webhook) {
+            let severity = chat::severity_of(event.event_type);
+            let alert = worded(story, event.message, severity, Vec::new());
+            chat_to(&operator.outside, &destination, &alert).await
+        } else {
+            let checksum = hooks::checksum(story);
+            let payload = hooks::payload(story, phase.as_str(), &checksum).event_body(event, &webhook.metadata);
+            hooks::call(&operator.outside, &webhook, &payload).await
+        };
+        if let Err(error) = sent {
+            tracing::error!(canary = story.title(), "error sending event to webhook: {error}");
+        }
+    }
+}
+
+fn worded(story: &Story, message: &str, severity: Severity, fields: Vec<(String, String)>) -> Alert {
+    let (canary, namespace) = (story.key.name.clone(), story.key.namespace.clone());
+    Alert { canary, namespace, message: message.to_owned(), severity, fields }
+}
+
+/// Sends an alert to the canary's providers, or to the global one if the canary names none (contract: webhooks §4).
+async fn send_alert(operator: &Operator, story: &Story, text: &AlertText) {
+    let severity = match text.loudness {
+        Loudness::Info => Severity::Info,
+        Loudness::Warn => Severity::Warn,
+        Loudness::Error => Severity::Error,
+    };
+    let alert = worded(story, &text.text, severity, fields(operator, story, text.detail));
+    let wanted = story.canary.analysis().map(|analysis| analysis.alerts.clone()).unwrap_or_default();
+    if wanted.is_empty() {
+        if let Some((destination, proxy)) = global_destination(operator)
+            && let Err(error) = chat_through(&operator.outside, &proxy, &destination, &alert).await
+        {
+            tracing::error!(canary = story.title(), "alert can't be sent: {error}");
+        }
+        return;
+    }
+    for wanted in wanted.iter().filter(|wanted| alert::is_wanted(wanted.severity, severity)) {
+        let reference = &wanted.provider_ref;
+        let namespace = reference.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+        let key = ObjectKey::new(Kind::AlertProvider, namespace.unwrap_or(&story.key.namespace), &reference.name);
+        if let Err(error) = alert_provider(operator, &key, &alert).await {
+            tracing::error!(canary = story.title(), "alert provider {}.{} {error}", key.name, key.namespace);
+        }
+    }
+}
+
+fn fields(operator: &Operator, story: &Story, detail: Detail) -> Vec<(String, String)> {
+    let facts = Facts {
+        target_kind: &story.names.target_kind,
+        target: &story.names.target,
+        namespace: &story.key.namespace,
+        progress_deadline_seconds: story.canary.spec.progress_deadline_seconds.unwrap_or(600),
+        analysis: story.canary.analysis(),
+    };
+    let facts = match detail {
+        Detail::Cluster => None,
+        Detail::Full => Some(&facts),
+    };
+    alert::fields(&operator.settings.cluster_name, facts)
+}
+
+async fn alert_provider(operator: &Operator, key: &ObjectKey, alert: &Alert) -> Result<(), String> {
+    let object = match operator.stores.peek(key) {
+        Look::Present(object) => Some((*object).clone()),
+        Look::Absent => None,
+        Look::Ask | Look::Unknown(_) => operator.cluster.get(key).await.map_err(|error| format!("error: {error}"))?,
+    };
+    let object = object.ok_or_else(|| format!("error: alertproviders.flagger.app {:?} not found", key.name))?;
+    let provider: AlertProvider = serde_json::from_value(object).map_err(|error| format!("error: {error}"))?;
+    let secret = match &provider.spec.secret_ref {
+        None => None,
+        Some(reference) => {
+            let secret = ObjectKey::new(Kind::Secret, &key.namespace, &reference.name);
+            let found = operator.cluster.get(&secret).await.map_err(|error| format!("secretRef error: {error}"))?;
+            let found = found.ok_or_else(|| format!("secretRef error: secrets {:?} not found", secret.name))?;
+            Some(crate::ask::decode(&found))
+        }
+    };
+    let destination = Destination::from_provider(&provider.spec, secret.as_ref()).map_err(|error| error.to_string())?;
+    let proxy = provider.spec.proxy.unwrap_or_default();
+    let sent = chat_through(&operator.outside, &proxy, &destination, alert).await;
+    sent.map_err(|error| format!("send error: {error}"))
+}
+
+/// Where alerts of canaries go that name no provider: Teams if it has an address, else Slack.
+fn global_destination(operator: &Operator) -> Option<(Destination, String)> {
+    let notifier = &operator.notifier;
+    let destination = |chat, address: &str, token: &str| Destination {
+        chat,
+        address: address.to_owned(),
+        channel: notifier.slack_channel.clone(),
+        username: notifier.slack_user.clone(),
+        token: (!token.is_empty()).then(|| token.to_owned()),
+    };
+    if !notifier.msteams_url.is_empty() {
+        let proxy = notifier.msteams_proxy_url.clone();
+        return Some((destination(Chat::Teams, &notifier.msteams_url, ""), proxy));
+    }
+    let slack = destination(Chat::Slack, &notifier.slack_url, &notifier.slack_token);
+    (!notifier.slack_url.is_empty()).then(|| (slack, notifier.slack_proxy_url.clone()))
+}
+
+async fn chat_through(outside: &Outside, proxy: &str, to: &Destination, alert: &Alert) -> Result<(), String> {
+    if proxy.is_empty() {
+        chat_to(outside, to, alert).await
+    } else {
+        chat_to(&outside.through(proxy)?, to, alert).await
+    }
+}
+
+/// Posts to a chat. A destination without an address takes nothing.
+async fn chat_to(outside: &Outside, to: &Destination, alert: &Alert) -> Result<(), String> {
+    let Some(request) = to.request(alert).map_err(|error| error.to_string())? else { return Ok(()) };
+    let response = outside.send(request, CHAT).await?;
+    alert::sent(&response).map_err(|error| error.to_string())
+}

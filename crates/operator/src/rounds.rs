@@ -1,0 +1,219 @@
+//! The loop: who is due is started, what changed wakes those who read it. It starts ticks and decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use burgee_core::timetable::{Timetable, Wake};
+use burgee_core::world::{Kind, ObjectKey};
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::observe;
+use crate::operator::{Operator, Wish, lock};
+use crate::stores::Look;
+use crate::tell::Story;
+use crate::tick;
+
+/// Ticks that run at the same time.
+const CONCURRENT: usize = 64;
+/// Edits that follow each other faster than this are one (rules: Pace).
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// After a start or a change of leader canaries are looked at over this time, not all at once.
+const SPREAD: Duration = Duration::from_secs(2);
+/// How often a process that may not write looks whether it may.
+const LEASE_LOOK: Duration = Duration::from_secs(1);
+/// A canary whose tick panicked is left alone for this long.
+const AFTER_PANIC: Duration = Duration::from_mins(1);
+
+/// Who is due, who is running, and who reads what.
+pub(crate) struct Rounds {
+    operator: Arc<Operator>,
+    timetable: Timetable<ObjectKey>,
+    running: JoinSet<Wake>,
+    names: BTreeMap<Id, ObjectKey>,
+    canaries: BTreeSet<ObjectKey>,
+    /// By canary what its last tick looked at, and by object who looked at it.
+    reads: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    readers: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+}
+
+impl Rounds {
+    /// Rounds over no canary yet.
+    pub(crate) fn new(operator: Arc<Operator>) -> Self {
+        Self {
+            operator,
+            timetable: Timetable::default(),
+            running: JoinSet::new(),
+            names: BTreeMap::new(),
+            canaries: BTreeSet::new(),
+            reads: BTreeMap::new(),
+            readers: BTreeMap::new(),
+        }
+    }
+
+    /// Goes on until `stop`, then lets the ticks that run come to their end.
+    pub(crate) async fn go(
+        mut self,
+        mut changes: UnboundedReceiver<ObjectKey>,
+        mut wishes: UnboundedReceiver<Wish>,
+        stop: &CancellationToken,
+    ) {
+        let mut leading = self.operator.leadership.changes();
+        while !stop.is_cancelled() {
+            self.start_due();
+            let pause = self.pause();
+            tokio::select! {
+                Some(key) = changes.recv() => self.changed(&key),
+                Some((key, at)) = wishes.recv() => self.timetable.wake(&key, at),
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended).await,
+                Ok(()) = leading.changed() => {
+                    let leads = *leading.borrow_and_update();
+                    self.operator.telemetry.set("burgee_leader", &[], f64::from(u8::from(leads)));
+                    if leads {
+                        self.lead();
+                    }
+                }
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        while self.running.join_next().await.is_some() {}
+    }
+
+    /// Starts whoever is due, unless somebody else leads: then nothing is even looked at.
+    fn start_due(&mut self) {
+        if !self.operator.leadership.may_write() {
+            return;
+        }
+        let free = CONCURRENT.saturating_sub(self.running.len());
+        for key in self.timetable.start(Timestamp::now(), free) {
+            let task = self.running.spawn(tick::tick(self.operator.clone(), key.clone()));
+            self.names.insert(task.id(), key);
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let longest = Duration::from_hours(1);
+        if !self.operator.leadership.may_write() {
+            return LEASE_LOOK;
+        }
+        if self.running.len() >= CONCURRENT {
+            return longest;
+        }
+        let due = self.timetable.next_due().map(|due| due.duration_since(Timestamp::now()));
+        due.map_or(longest, |due| Duration::try_from(due).unwrap_or_default().min(longest))
+    }
+
+    async fn ended(&mut self, ended: Result<(Id, Wake), JoinError>) {
+        let (id, next) = match ended {
+            Ok((id, next)) => (id, Some(next)),
+            Err(error) => (error.id(), None),
+        };
+        let Some(key) = self.names.remove(&id) else { return };
+        let next = match next {
+            Some(next) => next,
+            None => self.panicked(&key).await,
+        };
+        self.timetable.finish(&key, next);
+        if self.canaries.contains(&key) {
+            self.index(&key);
+        }
+    }
+
+    /// One bad object never harms another canary (I15).
+    async fn panicked(&self, key: &ObjectKey) -> Wake {
+        if let Some(Ok(canary)) = observe::canary(&self.operator, key) {
+            let pause = jiff::SignedDuration::try_from(AFTER_PANIC).unwrap_or_default();
+            let story = Story::new(key, &canary, pause);
+            let message = "internal error, the canary is looked at again in a minute; please report it".to_owned();
+            tick::problem(&self.operator, &story, message).await;
+        }
+        Wake::At(after(AFTER_PANIC))
+    }
+
+    /// Wakes whoever is concerned by a change.
+    fn changed(&mut self, key: &ObjectKey) {
+        if key.kind == Kind::Canary && !key.name.is_empty() {
+            self.canary_changed(key);
+        }
+        let readers = if key.name.is_empty() { self.readers_of_kind(key) } else { self.readers_of(key) };
+        for canary in readers {
+            self.timetable.wake(&canary, after(DEBOUNCE));
+        }
+    }
+
+    fn canary_changed(&mut self, key: &ObjectKey) {
+        let exists = matches!(self.operator.stores.peek(key), Look::Present(_));
+        if exists {
+            self.timetable.wake(key, after(DEBOUNCE));
+        }
+        let moved = if exists { self.canaries.insert(key.clone()) } else { self.canaries.remove(key) };
+        if !exists {
+            self.timetable.forget(key);
+            self.unindex(key);
+            self.operator.forget(key);
+        }
+        if moved {
+            self.operator.telemetry.totals(&crate::run::totals(&self.canaries));
+            self.wake_rivals(key);
+        }
+    }
+
+    /// A canary that comes or goes may free or take what another one claims (S24).
+    fn wake_rivals(&mut self, key: &ObjectKey) {
+        let own = self.reads.get(key).cloned().unwrap_or_default();
+        let rivals: BTreeSet<ObjectKey> = own.iter().flat_map(|read| self.readers_of(read)).collect();
+        for rival in rivals.iter().filter(|rival| *rival != key) {
+            self.timetable.wake(rival, after(DEBOUNCE));
+        }
+    }
+
+    fn readers_of(&self, key: &ObjectKey) -> BTreeSet<ObjectKey> {
+        self.readers.get(key).cloned().unwrap_or_default()
+    }
+
+    fn readers_of_kind(&self, key: &ObjectKey) -> BTreeSet<ObjectKey> {
+        let same =
+            |read: &&ObjectKey| read.kind == key.kind && (key.namespace.is_empty() || read.namespace == key.namespace);
+        self.readers.keys().filter(same).flat_map(|read| self.readers_of(read)).collect()
+    }
+
+    /// Notes what the last tick of a canary looked at.
+    fn index(&mut self, canary: &ObjectKey) {
+        let reads = lock(&self.operator.memory(canary)).reads.clone();
+        if self.reads.get(canary) == Some(&reads) {
+            return;
+        }
+        self.unindex(canary);
+        for read in &reads {
+            self.readers.entry(read.clone()).or_default().insert(canary.clone());
+        }
+        self.reads.insert(canary.clone(), reads);
+    }
+
+    fn unindex(&mut self, canary: &ObjectKey) {
+        for read in self.reads.remove(canary).unwrap_or_default() {
+            if let Some(readers) = self.readers.get_mut(&read) {
+                readers.remove(canary);
+                if readers.is_empty() {
+                    self.readers.remove(&read);
+                }
+            }
+        }
+    }
+
+    /// Winning the lease wakes every canary, spread over a moment.
+    fn lead(&mut self) {
+        for canary in &self.canaries {
+            self.timetable.wake(canary, after(SPREAD.mul_f64(fastrand::f64())));
+        }
+    }
+}
+
+fn after(pause: Duration) -> Timestamp {
+    let now = Timestamp::now();
+    now.saturating_add(pause).unwrap_or(now)
+}

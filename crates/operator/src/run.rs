@@ -1,0 +1,195 @@
+//! The controller from start to stop: clients, stores, lease, server, and the loop that starts ticks when they are due.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use burgee_core::world::Kind;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Notifier, Options, VERSION};
+use crate::cluster::Cluster;
+use crate::crds::{self, Trouble};
+use crate::lead::Candidate;
+use crate::operator::{Operator, Parts};
+use crate::rounds::Rounds;
+use crate::serve::{self, Health};
+use crate::stores::{Progress, Scope, Stores};
+
+/// How often outdated definitions are looked at again.
+const CRD_RETRY: Duration = Duration::from_secs(10);
+/// How long notifications under way may take after a stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Runs the controller until a signal ends it.
+pub async fn run(options: Options) -> Result<()> {
+    crate::logs::start(&options);
+    tracing::info!(
+        "Starting flagger version {VERSION} revision unknown mesh provider {}",
+        options.settings.mesh_provider
+    );
+    let stop = CancellationToken::new();
+    tokio::spawn(heed_signals(stop.clone()));
+    let (cluster, lease_cluster) = clusters(&options).await?;
+    let (wishes, ticks_wanted) = mpsc::unbounded_channel();
+    let (changes, changed_keys) = mpsc::unbounded_channel();
+    let stores = Stores::new(options.namespace.clone(), changes);
+    let notifier = options.notifier.clone();
+    let parts = Parts { cluster, stores, settings: options.settings.clone(), notifier, wishes };
+    let operator = Arc::new(Operator::new(parts).map_err(anyhow::Error::msg)?);
+    let health = Arc::new(Health { telemetry: operator.telemetry.clone(), ready: AtomicBool::new(false) });
+    show_info(&operator);
+    let definitions = crds::check(&operator.cluster).await;
+    if let Err(trouble @ Trouble::Unregistered(..)) = &definitions {
+        bail!("{trouble}");
+    }
+    let listener = TcpListener::bind(("0.0.0.0", options.port)).await;
+    let listener = listener.with_context(|| format!("port {} cannot be listened on", options.port))?;
+    tokio::spawn(serve::serve(listener, health.clone(), stop.clone()));
+    if wait_for_definitions(&operator, definitions.err(), &stop).await.is_break() {
+        return Ok(());
+    }
+    sync(&operator, options.namespace.as_deref()).await;
+    announce_notifier(&operator.notifier);
+    health.ready.store(true, Ordering::Relaxed);
+    let candidate = Candidate::new(lease_cluster, options.lease_namespace.clone(), identity());
+    let leader = tokio::spawn(candidate.run(operator.leadership.clone(), stop.clone()));
+    Rounds::new(operator.clone()).go(changed_keys, ticks_wanted, &stop).await;
+    // Whatever became of the task, the process ends now.
+    let _ = leader.await;
+    let _ = tokio::time::timeout(GRACE, delivered(&operator)).await;
+    Ok(())
+}
+
+fn show_info(operator: &Operator) {
+    let provider = operator.settings.mesh_provider.as_str();
+    operator.telemetry.set("flagger_info", &[("mesh_provider", provider), ("version", VERSION)], 1.0);
+    operator.telemetry.set("burgee_crd_outdated", &[], 0.0);
+    operator.telemetry.set("burgee_leader", &[], 0.0);
+}
+
+/// Clients for the work, and another one for the lease, so that a busy connection never costs the leadership.
+async fn clusters(options: &Options) -> Result<(Cluster, Cluster)> {
+    let config = config(&options.kubeconfig, &options.master).await.context("Kubernetes configuration")?;
+    let work = Client::try_from(config.clone()).context("Kubernetes client")?;
+    let lease = Client::try_from(config).context("Kubernetes client of the lease")?;
+    let mesh = if options.mesh_kubeconfig.is_empty() {
+        work.clone()
+    } else {
+        let config = self::config(&options.mesh_kubeconfig, "").await.context("configuration of the mesh cluster")?;
+        Client::try_from(config).context("client of the mesh cluster")?
+    };
+    let cluster = Cluster::new(work, mesh);
+    let lease = Cluster::new(lease.clone(), lease);
+    let version = cluster.raw(http::Method::GET, "/version", None).await.context("error calling Kubernetes API")?;
+    tracing::info!("Connected to Kubernetes API {}", version["gitVersion"].as_str().unwrap_or("of unknown version"));
+    Ok((cluster, lease))
+}
+
+async fn config(path: &str, master: &str) -> Result<Config> {
+    let mut config = if path.is_empty() {
+        Config::infer().await?
+    } else {
+        let kubeconfig = Kubeconfig::read_from(Path::new(path))?;
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
+    };
+    if !master.is_empty() {
+        config.cluster_url = master.parse().with_context(|| format!("-master {master}"))?;
+    }
+    // Watches end by their own, much longer, limits.
+    config.read_timeout = None;
+    Ok(config)
+}
+
+/// Nothing is written, and `/readyz` fails, while the definitions would drop what has to be remembered.
+async fn wait_for_definitions(
+    operator: &Operator,
+    mut trouble: Option<Trouble>,
+    stop: &CancellationToken,
+) -> std::ops::ControlFlow<()> {
+    let mut said = None;
+    while let Some(reason) = trouble {
+        operator.telemetry.set("burgee_crd_outdated", &[], 1.0);
+        if said.as_ref() != Some(&reason) {
+            tracing::error!("{reason}");
+            said = Some(reason);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(CRD_RETRY) => {}
+            () = stop.cancelled() => return std::ops::ControlFlow::Break(()),
+        }
+        trouble = crds::check(&operator.cluster).await.err();
+    }
+    operator.telemetry.set("burgee_crd_outdated", &[], 0.0);
+    std::ops::ControlFlow::Continue(())
+}
+
+/// Starts the watches of our own kinds and waits for their first lists.
+async fn sync(operator: &Operator, namespace: Option<&str>) {
+    for kind in [Kind::Canary, Kind::MetricTemplate, Kind::AlertProvider] {
+        let scope = Scope { kind, namespace: namespace.map(str::to_owned) };
+        operator.stores.start(&operator.cluster, &scope);
+        operator.stores.listed(&scope).await;
+        if operator.stores.progress(&scope) != Some(Progress::Synced) {
+            tracing::error!("{} cannot be watched", kind.names().3);
+        }
+    }
+}
+
+fn announce_notifier(notifier: &Notifier) {
+    let url = if notifier.msteams_url.is_empty() { &notifier.slack_url } else { &notifier.msteams_url };
+    if notifier.msteams_url.is_empty() && !url.is_empty() && notifier.slack_channel.is_empty() {
+        tracing::error!("Notifier empty Slack channel");
+    } else if let Some(start) = url.get(..30).filter(|_| url.len() > 30) {
+        tracing::info!("Notifications enabled for {start}");
+    }
+}
+
+/// The pod's uid, so that a restarted container resumes its lease at once; else something unique.
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let unique = || format!("{}_{:016x}", host.trim(), fastrand::u64(..));
+    std::env::var("POD_UID").ok().filter(|uid| !uid.is_empty()).unwrap_or_else(unique)
+}
+
+async fn delivered(operator: &Operator) {
+    while !operator.is_delivered() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The first signal stops in an orderly way, the second one at once.
+async fn heed_signals(stop: CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    next().await;
+    tracing::info!("Shutting down");
+    stop.cancel();
+    next().await;
+    std::process::exit(1);
+}
+
+/// Which canaries exist, by namespace, for `flagger_canary_total`.
+pub(crate) fn totals(canaries: &BTreeSet<burgee_core::world::ObjectKey>) -> BTreeMap<String, usize> {
+    let mut totals = BTreeMap::new();
+    for canary in canaries {
+        *totals.entry(canary.namespace.clone()).or_default() += 1;
+    }
+    totals
+}

@@ -1,0 +1,62 @@
+//! The HTTP server of the controller: `/metrics`, `/healthz`, `/readyz`. It shows, and changes nothing
+//! (contract: operations §3).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::Telemetry;
+
+/// How long open requests may take after a stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What the server shows.
+#[derive(Default)]
+pub struct Health {
+    /// The numbers.
+    pub telemetry: Arc<Telemetry>,
+    /// Stores synced and custom resource definitions current; not necessarily leading.
+    pub ready: AtomicBool,
+}
+
+/// The routes, for the server and for tests.
+pub fn routes(health: Arc<Health>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "OK" }))
+        .route("/readyz", get(ready))
+        .with_state(health)
+}
+
+/// Serves until `stop`.
+pub async fn serve(listener: TcpListener, health: Arc<Health>, stop: CancellationToken) -> std::io::Result<()> {
+    let stopped = stop.clone();
+    let server = axum::serve(listener, routes(health)).with_graceful_shutdown(async move { stopped.cancelled().await });
+    tokio::select! {
+        result = server => result,
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], health.telemetry.render())
+}
+
+async fn ready(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    if health.ready.load(Ordering::Relaxed) {
+        (StatusCode::OK, "OK")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: custom resources are not synced or their definitions are outdated",
+        )
+    }
+}

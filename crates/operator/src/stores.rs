@@ -1,0 +1,344 @@
+//! What the watches have seen, as compact JSON text by kind and name. It never goes back in time: an object is replaced
+//! only by a newer version, and our own writes are entered at once, so that a tick always sees them (I14).
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use burgee_core::world::{Kind, ObjectKey};
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc};
+
+use crate::cluster::Cluster;
+use crate::watch;
+
+/// How long a tick waits for the first list of a kind.
+const FIRST_LIST: Duration = Duration::from_secs(20);
+
+/// One watch: a kind, in one namespace or in all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope {
+    /// What is watched.
+    pub kind: Kind,
+    /// Where; none is everywhere.
+    pub namespace: Option<String>,
+}
+
+/// How far a watch has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The first list has not come yet.
+    Listing,
+    /// The store is a consistent view of the past.
+    Synced,
+    /// A permission is missing; the text says which. Objects are read one by one instead.
+    Forbidden(String),
+    /// It cannot be watched at present, for example because the kind is not installed.
+    Failing(String),
+}
+
+/// What is known of an object without asking.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// As last seen.
+    Present(Arc<Value>),
+    /// There is none.
+    Absent,
+    /// The store may not know: ask the API server.
+    Ask,
+    /// It is not known; the text says why.
+    Unknown(String),
+}
+
+#[derive(Debug)]
+struct Stored {
+    version: u64,
+    uid: String,
+    json: Box<str>,
+    /// Hash of what of it can matter to a tick.
+    meaning: u64,
+}
+
+#[derive(Debug)]
+struct Store {
+    progress: Progress,
+    objects: BTreeMap<(String, String), Stored>,
+    /// Uids of objects that we deleted: late watch events do not bring them back.
+    deleted: BTreeSet<String>,
+    /// The newest version that a list or watch has shown.
+    version: u64,
+}
+
+impl Store {
+    const fn new() -> Self {
+        Self { progress: Progress::Listing, objects: BTreeMap::new(), deleted: BTreeSet::new(), version: 0 }
+    }
+
+    /// Enters an object if it is newer than what is known. Answers whether anything that matters has changed.
+    fn apply(&mut self, key: &ObjectKey, object: &Value) -> bool {
+        let (version, uid) = (version_of(object), uid_of(object).to_owned());
+        let place = (key.namespace.clone(), key.name.clone());
+        let known = self.objects.get(&place);
+        if self.deleted.contains(&uid) || known.is_some_and(|known| known.version >= version) {
+            return false;
+        }
+        let meaning = meaning(key.kind, object);
+        let changed = known.is_none_or(|known| known.meaning != meaning);
+        let json = object.to_string().into_boxed_str();
+        self.objects.insert(place, Stored { version, uid, json, meaning });
+        changed
+    }
+
+    /// Removes an object unless a newer one has taken its name.
+    fn remove(&mut self, key: &ObjectKey, version: u64, uid: &str) -> bool {
+        self.deleted.remove(uid);
+        let place = (key.namespace.clone(), key.name.clone());
+        let is_older = self.objects.get(&place).is_some_and(|known| known.uid == uid || known.version <= version);
+        is_older && self.objects.remove(&place).is_some()
+    }
+}
+
+/// The stores of all kinds that some canary has needed so far.
+pub struct Stores {
+    namespace: Option<String>,
+    by_scope: Mutex<BTreeMap<Scope, Store>>,
+    news: Notify,
+    changes: mpsc::UnboundedSender<ObjectKey>,
+}
+
+impl Stores {
+    /// Empty stores, scoped to `-namespace` if it is set; changed keys go to `changes`.
+    pub fn new(namespace: Option<String>, changes: mpsc::UnboundedSender<ObjectKey>) -> Arc<Self> {
+        Arc::new(Self { namespace, by_scope: Mutex::default(), news: Notify::new(), changes })
+    }
+
+    /// The watch that covers an object. ConfigMaps and Secrets are watched only where there are canaries.
+    pub fn scope(&self, key: &ObjectKey) -> Scope {
+        let namespace = match key.kind {
+            Kind::ConfigMap | Kind::Secret => Some(key.namespace.clone()),
+            Kind::Canary
+            | Kind::MetricTemplate
+            | Kind::AlertProvider
+            | Kind::Deployment
+            | Kind::DaemonSet
+            | Kind::ControllerRevision
+            | Kind::Service
+            | Kind::HorizontalPodAutoscaler
+            | Kind::ScaledObject
+            | Kind::VirtualService
+            | Kind::DestinationRule => self.namespace.clone(),
+        };
+        Scope { kind: key.kind, namespace }
+    }
+
+    /// Starts the watch if nobody has needed it before.
+    pub fn start(self: &Arc<Self>, cluster: &Cluster, scope: &Scope) {
+        let mut stores = self.lock();
+        if !stores.contains_key(scope) {
+            stores.insert(scope.clone(), Store::new());
+            tokio::spawn(watch::follow(cluster.clone(), self.clone(), scope.clone()));
+        }
+    }
+
+    /// What is known of an object. Waits for the first list of its kind, but not for ever.
+    pub async fn look(self: &Arc<Self>, cluster: &Cluster, key: &ObjectKey) -> Look {
+        let scope = self.scope(key);
+        self.start(cluster, &scope);
+        if tokio::time::timeout(FIRST_LIST, self.listed(&scope)).await.is_err() {
+            return Look::Unknown(format!("{} could not be listed yet", scope.kind.names().3));
+        }
+        self.peek(key)
+    }
+
+    /// Returns when the first list of a kind has come or failed.
+    pub async fn listed(&self, scope: &Scope) {
+        loop {
+            let news = self.news.notified();
+            if self.progress(scope).is_some_and(|progress| progress != Progress::Listing) {
+                return;
+            }
+            news.await;
+        }
+    }
+
+    /// What is known of an object right now.
+    pub fn peek(&self, key: &ObjectKey) -> Look {
+        let scope = self.scope(key);
+        let stores = self.lock();
+        let Some(store) = stores.get(&scope) else { return Look::Ask };
+        match &store.progress {
+            Progress::Synced => store
+                .objects
+                .get(&(key.namespace.clone(), key.name.clone()))
+                .map_or(Look::Absent, |stored| parse(&stored.json)),
+            Progress::Forbidden(_) => Look::Ask,
+            Progress::Failing(reason) => Look::Unknown(reason.clone()),
+            Progress::Listing => Look::Unknown(format!("{} have not been listed yet", key.kind.names().3)),
+        }
+    }
+
+    /// Every object of a kind, optionally of one namespace.
+    pub fn all(&self, kind: Kind, namespace: Option<&str>) -> Vec<Arc<Value>> {
+        let stores = self.lock();
+        let of_kind = stores.iter().filter(|(scope, _)| scope.kind == kind);
+        let objects = of_kind.flat_map(|(_, store)| &store.objects);
+        objects
+            .filter(|((place, _), _)| namespace.is_none_or(|namespace| namespace == place))
+            .filter_map(|(_, stored)| serde_json::from_str(&stored.json).ok().map(Arc::new))
+            .collect()
+    }
+
+    /// How far a watch has come; none if it was never started.
+    pub fn progress(&self, scope: &Scope) -> Option<Progress> {
+        self.lock().get(scope).map(|store| store.progress.clone())
+    }
+
+    /// Enters the object that a write of ours returned. It wakes nobody.
+    pub fn wrote(&self, key: &ObjectKey, object: &Value) {
+        let scope = self.scope(key);
+        if let Some(store) = self.lock().get_mut(&scope) {
+            store.apply(key, &strip(key.kind, object.clone()));
+        }
+    }
+
+    /// Notes that we deleted an object.
+    pub fn deleted(&self, key: &ObjectKey, uid: &str) {
+        let scope = self.scope(key);
+        if let Some(store) = self.lock().get_mut(&scope) {
+            let place = (key.namespace.clone(), key.name.clone());
+            if store.objects.get(&place).is_some_and(|known| known.uid == uid) {
+                store.objects.remove(&place);
+                store.deleted.insert(uid.to_owned());
+            }
+        }
+    }
+
+    /// Takes in a complete list. What we wrote after the list was taken stays, unless the list shows that the cluster
+    /// itself has gone back in time.
+    pub(crate) fn listing(&self, scope: &Scope, version: u64, objects: Vec<Value>) {
+        let mut changed = Vec::new();
+        if let Some(store) = self.lock().get_mut(scope) {
+            let restored = version < store.version;
+            let mut left: BTreeMap<_, _> = std::mem::take(&mut store.objects);
+            for object in objects {
+                let Some(key) = ObjectKey::of(&object) else { continue };
+                let place = (key.namespace.clone(), key.name.clone());
+                if let Some(known) = left.remove(&place).filter(|_| !restored) {
+                    store.objects.insert(place, known);
+                }
+                if store.apply(&key, &object) {
+                    changed.push(key);
+                }
+            }
+            for ((namespace, name), stored) in left {
+                if stored.version > version && !restored {
+                    store.objects.insert((namespace, name), stored);
+                } else {
+                    changed.push(ObjectKey::new(scope.kind, &namespace, &name));
+                }
+            }
+            store.version = version;
+            store.progress = Progress::Synced;
+        }
+        self.news.notify_waiters();
+        for key in changed {
+            self.tell(key);
+        }
+    }
+
+    /// Takes in one watch event.
+    pub(crate) fn event(&self, scope: &Scope, object: &Value, deletion: Deletion) {
+        let Some(key) = ObjectKey::of(object) else { return };
+        let changed = self.lock().get_mut(scope).is_some_and(|store| {
+            let version = version_of(object);
+            store.version = store.version.max(version);
+            match deletion {
+                Deletion::No => store.apply(&key, object),
+                Deletion::Yes => store.remove(&key, version, uid_of(object)),
+            }
+        });
+        if changed {
+            self.tell(key);
+        }
+    }
+
+    /// Notes how far a watch has come. Whoever reads the kind is woken by the key with an empty name.
+    pub(crate) fn report(&self, scope: &Scope, progress: Progress) {
+        let moved = self.lock().get_mut(scope).is_some_and(|store| {
+            let moved = store.progress != progress;
+            store.progress = progress;
+            moved
+        });
+        self.news.notify_waiters();
+        if moved {
+            self.tell(ObjectKey::new(scope.kind, scope.namespace.as_deref().unwrap_or_default(), ""));
+        }
+    }
+
+    fn tell(&self, key: ObjectKey) {
+        // The receiver is gone only when the operator ends.
+        let _ = self.changes.send(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Scope, Store>> {
+        self.by_scope.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a watch event takes the object away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    /// It was added or modified.
+    No,
+    /// It is gone.
+    Yes,
+}
+
+fn parse(json: &str) -> Look {
+    match serde_json::from_str(json) {
+        Ok(object) => Look::Present(Arc::new(object)),
+        Err(error) => Look::Unknown(format!("stored object cannot be read: {error}")),
+    }
+}
+
+/// The object as it is kept: named, without managed fields, and of ConfigMaps and Secrets the metadata only.
+pub(crate) fn strip(kind: Kind, mut object: Value) -> Value {
+    object["apiVersion"] = kind.api_version().into();
+    object["kind"] = kind.name().into();
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    if let (Kind::ConfigMap | Kind::Secret, Some(fields)) = (kind, object.as_object_mut()) {
+        fields.retain(|field, _| ["apiVersion", "kind", "metadata"].contains(&field.as_str()));
+    }
+    object
+}
+
+/// Versions are compared as numbers; one that is none counts as the oldest.
+pub(crate) fn version_of(object: &Value) -> u64 {
+    object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+fn uid_of(object: &Value) -> &str {
+    object["metadata"]["uid"].as_str().unwrap_or_default()
+}
+
+/// Hash of what of an object can matter to a tick. An autoscaler's status moves with every sample and matters to none.
+fn meaning(kind: Kind, object: &Value) -> u64 {
+    let mut object = object.clone();
+    if let Some(metadata) = object["metadata"].as_object_mut()
+        && !matches!(kind, Kind::ConfigMap | Kind::Secret)
+    {
+        metadata.remove("resourceVersion");
+    }
+    if let (Kind::HorizontalPodAutoscaler | Kind::ScaledObject | Kind::Service, Some(fields)) =
+        (kind, object.as_object_mut())
+    {
+        fields.remove("status");
+    }
+    let mut hasher = DefaultHasher::new();
+    object.to_string().hash(&mut hasher);
+    hasher.finish()
+}

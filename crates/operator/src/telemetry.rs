@@ -1,0 +1,302 @@
+//! The numbers on `/metrics`, in the Prometheus text format 0.0.4. It counts; it never decides (contract: metrics §7).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Upper bounds of the duration histogram: the default ones of Prometheus clients.
+const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Name, type and help of every family, in the order of the output.
+const FAMILIES: [(&str, &str, &str); 14] = [
+    ("burgee_canary_held_seconds", "gauge", "Seconds since the analysis is on hold because a provider does not answer"),
+    ("burgee_canary_invalid", "gauge", "Whether the spec of the canary cannot be acted on"),
+    ("burgee_crd_outdated", "gauge", "Whether the installed custom resource definitions are too old to act on"),
+    ("burgee_leader", "gauge", "Whether this process holds the lease"),
+    ("flagger_canary_duration_seconds", "histogram", "Seconds spent performing canary analysis."),
+    ("flagger_canary_failures_total", "counter", "Total number of canary failures"),
+    ("flagger_canary_metric_analysis", "gauge", "Last canary analysis result per metric"),
+    ("flagger_canary_status", "gauge", "Last canary analysis result"),
+    ("flagger_canary_successes_total", "counter", "Total number of canary successes"),
+    ("flagger_canary_total", "gauge", "Total number of canary object"),
+    ("flagger_canary_weight", "gauge", "The virtual service destination weight current value"),
+    ("flagger_info", "gauge", "Flagger version and mesh provider information"),
+    ("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds."),
+    ("process_resident_memory_bytes", "gauge", "Resident memory size in bytes."),
+];
+
+type Labels = Vec<(&'static str, String)>;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Histogram {
+    buckets: [u64; BUCKETS.len()],
+    count: u64,
+    sum: f64,
+}
+
+#[derive(Debug, Default)]
+struct Series {
+    values: BTreeMap<(&'static str, Labels), f64>,
+    histograms: BTreeMap<(&'static str, Labels), Histogram>,
+}
+
+/// Every series of this process.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    series: Mutex<Series>,
+}
+
+/// Whose series: the label `name` is the target's name, as in the contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Name of the target.
+    pub target: String,
+    /// Namespace of the canary.
+    pub namespace: String,
+}
+
+impl Subject {
+    fn labels(&self) -> Labels {
+        vec![("name", self.target.clone()), ("namespace", self.namespace.clone())]
+    }
+}
+
+impl Telemetry {
+    /// Sets a gauge that belongs to no canary.
+    pub fn set(&self, name: &'static str, labels: &[(&'static str, &str)], value: f64) {
+        let labels = labels.iter().map(|(label, value)| (*label, (*value).to_owned())).collect();
+        self.lock().values.insert((name, labels), value);
+    }
+
+    /// `flagger_canary_status`: 0 while progressing, 2 failed, 1 everything else.
+    pub fn status(&self, subject: &Subject, value: u8) {
+        self.lock().values.insert(("flagger_canary_status", subject.labels()), value.into());
+    }
+
+    /// `flagger_canary_weight` of both workloads; the label `name` is added to the contract's.
+    pub fn weights(&self, subject: &Subject, primary: u8, canary: u8) {
+        let mut series = self.lock();
+        for (workload, weight) in [(format!("{}-primary", subject.target), primary), (subject.target.clone(), canary)] {
+            let mut labels = subject.labels();
+            labels.push(("workload", workload));
+            series.values.insert(("flagger_canary_weight", labels), weight.into());
+        }
+    }
+
+    /// `flagger_canary_metric_analysis`.
+    pub fn measured(&self, subject: &Subject, metric: &str, value: f64) {
+        let mut labels = subject.labels();
+        labels.insert(0, ("metric", metric.to_owned()));
+        self.lock().values.insert(("flagger_canary_metric_analysis", labels), value);
+    }
+
+    /// `burgee_canary_held_seconds`; nothing held is 0.
+    pub fn held(&self, subject: &Subject, seconds: f64) {
+        self.lock().values.insert(("burgee_canary_held_seconds", subject.labels()), seconds);
+    }
+
+    /// `burgee_canary_invalid`.
+    pub fn invalid(&self, subject: &Subject, value: u8) {
+        self.lock().values.insert(("burgee_canary_invalid", subject.labels()), value.into());
+    }
+
+    /// `flagger_canary_duration_seconds`.
+    pub fn ticked(&self, subject: &Subject, seconds: f64) {
+        let mut series = self.lock();
+        let key = ("flagger_canary_duration_seconds", subject.labels());
+        let histogram = series.histograms.entry(key).or_default();
+        histogram.count += 1;
+        histogram.sum += seconds;
+        for (count, bound) in histogram.buckets.iter_mut().zip(BUCKETS) {
+            *count += u64::from(seconds <= bound);
+        }
+    }
+
+    /// `flagger_canary_successes_total`.
+    pub fn succeeded(&self, subject: &Subject, strategy: &str, analysis: &str) {
+        self.count("flagger_canary_successes_total", subject, strategy, analysis);
+    }
+
+    /// `flagger_canary_failures_total`.
+    pub fn failed(&self, subject: &Subject, strategy: &str) {
+        self.count("flagger_canary_failures_total", subject, strategy, "completed");
+    }
+
+    fn count(&self, name: &'static str, subject: &Subject, strategy: &str, analysis: &str) {
+        let mut labels = subject.labels();
+        labels.insert(0, ("deployment_strategy", strategy.to_owned()));
+        labels.insert(0, ("analysis_status", analysis.to_owned()));
+        *self.lock().values.entry((name, labels)).or_default() += 1.0;
+    }
+
+    /// Sets `flagger_canary_total` for every namespace that has or had canaries.
+    pub fn totals(&self, namespaces: &BTreeMap<String, usize>) {
+        let mut series = self.lock();
+        series.values.retain(|(name, _), _| *name != "flagger_canary_total");
+        for (namespace, count) in namespaces {
+            let count = u32::try_from(*count).unwrap_or(u32::MAX);
+            series.values.insert(("flagger_canary_total", vec![("namespace", namespace.clone())]), count.into());
+        }
+    }
+
+    /// Removes all series of a canary (S19).
+    pub fn forget(&self, subject: &Subject) {
+        let wanted = subject.labels();
+        let belongs = |labels: &Labels| wanted.iter().all(|label| labels.contains(label));
+        let mut series = self.lock();
+        series.values.retain(|(_, labels), _| !belongs(labels));
+        series.histograms.retain(|(_, labels), _| !belongs(labels));
+    }
+
+    /// Everything, as Prometheus reads it.
+    pub fn render(&self) -> String {
+        self.measure_process();
+        let series = self.lock();
+        let mut text = String::new();
+        for (name, kind, help) in FAMILIES {
+            let mut lines = String::new();
+            for ((_, labels), value) in series.values.iter().filter(|((family, _), _)| *family == name) {
+                line(&mut lines, name, labels, *value);
+            }
+            for ((_, labels), histogram) in series.histograms.iter().filter(|((family, _), _)| *family == name) {
+                histogram_lines(&mut lines, name, labels, histogram);
+            }
+            if !lines.is_empty() {
+                let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{lines}");
+            }
+        }
+        text
+    }
+
+    fn measure_process(&self) {
+        let pages = std::fs::read_to_string("/proc/self/statm").ok();
+        let resident = pages.and_then(|text| text.split_whitespace().nth(1)?.parse::<u32>().ok());
+        if let Some(resident) = resident {
+            self.set("process_resident_memory_bytes", &[], f64::from(resident) * 4096.0);
+        }
+        let stat = std::fs::read_to_string("/proc/self/stat").ok();
+        let ticks = stat.and_then(|text| {
+            let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+            Some(fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?)
+        });
+        if let Some(ticks) = ticks {
+            self.set("process_cpu_seconds_total", &[], f64::from(ticks) / 100.0);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Series> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writing to a `String` cannot fail, which is why results of `write!` are dropped here.
+fn line(text: &mut String, name: &str, labels: &Labels, value: f64) {
+    let _ = write!(text, "{name}");
+    if !labels.is_empty() {
+        let pairs: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
+        let _ = write!(text, "{{{}}}", pairs.join(","));
+    }
+    let _ = writeln!(text, " {value}");
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the text format knows only floating point")]
+fn histogram_lines(text: &mut String, name: &str, labels: &Labels, histogram: &Histogram) {
+    let bounds = BUCKETS.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+    for (bound, count) in bounds.zip(histogram.buckets.iter().chain([&histogram.count])) {
+        let mut labels = labels.clone();
+        labels.push(("le", bound));
+        line(text, &format!("{name}_bucket"), &labels, *count as f64);
+    }
+    line(text, &format!("{name}_sum"), labels, histogram.sum);
+    line(text, &format!("{name}_count"), labels, histogram.count as f64);
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(target: &str) -> Subject {
+        Subject { target: target.to_owned(), namespace: "test".to_owned() }
+    }
+
+    fn flagger_lines(telemetry: &Telemetry) -> String {
+        telemetry
+            .render()
+            .lines()
+            .filter(|line| line.contains("flagger_"))
+            .fold(String::new(), |text, line| text + line + "\n")
+    }
+
+    #[test]
+    fn series_carry_the_names_labels_and_helps_of_the_contract() {
+        let telemetry = Telemetry::default();
+        telemetry.set("flagger_info", &[("version", "1"), ("mesh_provider", "istio")], 1.0);
+        telemetry.status(&subject("podinfo"), 2);
+        telemetry.weights(&subject("podinfo"), 90, 10);
+        telemetry.succeeded(&subject("podinfo"), "canary", "completed");
+        telemetry.measured(&subject("podinfo"), "request-duration", 0.25);
+        telemetry.totals(&BTreeMap::from([("test".to_owned(), 3)]));
+        let expected = r#"# HELP flagger_canary_metric_analysis Last canary analysis result per metric
+# TYPE flagger_canary_metric_analysis gauge
+flagger_canary_metric_analysis{metric="request-duration",name="podinfo",namespace="test"} 0.25
+# HELP flagger_canary_status Last canary analysis result
+# TYPE flagger_canary_status gauge
+flagger_canary_status{name="podinfo",namespace="test"} 2
+# HELP flagger_canary_successes_total Total number of canary successes
+# TYPE flagger_canary_successes_total counter
+flagger_canary_successes_total{analysis_status="completed",deployment_strategy="canary",name="podinfo",namespace="test"} 1
+# HELP flagger_canary_total Total number of canary object
+# TYPE flagger_canary_total gauge
+flagger_canary_total{namespace="test"} 3
+# HELP flagger_canary_weight The virtual service destination weight current value
+# TYPE flagger_canary_weight gauge
+flagger_canary_weight{name="podinfo",namespace="test",workload="podinfo"} 10
+flagger_canary_weight{name="podinfo",namespace="test",workload="podinfo-primary"} 90
+# HELP flagger_info Flagger version and mesh provider information
+# TYPE flagger_info gauge
+flagger_info{version="1",mesh_provider="istio"} 1
+"#;
+        assert_eq!(flagger_lines(&telemetry), expected);
+    }
+
+    #[test]
+    fn buckets_are_cumulative_and_end_with_infinity() {
+        let telemetry = Telemetry::default();
+        telemetry.ticked(&subject("podinfo"), 0.02);
+        telemetry.ticked(&subject("podinfo"), 20.0);
+        let text = telemetry.render();
+        for wanted in [
+            "flagger_canary_duration_seconds_bucket{name=\"podinfo\",namespace=\"test\",le=\"0.01\"} 0",
+            "flagger_canary_duration_seconds_bucket{name=\"podinfo\",namespace=\"test\",le=\"10\"} 1",
+            "flagger_canary_duration_seconds_bucket{name=\"podinfo\",namespace=\"test\",le=\"+Inf\"} 2",
+            "flagger_canary_duration_seconds_count{name=\"podinfo\",namespace=\"test\"} 2",
+        ] {
+            assert!(text.lines().any(|line| line == wanted), "{wanted} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_series_of_a_deleted_canary_go_with_it_and_no_others() {
+        let telemetry = Telemetry::default();
+        for target in ["a", "b"] {
+            telemetry.status(&subject(target), 1);
+            telemetry.weights(&subject(target), 100, 0);
+            telemetry.ticked(&subject(target), 1.0);
+        }
+        telemetry.forget(&subject("a"));
+        let text = flagger_lines(&telemetry);
+        assert!(!text.contains("name=\"a\""));
+        assert!(text.contains("flagger_canary_status{name=\"b\",namespace=\"test\"} 1"));
+    }
+
+    #[test]
+    fn label_values_are_escaped() {
+        let telemetry = Telemetry::default();
+        telemetry.measured(&subject("t"), "a \"b\"\\c", 1.0);
+        assert!(telemetry.render().contains(r#"metric="a \"b\"\\c""#));
+    }
+}

@@ -1,0 +1,118 @@
+//! One tick of one canary: observe, decide, then ask or act and tell. The program in a page.
+
+use std::sync::Arc;
+
+use burgee_api::Canary;
+use burgee_core::decide::{self, Tick};
+use burgee_core::notice::Notice;
+use burgee_core::plan::{Plan, Telling};
+use burgee_core::question::Question;
+use burgee_core::rollout::Rollout;
+use burgee_core::timetable::Wake;
+use burgee_core::world::{ObjectKey, World};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::act::{self, Stopped};
+use crate::ask;
+use crate::gauges;
+use crate::observe;
+use crate::operator::{Operator, lock};
+use crate::tell::{self, Story};
+
+/// Pace of a canary whose spec says nothing.
+const INTERVAL: SignedDuration = SignedDuration::from_secs(60);
+
+/// One tick. Answers when to look again.
+pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
+    let canary = match observe::canary(&operator, &key) {
+        None => return Wake::OnChange,
+        Some(Ok(canary)) => canary,
+        Some(Err(error)) => {
+            tracing::error!(canary = format!("{}.{}", key.name, key.namespace), "canary cannot be read: {error}");
+            return Wake::OnChange;
+        }
+    };
+    lock(&operator.memory(&key)).subject = Some(gauges::subject(&canary));
+    match Rollout::parse(&canary, &operator.settings) {
+        Ok(rollout) => Box::pin(advance(&operator, &key, canary, &rollout)).await,
+        Err(reason) => {
+            let story = Story::new(&key, &canary, INTERVAL);
+            let plan = decide::refuse(&World::new(canary), Timestamp::now(), &reason);
+            carry_out(&operator, story, plan).await
+        }
+    }
+}
+
+async fn advance(operator: &Arc<Operator>, key: &ObjectKey, canary: Canary, rollout: &Rollout) -> Wake {
+    let started = Timestamp::now();
+    let story = Story::new(key, &canary, rollout.interval);
+    let sight = observe::observe(operator, canary, rollout).await;
+    let tick = Tick { world: &sight.world, rollout, settings: &operator.settings, now: Timestamp::now() };
+    let verdict = decide::decide(&tick, &lock(&operator.memory(key)).answers);
+    let next = match verdict {
+        Ok(plan) => carry_out(operator, story, plan).await,
+        Err(question) => inquire(operator, story, question).await,
+    };
+    let seconds = Timestamp::now().duration_since(started).as_secs_f64();
+    operator.telemetry.ticked(&gauges::subject(&sight.world.canary), seconds);
+    sight.again.map_or(next, |again| next.sooner(Wake::At(again)))
+}
+
+/// Asks what a decision lacks. The answers wake the canary; nothing waits for them here.
+async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question) -> Wake {
+    let Question { first, asks } = question;
+    match act::act(operator, &mut story, first).await {
+        Ok(()) => {
+            ask::ask(operator, &story, asks);
+            Wake::OnChange
+        }
+        Err(stopped) => retry(operator, &story, stopped).await,
+    }
+}
+
+async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wake {
+    let Plan { steps, next, quiet_until } = plan;
+    let memory = operator.memory(&story.key);
+    let acted = act::act(operator, &mut story, steps).await;
+    gauges::show(&operator.telemetry, &story.canary, Timestamp::now());
+    match acted {
+        Ok(()) => {
+            let mut memory = lock(&memory);
+            memory.carried_out();
+            memory.answers.end_round(quiet_until);
+            next
+        }
+        // The answers stay: a conflict is never a step, a check, or an interval.
+        Err(stopped) => retry(operator, &story, stopped).await,
+    }
+}
+
+/// What to do after a plan that was not carried out to its end.
+async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wake {
+    let now = Timestamp::now();
+    match stopped {
+        Stopped::Conflict(message) => {
+            let wait = lock(&operator.memory(&story.key)).conflicted();
+            tracing::debug!(canary = story.title(), "conflict, looking again in {} ms: {message}", wait.as_millis());
+            Wake::At(now.saturating_add(wait).unwrap_or(now))
+        }
+        // Nothing is started without the lease, so this waits for it.
+        Stopped::Fenced => Wake::At(now),
+        Stopped::Failed(message) => {
+            lock(&operator.memory(&story.key)).answers.end_round(None);
+            problem(operator, story, message).await;
+            Wake::At(now.saturating_add(story.interval).unwrap_or(now))
+        }
+    }
+}
+
+/// Tells of something that went wrong at the edge.
+pub async fn problem(operator: &Arc<Operator>, story: &Story, message: String) {
+    let event_suffix = format!("{:016x}", Timestamp::now().as_nanosecond());
+    let telling = Telling { notice: Notice::Problem(message), event_suffix, phase: story.phase() };
+    if operator.leadership.may_write()
+        && let Err(error) = tell::tell(operator, story, &telling).await
+    {
+        tracing::error!(canary = story.title(), "event cannot be written: {error}");
+    }
+}

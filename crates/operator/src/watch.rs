@@ -1,0 +1,168 @@
+//! One watch: list, then follow, then list again when the thread was lost. It fills a store and decides nothing.
+
+use std::time::Duration;
+
+use burgee_core::world::Kind;
+use futures::TryStreamExt;
+use http::{HeaderValue, Method};
+use kube::core::WatchEvent;
+use serde_json::Value;
+
+use crate::cluster::{ApiError, Cluster, Resource, request, send};
+use crate::stores::{Deletion, Progress, Scope, Stores, strip};
+
+/// Objects per page of a list.
+const PAGE: usize = 500;
+/// Watches re-open after 10 to 30 minutes, so that thousands of them do not do it together.
+const REOPEN_SECONDS: std::ops::Range<u32> = 600..1800;
+/// The API server sends a bookmark about once a minute; longer silence means a dead connection.
+const SILENCE: Duration = Duration::from_mins(5);
+/// A missing permission is looked at again this often.
+const FORBIDDEN_RETRY: Duration = Duration::from_mins(5);
+/// First and longest wait after a failure.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Metadata only, for the kinds whose content must not be kept.
+const METADATA: &str = "application/json;as=PartialObjectMetadata{LIST};g=meta.k8s.io;v=v1,application/json";
+
+/// Follows a kind until the program ends.
+pub(crate) async fn follow(cluster: Cluster, stores: std::sync::Arc<Stores>, scope: Scope) {
+    let mut wait = BACKOFF.0;
+    loop {
+        let failure = match list(&cluster, &stores, &scope).await {
+            Ok(version) => {
+                wait = BACKOFF.0;
+                stay(&cluster, &stores, &scope, version).await
+            }
+            Err(error) => error,
+        };
+        let pause = report(&stores, &scope, &failure, wait);
+        wait = (wait * 2).min(BACKOFF.1);
+        tokio::time::sleep(jittered(pause)).await;
+    }
+}
+
+/// Says what is wrong and how long to wait. A store that was filled keeps its content over a failure of the network.
+fn report(stores: &Stores, scope: &Scope, failure: &ApiError, wait: Duration) -> Duration {
+    let (group, _, kind, plural) = scope.kind.names();
+    match failure {
+        ApiError::Gone(_) => Duration::ZERO,
+        ApiError::Forbidden(message) => {
+            let missing = format!("list and watch of {plural}.{group} is not permitted: {message}");
+            tracing::warn!("{missing}; reading single objects at each tick instead");
+            stores.report(scope, Progress::Forbidden(missing));
+            FORBIDDEN_RETRY
+        }
+        ApiError::Missing(_) => {
+            stores.report(scope, Progress::Failing(format!("the cluster knows no {kind} ({group})")));
+            BACKOFF.1
+        }
+        ApiError::Conflict(message) | ApiError::Refused(message) | ApiError::Failed(message) => {
+            tracing::warn!("watch of {plural} failed: {message}");
+            if stores.progress(scope) != Some(Progress::Synced) {
+                stores.report(scope, Progress::Failing(format!("{plural} cannot be listed: {message}")));
+            }
+            wait
+        }
+    }
+}
+
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(fastrand::f64().mul_add(0.5, 0.75))
+}
+
+/// Lists everything, page by page, and answers the version to watch from.
+async fn list(cluster: &Cluster, stores: &Stores, scope: &Scope) -> Result<u64, ApiError> {
+    let mut objects = Vec::new();
+    let mut token = String::new();
+    loop {
+        let query = format!("limit={PAGE}&continue={}", escape(&token));
+        let mut page: Value = send(cluster.client(scope.kind), prepared(scope, &query)?).await?;
+        if let Value::Array(items) = page["items"].take() {
+            objects.extend(items.into_iter().map(|object| strip(scope.kind, object)));
+        }
+        page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
+        if token.is_empty() {
+            let version = crate::stores::version_of(&page);
+            stores.listing(scope, version, objects);
+            return Ok(version);
+        }
+    }
+}
+
+/// Watches from `version`, re-opening as long as the thread is not lost. Answers why it was.
+async fn stay(cluster: &Cluster, stores: &Stores, scope: &Scope, mut version: u64) -> ApiError {
+    let mut wait = BACKOFF.0;
+    loop {
+        match open(cluster, stores, scope, &mut version).await {
+            Ok(()) => wait = BACKOFF.0,
+            Err(error @ (ApiError::Gone(_) | ApiError::Forbidden(_) | ApiError::Missing(_))) => return error,
+            Err(error) => {
+                report(stores, scope, &error, wait);
+                tokio::time::sleep(jittered(wait)).await;
+                wait = (wait * 2).min(BACKOFF.1);
+            }
+        }
+    }
+}
+
+/// One watch request, until the server or silence ends it.
+async fn open(cluster: &Cluster, stores: &Stores, scope: &Scope, version: &mut u64) -> Result<(), ApiError> {
+    let timeout = fastrand::u32(REOPEN_SECONDS);
+    let query = format!("watch=1&allowWatchBookmarks=true&timeoutSeconds={timeout}&resourceVersion={version}");
+    let events = cluster.client(scope.kind).request_events::<Value>(prepared(scope, &query)?).await?;
+    let mut events = std::pin::pin!(events);
+    while let Ok(event) = tokio::time::timeout(SILENCE, events.try_next()).await {
+        let Some(event) = event? else { break };
+        take(stores, scope, event, version)?;
+    }
+    Ok(())
+}
+
+fn take(stores: &Stores, scope: &Scope, event: WatchEvent<Value>, version: &mut u64) -> Result<(), ApiError> {
+    let (object, deletion) = match event {
+        WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, Deletion::No),
+        WatchEvent::Deleted(object) => (object, Deletion::Yes),
+        WatchEvent::Bookmark(bookmark) => {
+            *version = bookmark.metadata.resource_version.parse().unwrap_or(*version);
+            return Ok(());
+        }
+        WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
+    };
+    let object = strip(scope.kind, object);
+    *version = crate::stores::version_of(&object).max(*version);
+    stores.event(scope, &object, deletion);
+    Ok(())
+}
+
+/// The list or watch request of a scope. Helm's releases and service account tokens are left out: they dominate
+/// memory and are never tracked.
+fn prepared(scope: &Scope, query: &str) -> Result<http::Request<Vec<u8>>, ApiError> {
+    let collection = Resource::of(scope.kind).collection(scope.namespace.as_deref());
+    let selector = match scope.kind {
+        Kind::Secret => "&fieldSelector=type!%3Dhelm.sh%2Frelease.v1%2Ctype!%3Dkubernetes.io%2Fservice-account-token",
+        Kind::Canary
+        | Kind::MetricTemplate
+        | Kind::AlertProvider
+        | Kind::Deployment
+        | Kind::DaemonSet
+        | Kind::ControllerRevision
+        | Kind::Service
+        | Kind::ConfigMap
+        | Kind::HorizontalPodAutoscaler
+        | Kind::ScaledObject
+        | Kind::VirtualService
+        | Kind::DestinationRule => "",
+    };
+    let mut request = request(Method::GET, &format!("{collection}?{query}{selector}"), None)?;
+    if matches!(scope.kind, Kind::ConfigMap | Kind::Secret) {
+        let list = if query.starts_with("watch") { "" } else { "List" };
+        let accept = METADATA.replace("{LIST}", list);
+        let accept = HeaderValue::from_str(&accept).map_err(|error| ApiError::Failed(error.to_string()))?;
+        request.headers_mut().insert(http::header::ACCEPT, accept);
+    }
+    Ok(request)
+}
+
+fn escape(token: &str) -> String {
+    url::form_urlencoded::byte_serialize(token.as_bytes()).collect()
+}
