@@ -21,7 +21,9 @@ pub enum Stopped {
     Conflict(String),
     /// The lease is not ours, or nearly over: do nothing until it is.
     Fenced,
-    /// It cannot be done at present; the text is for the user.
+    /// The API server did not take it for reasons of its own: try again soon.
+    Unavailable(String),
+    /// It was refused; the text is for the user.
     Failed(String),
 }
 
@@ -44,7 +46,9 @@ async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> R
         Step::Status(status) => write_status(operator, story, &status).await,
         Step::Tell(telling) => {
             may_write(operator)?;
-            tell::tell(operator, story, &telling).await.map_err(|error| Stopped::Failed(format!("event: {error}")))
+            tell::tell(operator, story, &telling)
+                .await
+                .map_err(|error| Stopped::Unavailable(format!("event create error: {error}")))
         }
         Step::Alert(alert) => {
             operator.post(story, Letter::Alert(alert));
@@ -76,11 +80,10 @@ fn judge(key: &ObjectKey, verb: &str, error: ApiError) -> Stopped {
         ApiError::Conflict(message) => Stopped::Conflict(message),
         ApiError::Missing(message) if verb != "create" => Stopped::Conflict(message),
         ApiError::Refused(message) if verb == "patch" && is_failed_test(&message) => Stopped::Conflict(message),
-        error @ (ApiError::Missing(_)
-        | ApiError::Forbidden(_)
-        | ApiError::Gone(_)
-        | ApiError::Refused(_)
-        | ApiError::Failed(_)) => Stopped::Failed(format!("{key} {verb} error: {error}")),
+        ApiError::Failed(message) => Stopped::Unavailable(format!("{key} {verb} error: {message}")),
+        error @ (ApiError::Missing(_) | ApiError::Forbidden(_) | ApiError::Gone(_) | ApiError::Refused(_)) => {
+            Stopped::Failed(format!("{key} {verb} error: {error}"))
+        }
     }
 }
 
@@ -198,3 +201,6 @@ fn move_counter(operator: &Operator, story: &Story, count: Count) {
         Count::Failed => operator.telemetry.failed(&subject, strategy),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use burgee_core::world::{Kind, ObjectKey};
 use http::{Method, Request};
-use kube::Client;
+use kube::{Client, Config};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -167,6 +167,14 @@ impl Cluster {
         let media = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         send(&self.client, build(method, &path, media, body)?).await
     }
+}
+
+/// A client that repeats nothing by itself: a repeated write would not look at the lease again. Watches end by their own
+/// limits, which are longer than any timeout of a connection.
+pub fn connect(mut config: Config) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    config.read_timeout = None;
+    Client::try_from(config)
 }
 
 fn written_by(path: &str) -> String {

@@ -49,3 +49,6 @@ pub(crate) fn checksum(story: &Story) -> String {
 pub(crate) fn payload<'a>(story: &'a Story, phase: &'a str, checksum: &'a str) -> Payload<'a> {
     Payload { name: &story.key.name, namespace: &story.key.namespace, phase, checksum }
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,7 +205,7 @@ mod tests {
 
     fn candidate() -> Candidate {
         let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
-        let client = kube::Client::try_from(config).unwrap();
+        let client = crate::cluster::connect(config).unwrap();
         Candidate::new(Cluster::new(client.clone(), client), "here".to_owned(), "me".to_owned())
     }
 

@@ -8,6 +8,8 @@ pub mod ask;
 pub mod cluster;
 pub mod configs;
 pub mod crds;
+#[cfg(test)]
+mod fixtures;
 mod gauges;
 pub mod hooks;
 pub mod http;

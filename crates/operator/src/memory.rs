@@ -13,6 +13,8 @@ use crate::telemetry::Subject;
 
 /// First and longest wait after a conflict.
 const CONFLICT: (u64, u64) = (100, 5_000);
+/// More failures in a row than this are told.
+const STUCK: u32 = 8;
 /// Texts that are remembered of one phase; a flood beyond that is told as if it were new.
 const TEXTS: usize = 256;
 
@@ -38,6 +40,11 @@ impl Memory {
         let wait = CONFLICT.0.saturating_mul(1 << self.conflicts.min(10)).min(CONFLICT.1);
         self.conflicts += 1;
         Duration::from_millis(wait)
+    }
+
+    /// Whether so many plans in a row failed that somebody should be told.
+    pub fn is_stuck(&self) -> bool {
+        self.conflicts > STUCK
     }
 
     /// A plan was carried out: the row of conflicts has ended.

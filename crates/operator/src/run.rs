@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use burgee_core::world::Kind;
+use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Notifier, Options, VERSION};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, connect};
 use crate::crds::{self, Trouble};
 use crate::lead::Candidate;
 use crate::operator::{Operator, Parts};
@@ -79,13 +79,13 @@ fn show_info(operator: &Operator) {
 /// Clients for the work, and another one for the lease, so that a busy connection never costs the leadership.
 async fn clusters(options: &Options) -> Result<(Cluster, Cluster)> {
     let config = config(&options.kubeconfig, &options.master).await.context("Kubernetes configuration")?;
-    let work = Client::try_from(config.clone()).context("Kubernetes client")?;
-    let lease = Client::try_from(config).context("Kubernetes client of the lease")?;
+    let work = connect(config.clone()).context("Kubernetes client")?;
+    let lease = connect(config).context("Kubernetes client of the lease")?;
     let mesh = if options.mesh_kubeconfig.is_empty() {
         work.clone()
     } else {
         let config = self::config(&options.mesh_kubeconfig, "").await.context("configuration of the mesh cluster")?;
-        Client::try_from(config).context("client of the mesh cluster")?
+        connect(config).context("client of the mesh cluster")?
     };
     let cluster = Cluster::new(work, mesh);
     let lease = Cluster::new(lease.clone(), lease);
@@ -104,8 +104,6 @@ async fn config(path: &str, master: &str) -> Result<Config> {
     if !master.is_empty() {
         config.cluster_url = master.parse().with_context(|| format!("-master {master}"))?;
     }
-    // Watches end by their own, much longer, limits.
-    config.read_timeout = None;
     Ok(config)
 }
 

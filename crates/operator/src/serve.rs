@@ -60,3 +60,24 @@ async fn ready(State(health): State<Arc<Health>>) -> impl IntoResponse {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn health_answers_at_once_and_readiness_when_there_is_something_to_act_on() {
+        let health = Arc::new(Health::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, health.clone(), stop.clone()));
+        crate::http::Outside::new().unwrap();
+        let get = async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap().status().as_u16();
+        assert_eq!((get("/healthz").await, get("/readyz").await, get("/metrics").await), (200, 503, 200));
+        health.ready.store(true, Ordering::Relaxed);
+        assert_eq!(get("/readyz").await, 200);
+        stop.cancel();
+        server.await.unwrap().unwrap();
+    }
+}

@@ -342,3 +342,6 @@ fn meaning(kind: Kind, object: &Value) -> u64 {
     object.to_string().hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

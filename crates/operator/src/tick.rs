@@ -98,6 +98,18 @@ async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wak
         }
         // Nothing is started without the lease, so this waits for it.
         Stopped::Fenced => Wake::At(now),
+        Stopped::Unavailable(message) => {
+            let (wait, is_stuck) = {
+                let memory = operator.memory(&story.key);
+                let mut memory = lock(&memory);
+                (memory.conflicted(), memory.is_stuck())
+            };
+            tracing::warn!(canary = story.title(), "looking again in {} ms: {message}", wait.as_millis());
+            if is_stuck {
+                problem(operator, story, message).await;
+            }
+            Wake::At(now.saturating_add(wait).unwrap_or(now))
+        }
         Stopped::Failed(message) => {
             lock(&operator.memory(&story.key)).answers.end_round(None);
             problem(operator, story, message).await;

@@ -1,0 +1,150 @@
+//! Each step is one request with its precondition, and each answer is read for what it means to the plan.
+
+use burgee_api::Phase;
+use burgee_core::notice::Notice;
+use burgee_core::plan::Telling;
+
+use super::*;
+use crate::fixtures::{Fake, Seen, failure, object, story};
+
+fn service() -> Value {
+    json!({"apiVersion": "v1", "kind": "Service",
+           "metadata": {"name": "podinfo", "namespace": "test", "resourceVersion": "3"}, "spec": {"new": "field"}})
+}
+
+fn seen(method: &str, path: &str, media: &str, body: Value) -> Seen {
+    Seen { method: method.to_owned(), path: path.to_owned(), media: media.to_owned(), body }
+}
+
+async fn check_request(step: Step, expected: Seen) {
+    let fake = Fake::start(|request| object(&request.body)).await;
+    act(&fake.operator(), &mut story(), vec![step]).await.unwrap();
+    assert_eq!(fake.seen(), [expected]);
+}
+
+#[tokio::test]
+async fn objects_are_written_whole_and_with_the_version_they_were_decided_on() {
+    let path = "/api/v1/namespaces/test/services";
+    let json = "application/json";
+    check_request(Step::Create(service()), seen("POST", &format!("{path}?fieldManager=burgee"), json, service())).await;
+    let one = format!("{path}/podinfo?fieldManager=burgee");
+    check_request(Step::Replace(service()), seen("PUT", &one, json, service())).await;
+}
+
+#[tokio::test]
+async fn the_status_is_written_only_at_the_version_of_the_world() {
+    let status = CanaryStatus { phase: Phase::Progressing, ..CanaryStatus::default() };
+    let operations = json!([
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "add", "path": "/status", "value": status},
+    ]);
+    let path = "/apis/flagger.app/v1beta1/namespaces/test/canaries/podinfo/status?fieldManager=burgee";
+    let expected = seen("PATCH", path, "application/json-patch+json", operations);
+    check_request(Step::Status(Box::new(status)), expected).await;
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_patched_with_tests() {
+    let key = ObjectKey::new(Kind::Deployment, "test", "podinfo");
+    let operations = json!([{"op": "test", "path": "/metadata/generation", "value": 4}]);
+    let path = "/apis/apps/v1/namespaces/test/deployments/podinfo?fieldManager=burgee";
+    let expected = seen("PATCH", path, "application/json-patch+json", operations.clone());
+    check_request(Step::Patch { key, operations }, expected).await;
+}
+
+async fn check_answer(step: Step, code: u16, message: &'static str) -> Result<(), Stopped> {
+    let fake = Fake::start(move |_| failure(code, message)).await;
+    act(&fake.operator(), &mut story(), vec![step]).await
+}
+
+fn patch() -> Step {
+    Step::Patch { key: ObjectKey::new(Kind::Deployment, "test", "podinfo"), operations: json!([]) }
+}
+
+#[tokio::test]
+async fn a_version_that_moved_is_a_conflict_however_it_is_said() {
+    let conflict = |message: &str| Err(Stopped::Conflict(message.to_owned()));
+    assert_eq!(check_answer(Step::Create(service()), 409, "exists").await, conflict("exists"));
+    assert_eq!(check_answer(Step::Replace(service()), 409, "modified").await, conflict("modified"));
+    assert_eq!(check_answer(Step::Replace(service()), 404, "gone").await, conflict("gone"));
+    let test = "the server rejected our request due to an error in our request";
+    assert_eq!(check_answer(patch(), 422, test).await, conflict(test));
+    assert_eq!(check_answer(Step::Keep(service()), 409, "exists").await, Ok(()), "its name is its digest");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said_with_the_object_and_the_operation() {
+    let failed = |message: &str| Err(Stopped::Failed(message.to_owned()));
+    let text = "Service podinfo.test create error: no";
+    assert_eq!(check_answer(Step::Create(service()), 403, "no").await, failed(text));
+    let text = "Service podinfo.test update error: spec.ports: required";
+    assert_eq!(check_answer(Step::Replace(service()), 422, "spec.ports: required").await, failed(text));
+    let text = "Deployment podinfo.test patch error: down (503)";
+    assert_eq!(check_answer(patch(), 503, "down").await, Err(Stopped::Unavailable(text.to_owned())));
+}
+
+#[tokio::test]
+async fn the_first_failure_ends_the_plan() {
+    let fake = Fake::start(|_| failure(409, "modified")).await;
+    let steps = vec![Step::Replace(service()), Step::Create(service())];
+    assert!(act(&fake.operator(), &mut story(), steps).await.is_err());
+    assert_eq!(fake.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn without_the_lease_nothing_is_written() {
+    let telling = Telling { notice: Notice::Copying, event_suffix: "0".to_owned(), phase: Phase::Progressing };
+    let status = Box::new(CanaryStatus::default());
+    for step in [Step::Create(service()), Step::Replace(service()), patch(), Step::Tell(telling), Step::Status(status)]
+    {
+        let fake = Fake::start(|request| object(&request.body)).await;
+        let operator = fake.operator();
+        let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(12);
+        operator.leadership.note(Some(long_ago));
+        assert_eq!(act(&operator, &mut story(), vec![step]).await, Err(Stopped::Fenced));
+        assert_eq!(fake.seen(), []);
+    }
+}
+
+fn copy(checksum: &str) -> Step {
+    Step::CopyConfig(ConfigCopy {
+        source: ObjectKey::new(Kind::ConfigMap, "test", "settings"),
+        checksum: checksum.to_owned(),
+        name: "settings-primary".to_owned(),
+        owner: json!({"kind": "Canary", "name": "podinfo"}),
+        include_label_prefixes: Vec::new(),
+    })
+}
+
+async fn check_copy(checksum: &str) -> (Result<(), Stopped>, Vec<String>) {
+    let fake = Fake::start(|request| match (request.method.as_str(), request.path.ends_with("/settings")) {
+        ("GET", true) => object(&json!({"metadata": {"name": "settings"}, "data": {"a": "1"}})),
+        ("GET", false) => failure(404, "absent"),
+        _ => object(&request.body),
+    })
+    .await;
+    let result = act(&fake.operator(), &mut story(), vec![copy(checksum)]).await;
+    (result, fake.seen().into_iter().map(|seen| seen.method).collect())
+}
+
+#[tokio::test]
+async fn a_config_is_copied_only_with_the_content_that_was_analysed() {
+    let analysed = tracked::checksum(&json!({"data": {"a": "1"}}));
+    assert_eq!(check_copy(&analysed).await, (Ok(()), ["GET", "GET", "POST"].map(str::to_owned).to_vec()));
+    let moved = Stopped::Conflict("ConfigMap settings.test is no longer what was analysed".to_owned());
+    assert_eq!(check_copy("0000000000000000").await, (Err(moved), vec!["GET".to_owned()]));
+}
+
+#[tokio::test]
+async fn an_event_is_told_once_and_its_repetition_counted_or_kept_quiet() {
+    let fake = Fake::start(|request| object(&request.body)).await;
+    let operator = fake.operator();
+    let telling = Telling { notice: Notice::Copying, event_suffix: "00ff".to_owned(), phase: Phase::Progressing };
+    let steps = vec![Step::Tell(telling.clone()), Step::Tell(telling)];
+    act(&operator, &mut story(), steps).await.unwrap();
+    let seen = fake.seen();
+    assert_eq!(seen.len(), 1, "the second one comes within the interval");
+    assert_eq!(seen[0].path, "/api/v1/namespaces/test/events?fieldManager=burgee");
+    assert_eq!(seen[0].body["metadata"]["name"], "podinfo.00ff");
+    assert_eq!(seen[0].body["message"], "Copying podinfo.test template spec to podinfo-primary.test");
+}

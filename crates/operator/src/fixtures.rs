@@ -1,0 +1,105 @@
+//! A server on the loopback for tests: it answers what it is told to and remembers what it was asked.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use burgee_core::settings::Settings;
+use burgee_core::world::{Kind, ObjectKey};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::args::Notifier;
+use crate::cluster::{Cluster, connect};
+use crate::operator::{Operator, Parts};
+use crate::stores::Stores;
+use crate::tell::Story;
+
+/// What a request looked like: method, path with query, content type, body.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) media: String,
+    pub(crate) body: Value,
+}
+
+type Answer = Box<dyn Fn(&Seen) -> Response + Send + Sync>;
+type Behaviour = (Arc<Mutex<Vec<Seen>>>, Arc<Answer>);
+
+pub(crate) struct Fake {
+    pub(crate) url: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Fake {
+    /// Starts a server that answers each request as the function says.
+    pub(crate) async fn start(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let state: Behaviour = (seen.clone(), Arc::new(Box::new(answer)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(respond).with_state(state)).await });
+        Self { url, seen }
+    }
+
+    /// What was asked so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// An operator whose API server this is. It holds the lease.
+    pub(crate) fn operator(&self) -> Arc<Operator> {
+        let client = connect(kube::Config::new(self.url.parse().unwrap())).unwrap();
+        let (changes, _) = mpsc::unbounded_channel();
+        let (wishes, _) = mpsc::unbounded_channel();
+        let parts = Parts {
+            cluster: Cluster::new(client.clone(), client),
+            stores: Stores::new(None, changes),
+            settings: Settings::default(),
+            notifier: Notifier::default(),
+            wishes,
+        };
+        let operator = Operator::new(parts).unwrap();
+        operator.leadership.note(Some(Timestamp::now()));
+        Arc::new(operator)
+    }
+}
+
+async fn respond(State((seen, answer)): State<Behaviour>, headers: HeaderMap, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body: Bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let request = Seen {
+        method: parts.method.to_string(),
+        path: parts.uri.to_string(),
+        media: headers.get("content-type").map(|media| media.to_str().unwrap().to_owned()).unwrap_or_default(),
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    seen.lock().unwrap().push(request.clone());
+    answer(&request)
+}
+
+/// A successful answer with an object.
+pub(crate) fn object(object: &Value) -> Response {
+    (StatusCode::OK, [("content-type", "application/json")], object.to_string()).into_response()
+}
+
+/// A Kubernetes error.
+pub(crate) fn failure(code: u16, message: &str) -> Response {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message,
+                        "reason": "Test"});
+    (StatusCode::from_u16(code).unwrap(), [("content-type", "application/json")], status.to_string()).into_response()
+}
+
+/// The story of a canary `podinfo.test` at version 7.
+pub(crate) fn story() -> Story {
+    let canary = serde_json::from_value(json!({
+        "metadata": {"name": "podinfo", "namespace": "test", "uid": "u", "resourceVersion": "7"},
+        "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"}},
+    }));
+    Story::new(&ObjectKey::new(Kind::Canary, "test", "podinfo"), &canary.unwrap(), SignedDuration::from_secs(10))
+}
