@@ -29,6 +29,7 @@ mod rollback;
 mod scene;
 mod settle;
 mod start;
+mod strategy;
 
 pub use analyse::template_key;
 use draft::Draft;

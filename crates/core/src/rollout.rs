@@ -108,6 +108,10 @@ pub struct Rollout {
     pub route: String,
     /// How the canary is tried out.
     pub strategy: Strategy,
+    /// Whether the canary gets copies of the traffic before, or instead of, its own.
+    pub mirrors: bool,
+    /// What the provider cannot do and is done otherwise; said once in a run.
+    pub warnings: Vec<String>,
     /// `spec.analysis`, or nothing.
     pub analysis: Option<Analysis>,
     /// Pace of the analysis; at least 10 s.
@@ -137,7 +141,7 @@ impl Rollout {
         let analysis = canary.analysis().cloned();
         let service = spec.service.clone().unwrap_or_default();
         let provider_name = spec.provider.clone().unwrap_or_else(|| settings.mesh_provider.clone());
-        let rollout = Self {
+        let mut rollout = Self {
             name: canary.metadata.name.clone().unwrap_or_default(),
             namespace: canary.metadata.namespace.clone().unwrap_or_default(),
             uid: canary.metadata.uid.clone().unwrap_or_default(),
@@ -154,6 +158,8 @@ impl Rollout {
             ingress: referred(spec.ingress_ref.as_ref(), &spec.target_ref),
             route: referred(spec.route_ref.as_ref(), &spec.target_ref),
             strategy: strategy(analysis.as_ref()),
+            mirrors: analysis.as_ref().is_some_and(|analysis| analysis.mirror),
+            warnings: Vec::new(),
             interval: interval(analysis.as_ref()),
             threshold: analysis.as_ref().map_or(1, |analysis| at_least_one(analysis.threshold)),
             metrics_server: spec.metrics_server.clone().unwrap_or_else(|| settings.metrics_server.clone()),
@@ -170,6 +176,9 @@ impl Rollout {
             service,
         };
         rollout.verify(canary, settings)?;
+        if rollout.provider == Provider::Kubernetes {
+            rollout.without_mesh();
+        }
         Ok(rollout)
     }
 
@@ -193,6 +202,26 @@ impl Rollout {
                 .to_owned());
         }
         Ok(())
+    }
+
+    /// Without a mesh there are only iterations (contract: lifecycle §2, 28). Mirroring is left out (S7).
+    fn without_mesh(&mut self) {
+        if std::mem::take(&mut self.mirrors) {
+            self.warnings.push("Traffic mirroring is not supported when using the kubernetes provider".to_owned());
+        }
+        match self.strategy {
+            Strategy::BlueGreen(_) => {}
+            Strategy::AbTesting(iterations) => {
+                self.warnings.push("A/B testing is not supported when using the kubernetes provider".to_owned());
+                self.strategy = Strategy::BlueGreen(iterations);
+            }
+            Strategy::Canary(_) => {
+                let text = "Progressive traffic is not supported when using the kubernetes provider";
+                self.warnings.push(text.to_owned());
+                self.warnings.push("Setting canaryAnalysis.iterations: 10".to_owned());
+                self.strategy = Strategy::BlueGreen(10);
+            }
+        }
     }
 
     fn verify_references(&self) -> Result<(), String> {

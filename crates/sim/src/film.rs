@@ -43,12 +43,12 @@ impl Film {
 
 impl fmt::Display for Film {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{:>6}  {:<16} {:>7}  {:>4}  told", "time", "phase", "traffic", "pods")?;
+        writeln!(formatter, "{:>6}  {:<16} {:>14}  {:>4}  told", "time", "phase", "traffic", "pods")?;
         for frame in &self.frames {
             let split = frame.split.map_or_else(|| "-".to_owned(), |split| split.to_string());
             let pods = format!("{}+{}", frame.primary_pods, frame.canary_pods);
             let Frame { second, phase, text, .. } = frame;
-            writeln!(formatter, "{second:>5}s  {phase:<16} {split:>7}  {pods:>4}  {text}")?;
+            writeln!(formatter, "{second:>5}s  {phase:<16} {split:>14}  {pods:>4}  {text}")?;
         }
         Ok(())
     }

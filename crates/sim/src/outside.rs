@@ -60,7 +60,9 @@ impl Outside {
             Some(Reply::Value(value)) => Ok(*value),
             Some(Reply::NoValues) => Err(MeasureError::NoValues("no values found".to_owned())),
             Some(Reply::Silence) => Err(silence()),
-            None => Ok(if query.contains("histogram_quantile") { 50.0 } else { 100.0 }),
+            None if query.contains("http_request_duration_seconds_bucket") => Ok(0.05),
+            None if query.contains("histogram_quantile") => Ok(50.0),
+            None => Ok(100.0),
         }
     }
 }

@@ -161,9 +161,11 @@ impl Stage {
     }
 
     fn ask(&mut self, question: &Question) -> Result<(), String> {
+        let told = self.film.frames.len();
         for step in &question.first {
             self.take(step).map_err(|refusal| refusal.to_string())?;
         }
+        self.show_split(told);
         for (key, ask) in &question.asks {
             let answer = self.outside.answer(ask);
             self.answers.insert(key.clone(), answer);
@@ -197,11 +199,22 @@ impl Stage {
         self.plans.push(plan.steps.len());
         let crash = self.crash.filter(|crash| crash.plan == number);
         let taken = crash.map_or(plan.steps.len(), |crash| crash.steps.min(plan.steps.len()));
-        plan.steps.iter().take(taken).try_for_each(|step| self.take(step))?;
+        let told = self.film.frames.len();
+        let outcome = plan.steps.iter().take(taken).try_for_each(|step| self.take(step));
+        self.show_split(told);
+        outcome?;
         if crash.is_some() {
             self.restart();
         }
         Ok(())
+    }
+
+    /// Rows show the traffic as it is after the plan that told them.
+    fn show_split(&mut self, told: usize) {
+        let Some(rollout) = self.rollout() else { return };
+        let world = self.observe(&rollout, &self.typed().unwrap_or_default());
+        let split = router::of(&rollout).read(&rollout, &world).ok().flatten();
+        self.film.frames.iter_mut().skip(told).for_each(|frame| frame.split = split);
     }
 
     fn take(&mut self, step: &Step) -> Result<(), Refusal> {
@@ -253,11 +266,10 @@ impl Stage {
         if self.told.insert(telling.event_suffix.clone(), text.clone()).is_some() {
             return;
         }
-        let world = self.observe(&rollout, &self.typed().unwrap_or_default());
         self.film.frames.push(Frame {
             second: self.second(),
             phase: telling.phase.to_string(),
-            split: router::of(&rollout).read(&rollout, &world).ok().flatten(),
+            split: None,
             primary_pods: self.workloads.ready(&rollout.primary_key(), self.now),
             canary_pods: self.workloads.ready(&rollout.target_key(), self.now),
             text,

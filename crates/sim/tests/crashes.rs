@@ -7,10 +7,10 @@ use burgee_sim::film::Frame;
 use burgee_sim::scenario::Scenario;
 use burgee_sim::stage::{Crash, Stage};
 
-fn scenario(name: &str) -> Scenario {
+fn scenario(name: &str) -> Result<Scenario, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name).with_extension("txt");
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    Scenario::parse(&text).unwrap()
+    Scenario::parse(&text)
 }
 
 /// What is told, without the warnings that only say that pods are not ready: how many of those come is timing.
@@ -22,13 +22,13 @@ fn weights(stage: &Stage) -> impl Iterator<Item = &Frame> {
     stage.film.frames.iter().filter(|frame| frame.text.contains("canary weight"))
 }
 
-fn check(name: &str) {
-    let scenario = scenario(name);
-    let unbroken = scenario.play().unwrap();
+fn check(name: &str) -> Result<(), String> {
+    let scenario = scenario(name)?;
+    let unbroken = scenario.play()?;
     for (plan, steps) in unbroken.plans.iter().enumerate() {
         for steps in 0..=*steps {
             let crash = Crash { plan, steps };
-            let broken = scenario.play_with(Some(crash)).unwrap_or_else(|error| panic!("{name} {crash:?}: {error}"));
+            let broken = scenario.play_with(Some(crash)).map_err(|error| format!("{name} {crash:?}: {error}"))?;
             assert!(
                 story(&unbroken) == story(&broken),
                 "{name} {crash:?}\n{}\n{}",
@@ -40,34 +40,50 @@ fn check(name: &str) {
             assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 10), "{name} {crash:?}\n{}", broken.film);
         }
     }
+    Ok(())
 }
 
 #[test]
-fn a_promotion_survives_every_crash() {
-    check("promotion");
+fn a_promotion_survives_every_crash() -> Result<(), String> {
+    check("promotion")
 }
 
 #[test]
-fn a_rollback_survives_every_crash() {
-    check("rollback");
+fn a_rollback_survives_every_crash() -> Result<(), String> {
+    check("rollback")
 }
 
 #[test]
-fn an_outage_of_the_provider_survives_every_crash() {
-    check("outage");
+fn an_outage_of_the_provider_survives_every_crash() -> Result<(), String> {
+    check("outage")
 }
 
 #[test]
-fn a_failed_promotion_is_healed_after_every_crash() {
-    check("failed-promotion");
+fn a_failed_promotion_is_healed_after_every_crash() -> Result<(), String> {
+    check("failed-promotion")
 }
 
 #[test]
-fn a_failing_hook_ends_the_run_after_every_crash() {
-    check("failing-hook");
+fn a_failing_hook_ends_the_run_after_every_crash() -> Result<(), String> {
+    check("failing-hook")
 }
 
 #[test]
-fn a_deadline_ends_the_run_after_every_crash() {
-    check("deadline");
+fn an_ab_test_survives_every_crash() -> Result<(), String> {
+    check("ab-testing")
+}
+
+#[test]
+fn a_blue_green_run_with_mirroring_survives_every_crash() -> Result<(), String> {
+    check("blue-green-mirror")
+}
+
+#[test]
+fn a_canary_with_mirroring_survives_every_crash() -> Result<(), String> {
+    check("canary-mirror")
+}
+
+#[test]
+fn a_deadline_ends_the_run_after_every_crash() -> Result<(), String> {
+    check("deadline")
 }

@@ -4,6 +4,7 @@ use burgee_api::{CanaryStatus, Condition, Phase, Run};
 use jiff::Timestamp;
 
 use super::Tick;
+use crate::affinity;
 use crate::digest::hex;
 use crate::notice::{AlertText, Notice};
 use crate::phase::{PhaseRules, promoted_condition};
@@ -121,9 +122,26 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The cookies of session affinity follow from the weight (contract: lifecycle §12).
+    fn keep_cookies(&mut self) {
+        let Some(affinity) = affinity::affinity(self.tick.rollout) else { return };
+        debug_assert!(!affinity.cookie_name.is_empty(), "an affinity without a cookie name is none");
+        if self.status.canary_weight == 0 {
+            let ended = std::mem::take(&mut self.status.session_affinity_cookie);
+            if !ended.is_empty() {
+                self.status.previous_session_affinity_cookie = ended;
+            }
+            return;
+        }
+        let text = |cookie: Option<affinity::Cookie>| cookie.map(|cookie| cookie.text()).unwrap_or_default();
+        self.status.session_affinity_cookie = text(affinity::canary_cookie(self.tick.rollout, &self.status));
+        self.status.primary_session_affinity_cookie = text(affinity::primary_cookie(self.tick.rollout, &self.status));
+    }
+
     /// Ends the plan: the status is written if anything in it changed, then alerts, counters and hooks follow.
     pub(super) fn finish(mut self, next: Wake) -> Plan {
         let before = self.tick.world.canary.status.clone().unwrap_or_default();
+        self.keep_cookies();
         if self.status != before {
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
             let told = if same_run { self.told } else { 0 };

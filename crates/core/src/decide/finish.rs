@@ -45,6 +45,7 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
             run.target_generation = Some(generation + 1);
         }
     }
+    draft.steps(settle::pause_target(tick));
     draft.steps(scale_down);
     draft.steps(settle::primary_scaler(tick, Sync::Full, None)?);
     let replaced = std::mem::take(&mut draft.status.last_promoted_spec);

@@ -150,6 +150,7 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
         }
     }
     let generation = generation(scene.target) + i64::from(scale_down.is_some());
+    draft.steps(settle::pause_target(tick));
     draft.steps(scale_down);
     let recorded = draft.run().revision.clone();
     let revision = if recorded.is_empty() { scene.revision.clone() } else { recorded };

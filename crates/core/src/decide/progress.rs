@@ -9,12 +9,11 @@ use super::draft::{fraction, time};
 use super::revision::{self, Change};
 use super::scene::{Scene, canary_readiness, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
-use super::start::{record_revision, voice, wait_an_interval};
-use super::{Decision, Draft, Stop, Tick, promote, rollback};
+use super::start::record_revision;
+use super::{Decision, Draft, Stop, Tick, promote, rollback, strategy};
 use crate::notice::{Gate, Notice};
 use crate::plan::Plan;
 use crate::question::Answers;
-use crate::rollout::{Ladder, Strategy};
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::Readiness;
@@ -44,17 +43,10 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
     }
-    let Strategy::Canary(ladder) = &tick.rollout.strategy else {
-        return Err(super::ask::halt(tick, "only the canary strategy by weights is supported yet".to_owned()));
-    };
     if let Some(due) = due(tick).filter(|due| *due > tick.now) {
         return Ok(Draft::new(tick).finish(Wake::At(due)));
     }
-    if intended_split(tick) == Split::PRIMARY {
-        first_weight(tick, answers, scene, ladder)
-    } else {
-        step(tick, answers, scene, ladder)
-    }
+    if strategy::has_begun(tick) { step(tick, answers, scene) } else { first_step(tick, answers, scene) }
 }
 
 /// When the next check is due: exactly one interval after the weight was written or the last check failed.
@@ -119,21 +111,21 @@ fn not_ready(tick: &Tick, reason: String, deadline: Option<Timestamp>) -> Stop {
     Stop::Wait(draft.finish(deadline.map_or(Wake::OnChange, Wake::At)))
 }
 
-/// The canary is ready: pre-rollout hooks, then the first weight at once, without a metric check (rules: Pace).
-fn first_weight(tick: &Tick, answers: &Answers, scene: &Scene, ladder: &Ladder) -> Decision<Plan> {
+/// The canary is ready: pre-rollout hooks, then the first step at once, without a metric check (rules: Pace).
+fn first_step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let mut asker = asker(tick, answers);
     if let Some(plan) = rollback::manual(tick, &asker, scene)? {
         return Ok(plan);
     }
     let mut draft = Draft::new(tick);
-    asker.before = vec![Notice::StartingAnalysis];
+    asker.before = beginning(tick);
     let known = draft.run().hooks_passed.clone();
     let gates = asker.gates(&[WebhookType::PreRollout], &known)?;
-    draft.tell(Notice::StartingAnalysis);
+    beginning(tick).into_iter().for_each(|notice| draft.tell(notice));
     match gates {
         Gates::Open(passed) => {
             note_passed(&mut draft, Gate::PreRollout, passed);
-            increase(tick, &asker, draft, ladder)
+            strategy::advance(tick, &asker, draft, scene)
         }
         Gates::Closed { passed, hook, error } => {
             note_passed(&mut draft, Gate::PreRollout, passed);
@@ -143,11 +135,24 @@ fn first_weight(tick: &Tick, answers: &Answers, scene: &Scene, ladder: &Ladder) 
     }
 }
 
-fn note_passed(draft: &mut Draft, gate: Gate, passed: Vec<String>) {
+/// What is said before the first question of a run.
+fn beginning(tick: &Tick) -> Vec<Notice> {
+    if strategy::waits_for_traffic(tick) {
+        return Vec::new();
+    }
+    let warnings = tick.rollout.warnings.iter().cloned().map(Notice::Problem);
+    std::iter::once(Notice::StartingAnalysis).chain(warnings).collect()
+}
+
+/// Notes and tells the gates that passed. One that is asked only once in a run is not asked again (S18).
+pub(super) fn note_passed(draft: &mut Draft, gate: Gate, passed: Vec<String>) {
+    let once = match gate {
+        Gate::PreRollout => Some("pre-rollout"),
+        Gate::ConfirmPromotion => Some("confirm-promotion"),
+        Gate::ConfirmRollout | Gate::ConfirmTrafficIncrease | Gate::PostRollout | Gate::Rollback => None,
+    };
     for name in passed {
-        if gate == Gate::PreRollout {
-            draft.run().hooks_passed.push(format!("pre-rollout/{name}"));
-        }
+        draft.run().hooks_passed.extend(once.map(|once| format!("{once}/{name}")));
         draft.tell(Notice::GatePassed(gate, name));
     }
 }
@@ -159,7 +164,7 @@ fn asker<'a>(tick: &'a Tick, answers: &'a Answers) -> Asker<'a> {
 }
 
 /// A check is due: rollback hooks, rollout hooks, metrics, and what follows from them.
-fn step(tick: &Tick, answers: &Answers, scene: &Scene, ladder: &Ladder) -> Decision<Plan> {
+fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let asker = asker(tick, answers);
     if let Some(plan) = rollback::manual(tick, &asker, scene)? {
         return Ok(plan);
@@ -179,71 +184,9 @@ fn step(tick: &Tick, answers: &Answers, scene: &Scene, ladder: &Ladder) -> Decis
         Verdict::Held(reason) => Ok(analyse::hold(tick, draft, &reason)),
         Verdict::Passed => {
             analyse::resume(&mut draft);
-            advance(tick, &asker, draft, (scene, ladder))
+            strategy::advance(tick, &asker, draft, scene)
         }
     }
-}
-
-/// The check passed: the next weight, or promotion.
-fn advance(tick: &Tick, asker: &Asker, draft: Draft, (scene, ladder): (&Scene, &Ladder)) -> Decision<Plan> {
-    if intended_split(tick).canary() < ladder.max {
-        return increase(tick, asker, draft, ladder);
-    }
-    let mut draft = match traffic_gate(tick, asker, draft)? {
-        Ok(draft) => draft,
-        Err(plan) => return Ok(plan),
-    };
-    match asker.gates(&[WebhookType::ConfirmPromotion], &[])? {
-        Gates::Open(passed) => {
-            note_passed(&mut draft, Gate::ConfirmPromotion, passed);
-            promote::begin(tick, scene, draft)
-        }
-        Gates::Closed { passed, hook, .. } => {
-            if tick.phase() != Phase::WaitingPromotion {
-                note_passed(&mut draft, Gate::ConfirmPromotion, passed);
-                draft.enter(Phase::WaitingPromotion);
-                draft.tell(Notice::WaitingForPromotion(hook.name.clone(), voice(&hook)));
-            }
-            Ok(wait_an_interval(tick, draft))
-        }
-    }
-}
-
-fn increase(tick: &Tick, asker: &Asker, draft: Draft, ladder: &Ladder) -> Decision<Plan> {
-    let weight = ladder.after(intended_split(tick).canary());
-    match traffic_gate(tick, asker, draft)? {
-        Ok(draft) => raise(tick, draft, weight),
-        Err(plan) => Ok(plan),
-    }
-}
-
-/// The gate before each increase, and before the promotion (contract: lifecycle §9.1).
-fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decision<Result<Draft<'a>, Plan>> {
-    if tick.phase() == Phase::WaitingPromotion {
-        return Ok(Ok(draft));
-    }
-    match asker.gates(&[WebhookType::ConfirmTrafficIncrease], &[])? {
-        Gates::Open(passed) => {
-            note_passed(&mut draft, Gate::ConfirmTrafficIncrease, passed);
-            Ok(Ok(draft))
-        }
-        Gates::Closed { hook, .. } => {
-            draft.tell(Notice::WaitingForTrafficIncrease(hook.name.clone(), voice(&hook)));
-            Ok(Err(wait_an_interval(tick, draft)))
-        }
-    }
-}
-
-/// Writes a weight: the event, the status, the route. The next check is due an interval after this.
-fn raise(tick: &Tick, mut draft: Draft, weight: u8) -> Decision<Plan> {
-    draft.intend(settle::routes(tick, Split::with_canary(weight))?);
-    if draft.status.phase == Phase::WaitingPromotion {
-        draft.enter(Phase::Progressing);
-    }
-    draft.tell(Notice::CanaryAdvanced(weight));
-    draft.status.canary_weight = i64::from(weight);
-    draft.run().step_started_at = Some(fraction(tick.now));
-    Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
 }
 
 /// A failed check: counted, and the end of the run if it was the last one allowed (S21).

@@ -14,7 +14,7 @@ use super::{Decision, Draft, Tick, progress};
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
-use crate::rollout::Strategy;
+use crate::rollout::{Provider, Strategy};
 use crate::scaler::Sync;
 use crate::split::Split;
 use crate::timetable::Wake;
@@ -96,7 +96,9 @@ fn shift(tick: &Tick, primary: &serde_json::Value) -> Decision<Plan> {
     if step == 0 || intended_split(tick).canary() == 0 {
         let steps = settle::routes(tick, Split::PRIMARY)?;
         let mut draft = Draft::new(tick);
-        draft.tell(Notice::RoutingToPrimary);
+        if tick.rollout.provider != Provider::Kubernetes {
+            draft.tell(Notice::RoutingToPrimary);
+        }
         return Ok(route_to_primary(tick, draft, steps));
     }
     shift_by(tick, step)

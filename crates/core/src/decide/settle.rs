@@ -6,7 +6,9 @@ use serde_json::Value;
 use super::ask::halt;
 use super::draft::fraction;
 use super::scene::Scene;
+use super::strategy::MIRRORING;
 use super::{Decision, Draft, Stop, Tick};
+use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step};
 use crate::reconcile::settle;
 use crate::router;
@@ -95,6 +97,18 @@ pub(super) fn primary_scaler(tick: &Tick, sync: Sync, floor: Option<i64>) -> Dec
     Ok(desired.and_then(|desired| settle(desired, seen)).into_iter().collect())
 }
 
+/// Keeps the target's own autoscaler from scaling it up while it is meant to have no pods (KEDA).
+pub(super) fn pause_target(tick: &Tick) -> Option<Step> {
+    let source = scaler::key(tick.rollout).and_then(|key| tick.world.present(&key))?;
+    scaler::pause(tick.rollout, source)
+}
+
+/// Lets the target's own autoscaler scale again (KEDA).
+pub(super) fn resume_target(tick: &Tick) -> Option<Step> {
+    let source = scaler::key(tick.rollout).and_then(|key| tick.world.present(&key))?;
+    scaler::resume(tick.rollout, source)
+}
+
 /// The contract's text for an autoscaler that is not there (lifecycle §8).
 fn missing(key: &ObjectKey) -> String {
     let (group, _, kind, plural) = key.kind.names();
@@ -103,15 +117,16 @@ fn missing(key: &ObjectKey) -> String {
 
 /// The floor under the primary during a run (rules: Capacity).
 pub(super) fn floor(tick: &Tick) -> Option<i64> {
-    use crate::phase::PhaseRules;
     let status = tick.world.canary.status.as_ref()?;
     status.phase.is_run().then(|| status.run.as_ref()?.primary_ready_at_start).flatten()
 }
 
 /// The split that holds according to the status. Only what was written there is intended; anything else is drift.
 pub(super) fn intended_split(tick: &Tick) -> Split {
-    let weight = tick.world.canary.status.as_ref().map_or(0, |status| status.canary_weight);
-    Split::with_canary(u8::try_from(weight.clamp(0, 100)).unwrap_or(0))
+    let Some(status) = &tick.world.canary.status else { return Split::PRIMARY };
+    let split = Split::with_canary(u8::try_from(status.canary_weight.clamp(0, 100)).unwrap_or(0));
+    let outcome = status.run.as_ref().and_then(|run| run.outcome.as_deref());
+    if status.phase.is_run() && outcome == Some(MIRRORING) { split.mirrored() } else { split }
 }
 
 /// The object or its absence; what is unknown ends the tick (I11).

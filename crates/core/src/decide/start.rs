@@ -52,6 +52,7 @@ fn rest(tick: &Tick, scene: &Scene) -> Plan {
     if tick.now < until {
         return draft.finish(Wake::At(until));
     }
+    draft.steps(settle::pause_target(tick));
     draft.steps(workload::scale_to_zero(tick.rollout, scene.target));
     draft.run().drain_until = None;
     draft.finish(Wake::OnChange)
@@ -138,6 +139,7 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     let scaler = crate::scaler::key(tick.rollout).and_then(|source| tick.world.present(&source));
     let scale_up = workload::scale_from_zero(tick.rollout, scene.target, scene.primary, scaler);
     let moved = i64::from(scale_up.is_some());
+    draft.steps(settle::resume_target(tick));
     draft.steps(scale_up);
     let ready = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, Some(ready))?);

@@ -1,0 +1,157 @@
+//! What follows from a passed check: the next weight, the next iteration, or the promotion (contract: lifecycle §9).
+
+use burgee_api::{Phase, WebhookType};
+
+use super::ask::{Asker, Gates};
+use super::draft::fraction;
+use super::progress::note_passed;
+use super::scene::Scene;
+use super::settle::{self, intended_split};
+use super::start::{voice, wait_an_interval};
+use super::{Decision, Draft, Tick, promote};
+use crate::notice::{Gate, Notice};
+use crate::plan::Plan;
+use crate::rollout::{Ladder, Provider, Strategy};
+use crate::split::{Mirror, Split};
+use crate::timetable::Wake;
+
+/// `status.run.outcome` while the canary gets copies of the traffic and none of its own.
+pub(super) const MIRRORING: &str = "mirroring";
+
+/// Before the name of a traffic gate that is closed and was said to be, among the hooks of the run: it is said once.
+const CLOSED: &str = "closed confirm-traffic-increase/";
+
+/// Whether the canary has been given anything to do in this run.
+pub(super) fn has_begun(tick: &Tick) -> bool {
+    let iterations = tick.world.canary.status.as_ref().map_or(0, |status| status.iterations);
+    iterations > 0 || intended_split(tick) != Split::PRIMARY
+}
+
+/// Whether a closed traffic gate has been told of, and with it all that comes before.
+pub(super) fn waits_for_traffic(tick: &Tick) -> bool {
+    let run = tick.world.canary.status.as_ref().and_then(|status| status.run.as_ref());
+    run.is_some_and(|run| run.hooks_passed.iter().any(|hook| hook.starts_with(CLOSED)))
+}
+
+/// The check passed, or the run begins.
+pub(super) fn advance(tick: &Tick, asker: &Asker, draft: Draft, scene: &Scene) -> Decision<Plan> {
+    match &tick.rollout.strategy {
+        Strategy::Canary(ladder) => advance_weight(tick, asker, draft, (scene, ladder)),
+        Strategy::AbTesting(total) => advance_ab(tick, asker, draft, (scene, *total)),
+        Strategy::BlueGreen(total) => advance_blue_green(tick, asker, draft, (scene, *total)),
+    }
+}
+
+/// The next weight, after one step of mirroring if that is wanted, or the promotion.
+fn advance_weight(tick: &Tick, asker: &Asker, draft: Draft, (scene, ladder): (&Scene, &Ladder)) -> Decision<Plan> {
+    if tick.rollout.mirrors && !has_begun(tick) {
+        return step_to(tick, draft, Split::PRIMARY.mirrored(), Notice::CanaryAdvanced(0));
+    }
+    let is_mirrored = intended_split(tick).mirror() == Mirror::On;
+    let draft = if is_mirrored { Ok(draft) } else { traffic_gate(tick, asker, draft)? };
+    let draft = match draft {
+        Ok(draft) => draft,
+        Err(plan) => return Ok(plan),
+    };
+    let weight = intended_split(tick).canary();
+    if weight < ladder.max {
+        let weight = ladder.after(weight);
+        return step_to(tick, draft, Split::with_canary(weight), Notice::CanaryAdvanced(weight));
+    }
+    promotion_gate(tick, asker, draft, |draft| promote::begin(tick, scene, draft))
+}
+
+/// All matching traffic goes to the canary from the first iteration on.
+fn advance_ab(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, total): (&Scene, u32)) -> Decision<Plan> {
+    let done = iterations(&draft);
+    if done < total {
+        draft.status.iterations += 1;
+        return step_to(tick, draft, Split::CANARY, Notice::IterationAdvanced(done + 1, total));
+    }
+    promotion_gate(tick, asker, draft, |draft| promote::begin(tick, scene, draft))
+}
+
+/// Iterations without traffic, or with copies of it; then one with all of it; then the promotion. The gate is asked
+/// before each of the two, and not again when it has passed (S18).
+fn advance_blue_green(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, total): (&Scene, u32)) -> Decision<Plan> {
+    let done = iterations(&draft);
+    if done < total {
+        draft.status.iterations += 1;
+        let split = if tick.rollout.mirrors { Split::PRIMARY.mirrored() } else { Split::PRIMARY };
+        return step_to(tick, draft, split, Notice::IterationAdvanced(done + 1, total));
+    }
+    let is_routed = intended_split(tick) == Split::CANARY;
+    if is_routed || tick.rollout.provider == Provider::Kubernetes {
+        return promotion_gate(tick, asker, draft, |draft| promote::begin(tick, scene, draft));
+    }
+    let notice = if tick.rollout.mirrors { Notice::MirroringStopped } else { Notice::RoutingToCanary };
+    promotion_gate(tick, asker, draft, |mut draft| {
+        draft.status.iterations = i64::from(total) + 1;
+        step_to(tick, draft, Split::CANARY, notice)
+    })
+}
+
+fn iterations(draft: &Draft) -> u32 {
+    u32::try_from(draft.status.iterations).unwrap_or(0)
+}
+
+/// Writes a step: the event, the status, the route. The next check is due an interval after this.
+fn step_to(tick: &Tick, mut draft: Draft, split: Split, notice: Notice) -> Decision<Plan> {
+    draft.intend(settle::routes(tick, split)?);
+    if draft.status.phase == Phase::WaitingPromotion && split != Split::CANARY {
+        draft.enter(Phase::Progressing);
+    }
+    draft.tell(notice);
+    draft.status.canary_weight = i64::from(split.canary());
+    let run = draft.run();
+    run.step_started_at = Some(fraction(tick.now));
+    run.outcome = (split.mirror() == Mirror::On).then(|| MIRRORING.to_owned());
+    Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
+}
+
+/// The gate before each increase, and before the promotion (contract: lifecycle §9.1).
+fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decision<Result<Draft<'a>, Plan>> {
+    if tick.phase() == Phase::WaitingPromotion {
+        return Ok(Ok(draft));
+    }
+    match asker.gates(&[WebhookType::ConfirmTrafficIncrease], &[])? {
+        Gates::Open(passed) => {
+            draft.run().hooks_passed.retain(|hook| !hook.starts_with(CLOSED));
+            note_passed(&mut draft, Gate::ConfirmTrafficIncrease, passed);
+            Ok(Ok(draft))
+        }
+        Gates::Closed { hook, .. } => {
+            let closed = format!("{CLOSED}{}", hook.name);
+            if draft.run().hooks_passed.contains(&closed) {
+                return Ok(Err(wait_an_interval(tick, Draft::new(tick))));
+            }
+            draft.run().hooks_passed.push(closed);
+            draft.tell(Notice::WaitingForTrafficIncrease(hook.name.clone(), voice(&hook)));
+            Ok(Err(wait_an_interval(tick, draft)))
+        }
+    }
+}
+
+/// The gate before the promotion (contract: lifecycle §9.4). While it is closed the checks go on.
+fn promotion_gate<'a>(
+    tick: &Tick,
+    asker: &Asker,
+    mut draft: Draft<'a>,
+    open: impl FnOnce(Draft<'a>) -> Decision<Plan>,
+) -> Decision<Plan> {
+    let known = draft.run().hooks_passed.clone();
+    match asker.gates(&[WebhookType::ConfirmPromotion], &known)? {
+        Gates::Open(passed) => {
+            note_passed(&mut draft, Gate::ConfirmPromotion, passed);
+            open(draft)
+        }
+        Gates::Closed { passed, hook, .. } => {
+            note_passed(&mut draft, Gate::ConfirmPromotion, passed);
+            if tick.phase() != Phase::WaitingPromotion {
+                draft.enter(Phase::WaitingPromotion);
+                draft.tell(Notice::WaitingForPromotion(hook.name.clone(), voice(&hook)));
+            }
+            Ok(wait_an_interval(tick, draft))
+        }
+    }
+}
