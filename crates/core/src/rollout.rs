@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use crate::metric::builtin::metrics_provider;
 use crate::notice::Names;
 use crate::settings::Settings;
+use crate::split::Mirror;
 use crate::world::{Kind, ObjectKey};
 
 /// Analyses are never paced faster than this (contract: api §1.3).
@@ -109,7 +110,7 @@ pub struct Rollout {
     /// How the canary is tried out.
     pub strategy: Strategy,
     /// Whether the canary gets copies of the traffic before, or instead of, its own.
-    pub mirrors: bool,
+    pub mirror: Mirror,
     /// What the provider cannot do and is done otherwise; said once in a run.
     pub warnings: Vec<String>,
     /// `spec.analysis`, or nothing.
@@ -158,7 +159,7 @@ impl Rollout {
             ingress: referred(spec.ingress_ref.as_ref(), &spec.target_ref),
             route: referred(spec.route_ref.as_ref(), &spec.target_ref),
             strategy: strategy(analysis.as_ref()),
-            mirrors: analysis.as_ref().is_some_and(|analysis| analysis.mirror),
+            mirror: mirror(analysis.as_ref()),
             warnings: Vec::new(),
             interval: interval(analysis.as_ref()),
             threshold: analysis.as_ref().map_or(1, |analysis| at_least_one(analysis.threshold)),
@@ -206,7 +207,7 @@ impl Rollout {
 
     /// Without a mesh there are only iterations (contract: lifecycle §2, 28). Mirroring is left out (S7).
     fn without_mesh(&mut self) {
-        if std::mem::take(&mut self.mirrors) {
+        if std::mem::replace(&mut self.mirror, Mirror::Off) == Mirror::On {
             self.warnings.push("Traffic mirroring is not supported when using the kubernetes provider".to_owned());
         }
         match self.strategy {
@@ -360,6 +361,10 @@ fn strategy(analysis: Option<&Analysis>) -> Strategy {
         };
     }
     Strategy::Canary(ladder(analysis))
+}
+
+fn mirror(analysis: Option<&Analysis>) -> Mirror {
+    if analysis.is_some_and(|analysis| analysis.mirror) { Mirror::On } else { Mirror::Off }
 }
 
 fn ladder(analysis: &Analysis) -> Ladder {

@@ -121,7 +121,9 @@ fn first_step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     asker.before = beginning(tick);
     let known = draft.run().hooks_passed.clone();
     let gates = asker.gates(&[WebhookType::PreRollout], &known)?;
-    beginning(tick).into_iter().for_each(|notice| draft.tell(notice));
+    for notice in beginning(tick) {
+        draft.tell(notice);
+    }
     match gates {
         Gates::Open(passed) => {
             note_passed(&mut draft, Gate::PreRollout, passed);

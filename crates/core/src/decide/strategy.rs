@@ -44,7 +44,7 @@ pub(super) fn advance(tick: &Tick, asker: &Asker, draft: Draft, scene: &Scene) -
 
 /// The next weight, after one step of mirroring if that is wanted, or the promotion.
 fn advance_weight(tick: &Tick, asker: &Asker, draft: Draft, (scene, ladder): (&Scene, &Ladder)) -> Decision<Plan> {
-    if tick.rollout.mirrors && !has_begun(tick) {
+    if tick.rollout.mirror == Mirror::On && !has_begun(tick) {
         return step_to(tick, draft, Split::PRIMARY.mirrored(), Notice::CanaryAdvanced(0));
     }
     let is_mirrored = intended_split(tick).mirror() == Mirror::On;
@@ -77,14 +77,14 @@ fn advance_blue_green(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, tota
     let done = iterations(&draft);
     if done < total {
         draft.status.iterations += 1;
-        let split = if tick.rollout.mirrors { Split::PRIMARY.mirrored() } else { Split::PRIMARY };
+        let split = if tick.rollout.mirror == Mirror::On { Split::PRIMARY.mirrored() } else { Split::PRIMARY };
         return step_to(tick, draft, split, Notice::IterationAdvanced(done + 1, total));
     }
     let is_routed = intended_split(tick) == Split::CANARY;
     if is_routed || tick.rollout.provider == Provider::Kubernetes {
         return promotion_gate(tick, asker, draft, |draft| promote::begin(tick, scene, draft));
     }
-    let notice = if tick.rollout.mirrors { Notice::MirroringStopped } else { Notice::RoutingToCanary };
+    let notice = if tick.rollout.mirror == Mirror::On { Notice::MirroringStopped } else { Notice::RoutingToCanary };
     promotion_gate(tick, asker, draft, |mut draft| {
         draft.status.iterations = i64::from(total) + 1;
         step_to(tick, draft, Split::CANARY, notice)
