@@ -1,5 +1,8 @@
 //! The project's own commands. Each lives in a file of its own; this one only chooses and sets the exit code.
+mod bless;
+mod e2e;
 mod lab;
+mod test;
 
 use burgee_lab::Unmet;
 use clap::{Parser, Subcommand};
@@ -13,6 +16,7 @@ const NOT_POSSIBLE: u8 = 2;
 /// The project's own commands.
 ///
 /// Start with `cargo xtask lab up`: a cluster to try things on, ready in seconds once its parts are built.
+/// `cargo xtask test --hermetic` is what to run before every commit.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or something missing on this machine, 130 interrupted.
 #[derive(Parser)]
@@ -26,15 +30,25 @@ struct Arguments {
 enum Command {
     /// A real one-node Kubernetes with real Istio on this machine (Linux, root).
     Lab(lab::Arguments),
+    /// Formatting, lints, every hermetic test and the end-to-end suite (Linux, root).
+    Test(test::Arguments),
+    /// The end-to-end suite alone, on a release build of this tree (Linux, root).
+    E2e(e2e::Arguments),
+    /// Write goldens, films and the chart's CRDs anew from what the code does now.
+    Bless(bless::Arguments),
 }
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let done = match command {
-        Command::Lab(arguments) => lab::run(arguments),
+        Command::Lab(arguments) => lab::run(arguments).map(|()| true),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::E2e(arguments) => e2e::alone(&arguments),
+        Command::Bless(arguments) => bless::run(&arguments).map(|()| true),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
         Err(error) => {
             eprintln!("error: {error:#}");
             let possible = error.downcast_ref::<Unmet>().is_none();

@@ -1,0 +1,101 @@
+//! What starts a run, what does not, and what starts it again.
+use super::delivery::{image, target_has};
+use super::objects::{AUTOSCALER, DEPLOYMENT, SHORT, revision, set};
+use super::stage::Stage;
+use super::story::expect;
+use super::{Group, Test};
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+pub(crate) const TESTS: &[Test] = &[
+    Test {
+        name: "a_new_revision_during_a_run_restarts_its_analysis",
+        space: "restarted",
+        group: Group::Parallel,
+        limit: Duration::from_mins(4),
+        run: restarted,
+    },
+    Test {
+        name: "a_changed_config_map_alone_starts_a_run_and_changed_scale_does_not",
+        space: "configured",
+        group: Group::Parallel,
+        limit: Duration::from_mins(4),
+        run: configured,
+    },
+];
+
+/// A Canary without metrics: its steps need no requests.
+pub(crate) fn unmeasured(stage: &Stage<'_>, step: u32, most: u32) -> Result<Value> {
+    let mut canary = stage.object(SHORT)?;
+    set(&mut canary, "/spec/analysis/metrics", json!([]));
+    set(&mut canary, "/spec/analysis/stepWeight", json!(step));
+    set(&mut canary, "/spec/analysis/maxWeight", json!(most));
+    Ok(canary)
+}
+
+fn restarted(stage: &Stage<'_>) -> Result<()> {
+    stage.initialize(&unmeasured(stage, 20, 40)?)?;
+    stage.patch_target(&revision("6.0.1", &[]))?;
+    stage.until_told("Advance podinfo.test canary weight 20", 60)?;
+    stage.patch_target(&revision("6.0.2", &[]))?;
+    stage.until_told("New revision detected! Restarting analysis for podinfo.test", 10)?;
+    stage.until_phase("Succeeded", 120)?;
+    stage.until_told("Promotion completed! *", 10)?;
+    expect(
+        &stage.told(),
+        &[
+            "all the metrics providers are available!",
+            "Initialization done! podinfo.test",
+            "New revision detected! Scaling up podinfo.test",
+            "Starting canary analysis for podinfo.test",
+            "Advance podinfo.test canary weight 20",
+            "New revision detected! Restarting analysis for podinfo.test",
+            "Starting canary analysis for podinfo.test",
+            "Advance podinfo.test canary weight 20",
+            "Advance podinfo.test canary weight 40",
+            "Copying podinfo.test template spec to podinfo-primary.test",
+            "Routing all traffic to primary",
+            "Promotion completed! Scaling down podinfo.test",
+        ],
+    )?;
+    ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.2", "the primary has another version");
+    target_has(stage, 0)
+}
+
+fn configured(stage: &Stage<'_>) -> Result<()> {
+    let settings = |color: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"PODINFO_UI_COLOR": color}});
+    stage.apply(&settings("red"))?;
+    stage.apply(&stage.object(AUTOSCALER)?)?;
+    let mut deployment = stage.object(DEPLOYMENT)?;
+    let from = json!([{"configMapRef": {"name": "settings"}}]);
+    set(&mut deployment, "/spec/template/spec/containers/0/envFrom", from);
+    stage.apply(&deployment)?;
+    let mut canary = unmeasured(stage, 50, 50)?;
+    let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "podinfo"});
+    set(&mut canary, "/spec/autoscalerRef", scaler);
+    stage.apply(&canary)?;
+    stage.until_phase("Initialized", 90)?;
+    check_copy(stage, "red")?;
+    let used = stage.get("deployment", "podinfo-primary")?;
+    let reference = used.pointer("/spec/template/spec/containers/0/envFrom/0/configMapRef/name");
+    ensure!(reference == Some(&json!("settings-primary")), "the primary uses {reference:?}");
+    stage.patch("hpa/podinfo", &json!({"spec": {"maxReplicas": 3}}))?;
+    stage.patch_target(&json!({"spec": {"replicas": 1}}))?;
+    stage.never("a run starts for a changed scale", 15, || stage.phase() != "Initialized")?;
+    stage.apply(&settings("blue"))?;
+    stage.until_phase("Progressing", 15)?;
+    stage.until_phase("Succeeded", 120)?;
+    stage.until_told("Promotion completed! *", 10)?;
+    let runs = stage.times_told("New revision detected! Scaling up podinfo.test");
+    ensure!(runs == 1, "{runs} runs were started");
+    check_copy(stage, "blue")
+}
+
+fn check_copy(stage: &Stage<'_>, color: &str) -> Result<()> {
+    let copy = stage.get("configmap", "settings-primary")?;
+    ensure!(copy["data"] == json!({"PODINFO_UI_COLOR": color}), "the primary's copy has {}", copy["data"]);
+    let owner = &copy["metadata"]["ownerReferences"][0];
+    ensure!(owner["kind"] == "Canary" && owner["controller"] == true, "the primary's copy is owned by {owner}");
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Tests that stop or kill what others need; they run alone, one by one, and need a lab of our own.
+use super::objects::{SHORT, revision, set};
+use super::stage::Stage;
+use super::story::expect;
+use super::{Group, Test};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use std::time::Duration;
+
+/// Register disruptive tests here, with the group [`Group::Disruptive`].
+pub(crate) const TESTS: &[Test] = &[Test {
+    name: "a_run_holds_while_prometheus_is_away_and_then_completes",
+    space: "outage",
+    group: Group::Disruptive,
+    limit: Duration::from_mins(5),
+    run: outage,
+}];
+
+/// Five intervals without an answer.
+const OUTAGE_SECONDS: u64 = 50;
+
+fn outage(stage: &Stage<'_>) -> Result<()> {
+    let lab = stage.world().lab.as_ref().context("this test needs a lab of its own")?;
+    let mut canary = stage.object(SHORT)?;
+    set(&mut canary, "/spec/analysis/threshold", json!(1));
+    set(&mut canary, "/spec/analysis/stepWeight", json!(30));
+    set(&mut canary, "/spec/analysis/maxWeight", json!(60));
+    stage.initialize(&canary)?;
+    stage.until_open()?;
+    let _load = stage.load(50)?;
+    stage.patch_target(&revision("6.0.1", &[]))?;
+    stage.until_told("Advance podinfo.test canary weight 30", 60)?;
+    lab.stop_prometheus()?;
+    let held = stage.until_told("Prometheus query failed: *", 20);
+    let never = stage.never("the run goes on", OUTAGE_SECONDS, || stage.times_told("Advance *") > 1);
+    lab.start_prometheus()?;
+    held?;
+    never?;
+    stage.until_phase("Succeeded", 120)?;
+    stage.until_told("Promotion completed! *", 10)?;
+    expect(
+        &stage.told(),
+        &[
+            "all the metrics providers are available!",
+            "Initialization done! podinfo.test",
+            "New revision detected! Scaling up podinfo.test",
+            "Starting canary analysis for podinfo.test",
+            "Advance podinfo.test canary weight 30",
+            "Prometheus query failed: *",
+            "Metrics provider answers again, resuming podinfo.test",
+            "Advance podinfo.test canary weight 60",
+            "Copying podinfo.test template spec to podinfo-primary.test",
+            "Routing all traffic to primary",
+            "Promotion completed! Scaling down podinfo.test",
+        ],
+    )?;
+    let alerts = stage.alerts();
+    let holds = alerts.iter().filter(|alert| alert.starts_with("Canary analysis on hold, ")).count();
+    ensure!(holds == 1, "the chat was told {holds} times: {alerts:?}");
+    Ok(())
+}

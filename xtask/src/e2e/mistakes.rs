@@ -1,0 +1,176 @@
+//! Wrong input: each mistake is told where its maker looks, and hurts nobody else.
+use super::changes::unmeasured;
+use super::objects::{DEPLOYMENT, SHORT, revision, set};
+use super::receiver::Answer;
+use super::stage::Stage;
+use super::{Group, Test};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_mins(3);
+
+pub(crate) const TESTS: &[Test] = &[
+    Test {
+        name: "a_hook_that_never_answers_or_answers_ten_megabytes_fails_and_holds_up_nothing_else",
+        space: "endless",
+        group: Group::Parallel,
+        limit: Duration::from_mins(4),
+        run: endless,
+    },
+    Test {
+        name: "a_missing_template_is_named_and_fails_the_checks",
+        space: "untemplated",
+        group: Group::Parallel,
+        limit: LIMIT,
+        run: untemplated,
+    },
+    Test {
+        name: "a_missing_target_is_named_until_it_comes",
+        space: "untargeted",
+        group: Group::Parallel,
+        limit: LIMIT,
+        run: untargeted,
+    },
+    Test {
+        name: "a_missing_autoscaler_is_named_until_it_comes",
+        space: "unscaled",
+        group: Group::Parallel,
+        limit: LIMIT,
+        run: unscaled,
+    },
+    Test {
+        name: "a_selector_without_a_usable_label_is_told_with_the_usable_ones",
+        space: "unlabelled",
+        group: Group::Parallel,
+        limit: LIMIT,
+        run: unlabelled,
+    },
+    Test {
+        name: "a_second_canary_of_one_target_is_invalid_and_says_so",
+        space: "doubled",
+        group: Group::Parallel,
+        limit: LIMIT,
+        run: doubled,
+    },
+    Test {
+        name: "the_api_server_refuses_an_invalid_canary_and_names_the_field",
+        space: "invalid",
+        group: Group::Parallel,
+        limit: LIMIT,
+        run: invalid,
+    },
+];
+
+/// A small podinfo and its Canary, without waiting for anything.
+fn begin(stage: &Stage<'_>, canary: &Value) -> Result<()> {
+    stage.apply(&small(stage)?)?;
+    stage.apply(canary)
+}
+
+fn small(stage: &Stage<'_>) -> Result<Value> {
+    let mut deployment = stage.object(DEPLOYMENT)?;
+    set(&mut deployment, "/spec/replicas", json!(1));
+    Ok(deployment)
+}
+
+fn endless(stage: &Stage<'_>) -> Result<()> {
+    let mut canary = unmeasured(stage, 50, 50)?;
+    let hook = json!([{"name": "slow", "type": "pre-rollout", "url": stage.hook_url("slow"), "timeout": "3s"}]);
+    set(&mut canary, "/spec/analysis/webhooks", hook);
+    set(&mut canary, "/spec/analysis/threshold", json!(1));
+    stage.answer("slow", Answer::Never);
+    begin(stage, &canary)?;
+    stage.until_phase("Initialized", 90)?;
+    stage.patch_target(&revision("6.0.1", &[]))?;
+    stage.until_phase("Failed", 60)?;
+    let url = super::story::neutral(&stage.hook_url("slow"), stage.namespace());
+    let halt = "Halt podinfo.test advancement pre-rollout check slow failed";
+    stage.until_told(&format!("{halt} POST {url} giving up after 1 attempt(s)*"), 10)?;
+    stage.answer("slow", Answer::Bulk(400, 10 << 20));
+    stage.patch_target(&revision("6.0.2", &[]))?;
+    stage.until_phase("Progressing", 30)?;
+    stage.until_phase("Failed", 60)?;
+    let halts: Vec<String> =
+        stage.told().into_iter().map(|told| told.text).filter(|text| text.starts_with(halt)).collect();
+    ensure!(halts.len() == 2, "the failures are {halts:?}");
+    let longest = halts.iter().map(String::len).max().unwrap_or_default();
+    ensure!(longest <= 1100, "an event has {longest} bytes");
+    Ok(())
+}
+
+fn untemplated(stage: &Stage<'_>) -> Result<()> {
+    let mut canary = stage.object(SHORT)?;
+    let metric = json!([{"name": "orders", "interval": "10s", "templateRef": {"name": "nothing"}, "thresholdRange": {"max": 1}}]);
+    set(&mut canary, "/spec/analysis/metrics", metric);
+    begin(stage, &canary)?;
+    stage.until_told("Error checking metric providers: metric template nothing.test error: *", 60)?;
+    stage.until_phase("Initialized", 90)?;
+    stage.patch_target(&revision("6.0.1", &[]))?;
+    stage.until_phase("Failed", 90)?;
+    let halts = stage.times_told("Metric template nothing.test error: *");
+    ensure!(halts == 2, "the missing template was told {halts} times");
+    stage.until_told("Rolling back podinfo.test failed checks threshold reached 2", 10).map(drop)
+}
+
+fn untargeted(stage: &Stage<'_>) -> Result<()> {
+    stage.apply(&unmeasured(stage, 50, 50)?)?;
+    stage.until_told("deployment podinfo.test get query error: *", 30)?;
+    stage.apply(&small(stage)?)?;
+    stage.until_phase("Initialized", 60)
+}
+
+fn unscaled(stage: &Stage<'_>) -> Result<()> {
+    let mut canary = unmeasured(stage, 50, 50)?;
+    let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "podinfo"});
+    set(&mut canary, "/spec/autoscalerRef", scaler);
+    begin(stage, &canary)?;
+    stage.until_told("HorizontalPodAutoscaler podinfo.test get query error: *", 60)?;
+    stage.apply(&stage.object(super::objects::AUTOSCALER)?)?;
+    stage.until_phase("Initialized", 60)
+}
+
+fn unlabelled(stage: &Stage<'_>) -> Result<()> {
+    let mut deployment = small(stage)?;
+    set(&mut deployment, "/spec/selector/matchLabels", json!({"tier": "web"}));
+    set(&mut deployment, "/spec/template/metadata/labels", json!({"tier": "web"}));
+    stage.apply(&deployment)?;
+    stage.apply(&unmeasured(stage, 50, 50)?)?;
+    let text = "getSelectorLabel failed: deployment podinfo.test spec.selector.matchLabels must contain one of \
+                [app name app.kubernetes.io/name]";
+    stage.until_told(text, 30)?;
+    ensure!(stage.get("deployment", "podinfo-primary").is_err(), "a primary was made");
+    Ok(())
+}
+
+fn doubled(stage: &Stage<'_>) -> Result<()> {
+    begin(stage, &unmeasured(stage, 50, 50)?)?;
+    stage.until_phase("Initialized", 60)?;
+    let mut second = unmeasured(stage, 50, 50)?;
+    set(&mut second, "/metadata/name", json!("second"));
+    stage.apply(&second)?;
+    let told = stage.until_told("Invalid canary spec: *", 30)?;
+    ensure!(told.kind == "Warning", "the event is {}", told.kind);
+    let canary = stage.world().feed.canary(stage.namespace(), "second").context("the second canary is gone")?;
+    let conditions = canary["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let is_invalid = |condition: &Value| condition["type"] == "Invalid" && condition["status"] == "True";
+    ensure!(conditions.iter().any(is_invalid), "the conditions are {conditions:?}");
+    stage.poll("the gauge says invalid", 15, || Ok(stage.metric("burgee_canary_invalid")? == Some(1.0)))?;
+    ensure!(stage.phase() == "Initialized", "the first canary is {}", stage.phase());
+    Ok(())
+}
+
+fn invalid(stage: &Stage<'_>) -> Result<()> {
+    let check = |path: &str, value: Value| -> Result<()> {
+        let mut canary = unmeasured(stage, 50, 50)?;
+        set(&mut canary, path, value);
+        let field = path.trim_start_matches('/').replace('/', ".");
+        let refusal = stage.apply(&canary).err().with_context(|| format!("a wrong {field} is accepted"))?.to_string();
+        ensure!(refusal.contains(&field), "the refusal does not name {field}: {refusal}");
+        Ok(())
+    };
+    check("/spec/analysis/interval", json!("ten"))?;
+    check("/spec/analysis/stepWeight", json!("ten"))?;
+    check("/spec/provider", json!("nobody"))?;
+    check("/spec/targetRef/kind", json!(7))
+}

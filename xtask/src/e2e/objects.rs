@@ -1,0 +1,149 @@
+//! The objects that the tests apply: podinfo, its autoscaler and its Canary, as a user would write them. It applies none.
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+/// podinfo with two replicas. A failing probe takes ten in a row, so that a version that fails at random stays ready.
+pub(crate) const DEPLOYMENT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: podinfo
+  labels: {app: podinfo}
+  annotations: {team: payments}
+spec:
+  replicas: 2
+  minReadySeconds: 1
+  progressDeadlineSeconds: 60
+  strategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0}}
+  selector: {matchLabels: {app: podinfo}}
+  template:
+    metadata: {labels: {app: podinfo}}
+    spec:
+      containers:
+      - name: podinfod
+        image: lab.local/podinfo:6.0.0
+        imagePullPolicy: IfNotPresent
+        command: [podinfo, --port=9898, --level=info]
+        ports: [{containerPort: 9898, name: http}]
+        readinessProbe: {httpGet: {path: /readyz, port: 9898}, periodSeconds: 1, failureThreshold: 10}
+";
+
+/// The autoscaler of the Istio article.
+pub(crate) const AUTOSCALER: &str = "
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: podinfo}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: podinfo}
+  minReplicas: 2
+  maxReplicas: 4
+  metrics:
+  - {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 99}}}
+";
+
+/// The Canary of the Istio article; only host, intervals and the address of its hooks are others.
+pub(crate) const ARTICLE: &str = "
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: podinfo}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: podinfo}
+  autoscalerRef: {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: podinfo}
+  progressDeadlineSeconds: 600
+  service:
+    gateways: [istio-system/public-gateway]
+    hosts: [$host]
+    port: 9898
+    targetPort: 9898
+    trafficPolicy: {tls: {mode: DISABLE}}
+    retries: {attempts: 3, perTryTimeout: 1s, retryOn: 'gateway-error,connect-failure,refused-stream'}
+  analysis:
+    interval: 10s
+    threshold: 3
+    maxWeight: 50
+    stepWeight: 10
+    metrics:
+    - {name: request-success-rate, interval: 10s, thresholdRange: {min: 99}}
+    - {name: request-duration, interval: 10s, thresholdRange: {max: 500}}
+    webhooks:
+    - name: acceptance-test
+      type: pre-rollout
+      url: $hooks/acceptance-test
+      timeout: 30s
+      metadata: {type: bash, cmd: \"curl -sd 'test' http://podinfo-canary:9898/token | grep token\"}
+    - name: load-test
+      type: rollout
+      url: $hooks/load-test
+      timeout: 5s
+      metadata: {cmd: 'hey -z 1m -q 10 -c 2 http://podinfo-canary.test:9898/'}
+";
+
+/// A Canary with two steps and no retries on its route.
+pub(crate) const SHORT: &str = "
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: podinfo}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: podinfo}
+  progressDeadlineSeconds: 60
+  service:
+    gateways: [istio-system/public-gateway]
+    hosts: [$host]
+    port: 9898
+    retries: {attempts: 0}
+  analysis:
+    interval: 10s
+    threshold: 2
+    maxWeight: 40
+    stepWeight: 20
+    metrics:
+    - {name: request-success-rate, interval: 10s, thresholdRange: {min: 99}}
+    - {name: request-duration, interval: 10s, thresholdRange: {max: 500}}
+";
+
+/// Parses one object.
+///
+/// # Errors
+/// When the text is no YAML.
+pub(crate) fn parse(text: &str) -> Result<Value> {
+    yaml_serde::from_str(text).context("parse an object of the tests")
+}
+
+/// Sets one field by its path, such as `/spec/analysis/threshold`; objects on the way are made.
+pub(crate) fn set(object: &mut Value, path: &str, value: Value) {
+    let mut at = object;
+    for part in path.trim_start_matches('/').split('/') {
+        at = match part.parse::<usize>() {
+            Ok(index) if at.is_array() => &mut at[index],
+            _ => &mut at[part],
+        };
+    }
+    *at = value;
+}
+
+/// A merge patch that gives podinfo another version and more arguments: a new revision.
+pub(crate) fn revision(version: &str, arguments: &[&str]) -> Value {
+    let command: Vec<&str> = ["podinfo", "--port=9898", "--level=info"].iter().chain(arguments).copied().collect();
+    let container = json!({"name": "podinfod", "image": format!("lab.local/podinfo:{version}"), "command": command});
+    json!({"spec": {"template": {"spec": {"containers": [container]}}}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_object_of_the_tests_is_yaml_with_a_name() {
+        for text in [DEPLOYMENT, AUTOSCALER, ARTICLE, SHORT] {
+            assert_eq!(parse(text).unwrap()["metadata"]["name"], "podinfo");
+        }
+    }
+
+    #[test]
+    fn a_field_is_set_by_its_path() {
+        let mut object = json!({"a": [{"b": 1}]});
+        set(&mut object, "/a/0/b", json!(2));
+        set(&mut object, "/c/d", json!(3));
+        assert_eq!(object, json!({"a": [{"b": 2}], "c": {"d": 3}}));
+    }
+}

@@ -1,0 +1,334 @@
+//! One test's part of the cluster: its namespace, its host, its hooks, and what was told about its canary. It knows no
+//! particular test.
+use super::feed::Feed;
+use super::objects;
+use super::receiver::{Answer, Received, Receiver};
+use super::story::{self, Told};
+use anyhow::{Context, Result, bail, ensure};
+use burgee_lab::{Cluster, Counters, GATEWAY_ADDRESS, Lab, Load, Request};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+/// What all tests share.
+pub(crate) struct World {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The lab that runs it; a cluster that existed before has none.
+    pub lab: Option<Lab>,
+    /// What the cluster tells.
+    pub feed: Feed,
+    /// Where the operator sends events, alerts and the tests' hooks.
+    pub receiver: Receiver,
+}
+
+/// One test's part of the cluster.
+pub(crate) struct Stage<'a> {
+    world: &'a World,
+    namespace: String,
+    deadline: Instant,
+}
+
+impl<'a> Stage<'a> {
+    /// Makes the namespace; one that an earlier run left goes first.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub(crate) fn open(world: &'a World, namespace: &str, limit: Duration) -> Result<Self> {
+        let stage = Self { world, namespace: namespace.to_owned(), deadline: Instant::now() + limit };
+        world.cluster.kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=60s"])?;
+        world.cluster.kubectl(&["create", "namespace", namespace])?;
+        Ok(stage)
+    }
+
+    /// Removes the namespace, without waiting for its end.
+    pub(crate) fn close(&self) -> Result<()> {
+        let arguments = ["delete", "namespace", &self.namespace, "--wait=false", "--ignore-not-found"];
+        self.world.cluster.kubectl(&arguments).map(drop)
+    }
+
+    /// What all tests share.
+    pub(crate) fn world(&self) -> &World {
+        self.world
+    }
+
+    /// The namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The host under which the gateway knows the canary.
+    pub(crate) fn host(&self) -> String {
+        format!("{}.example.com", self.namespace)
+    }
+
+    /// Runs kubectl in the namespace.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        let own = ["--request-timeout=30s", "-n", &self.namespace];
+        self.world.cluster.kubectl(&[&own, arguments].concat())
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub(crate) fn get(&self, kind: &str, name: &str) -> Result<Value> {
+        let text = self.kubectl(&["get", kind, name, "-o", "json"])?;
+        serde_json::from_str(&text).with_context(|| format!("parse {kind} {name}"))
+    }
+
+    /// All objects of a kind, as a list.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub(crate) fn list(&self, kind: &str) -> Result<Value> {
+        let text = self.kubectl(&["get", kind, "-o", "json"])?;
+        serde_json::from_str(&text).with_context(|| format!("parse the list of {kind}"))
+    }
+
+    /// An object of the tests, with `$host`, `$hooks` and `$namespace` filled in.
+    ///
+    /// # Errors
+    /// When the text is no YAML.
+    pub(crate) fn object(&self, text: &str) -> Result<Value> {
+        let text = text.replace("$host", &self.host()).replace("$namespace", &self.namespace);
+        objects::parse(&text.replace("$hooks", &self.world.receiver.url(&self.hook(""))))
+    }
+
+    /// Applies an object, as `kubectl apply` does.
+    ///
+    /// # Errors
+    /// With kubectl's own message, which holds the API server's.
+    pub(crate) fn apply(&self, object: &Value) -> Result<()> {
+        self.world.cluster.feed(&["-n", &self.namespace, "apply", "-f", "-"], &object.to_string())
+    }
+
+    /// Patches podinfo's Deployment.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub(crate) fn patch_target(&self, patch: &Value) -> Result<()> {
+        self.patch("deployment/podinfo", patch)
+    }
+
+    /// Merges a patch into an object, such as `canary/podinfo`.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub(crate) fn patch(&self, object: &str, patch: &Value) -> Result<()> {
+        self.kubectl(&["patch", object, "--type=merge", "-p", &patch.to_string()]).map(drop)
+    }
+
+    /// Applies podinfo and a Canary, and waits until it is initialized.
+    ///
+    /// # Errors
+    /// When it is not within a minute.
+    pub(crate) fn initialize(&self, canary: &Value) -> Result<()> {
+        self.apply(&self.object(objects::DEPLOYMENT)?)?;
+        self.apply(canary)?;
+        self.until_phase("Initialized", 90)
+    }
+
+    /// The canary as last seen; null before it was.
+    pub(crate) fn canary(&self) -> Value {
+        self.world.feed.canary(&self.namespace, "podinfo").unwrap_or_default()
+    }
+
+    /// Waits until `ready` says yes, at most so long, and never beyond the test's own deadline. It looks whenever the
+    /// cluster or the operator tells something, so it should not ask the API server.
+    ///
+    /// # Errors
+    /// When the time is over.
+    pub(crate) fn until(&self, what: &str, limit_seconds: u64, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
+        let deadline = self.deadline.min(Instant::now() + Duration::from_secs(limit_seconds));
+        while !ready()? {
+            ensure!(Instant::now() < deadline, "{what} did not happen within {limit_seconds} s");
+            self.world.feed.wait(Duration::from_millis(250));
+        }
+        Ok(())
+    }
+
+    /// Waits like [`Stage::until`], asking the API server once a second; failing to ask counts as not yet.
+    ///
+    /// # Errors
+    /// When the time is over, with the last failure.
+    pub(crate) fn poll(&self, what: &str, limit_seconds: u64, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
+        let deadline = self.deadline.min(Instant::now() + Duration::from_secs(limit_seconds));
+        loop {
+            match ready() {
+                Ok(true) => return Ok(()),
+                Ok(false) if Instant::now() > deadline => bail!("{what} did not happen within {limit_seconds} s"),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error.context(format!("{what} did not happen within {limit_seconds} s")));
+                }
+                Ok(false) | Err(_) => std::thread::sleep(Duration::from_secs(1)),
+            }
+        }
+    }
+
+    /// Looks on for so long; a thing that must not happen can only be proven so.
+    ///
+    /// # Errors
+    /// When it happens.
+    pub(crate) fn never(&self, what: &str, seconds: u64, mut happens: impl FnMut() -> bool) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < end {
+            ensure!(!happens(), "{what}");
+            self.world.feed.wait(Duration::from_millis(250));
+        }
+        Ok(())
+    }
+
+    /// Waits for a phase.
+    ///
+    /// # Errors
+    /// When the time is over, with the phase that it is in.
+    pub(crate) fn until_phase(&self, phase: &str, limit_seconds: u64) -> Result<()> {
+        let waited = self.until(&format!("phase {phase}"), limit_seconds, || Ok(self.phase() == phase));
+        waited.with_context(|| format!("the canary is {}", self.phase()))
+    }
+
+    /// The canary's phase; empty before it has one.
+    pub(crate) fn phase(&self) -> String {
+        self.canary()["status"]["phase"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits for an event whose text is the pattern's, in which `*` stands for any text, and returns the first one.
+    ///
+    /// # Errors
+    /// When the time is over.
+    pub(crate) fn until_told(&self, pattern: &str, limit_seconds: u64) -> Result<Told> {
+        let mut found = None;
+        self.until(&format!("event {pattern:?}"), limit_seconds, || {
+            found = self.told().into_iter().find(|told| story::matches(&told.text, pattern));
+            Ok(found.is_some())
+        })?;
+        found.context("the event is gone")
+    }
+
+    /// The canary's events so far, in the order in which they arrived.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        let own =
+            |request: &Received| request.path == "/events" && request.body["namespace"] == self.namespace.as_str();
+        let received = self.world.receiver.received(own);
+        received.iter().map(|request| Told::read(&request.body, &self.namespace, request.at)).collect()
+    }
+
+    /// How often an event with a text like this arrived.
+    pub(crate) fn times_told(&self, pattern: &str) -> usize {
+        self.told().iter().filter(|told| story::matches(&told.text, pattern)).count()
+    }
+
+    /// The texts of the canary's alerts that the chat has got, in order.
+    pub(crate) fn alerts(&self) -> Vec<String> {
+        let author = format!("podinfo.{}", self.namespace);
+        let own = |request: &Received| request.body["attachments"][0]["author_name"] == author.as_str();
+        let text = |request: &Received| request.body["attachments"][0]["text"].as_str().unwrap_or_default().to_owned();
+        self.world
+            .receiver
+            .received(own)
+            .iter()
+            .map(|request| story::neutral(&text(request), &self.namespace))
+            .collect()
+    }
+
+    /// Path of a hook of this test.
+    fn hook(&self, name: &str) -> String {
+        let path = format!("/hook/{}", self.namespace);
+        if name.is_empty() { path } else { format!("{path}/{name}") }
+    }
+
+    /// URL of a hook of this test.
+    pub(crate) fn hook_url(&self, name: &str) -> String {
+        self.world.receiver.url(&self.hook(name))
+    }
+
+    /// From now on a hook of this test answers so.
+    pub(crate) fn answer(&self, hook: &str, answer: Answer) {
+        self.world.receiver.answer(&self.hook(hook), answer);
+    }
+
+    /// The requests that a hook of this test has got.
+    pub(crate) fn calls(&self, hook: &str) -> Vec<Received> {
+        let path = self.hook(hook);
+        self.world.receiver.received(|request| request.path == path)
+    }
+
+    /// Begins to send requests through the gateway; it ends when the value is dropped.
+    ///
+    /// # Errors
+    /// When hey cannot be started.
+    pub(crate) fn load(&self, per_second: u32) -> Result<Load> {
+        let url = format!("http://{GATEWAY_ADDRESS}/");
+        let lasting = self.deadline.saturating_duration_since(Instant::now());
+        Load::begin(&self.world.cluster, &Request { url: &url, host: &self.host(), per_second, lasting })
+    }
+
+    /// Waits until the gateway answers for the host with 200.
+    ///
+    /// # Errors
+    /// When it does not within half a minute.
+    pub(crate) fn until_open(&self) -> Result<()> {
+        let url = format!("http://{GATEWAY_ADDRESS}/");
+        self.poll("the route is open", 30, || {
+            let lasting = Duration::from_secs(1);
+            let request = Request { url: &url, host: &self.host(), per_second: 5, lasting };
+            let answers = Load::begin(&self.world.cluster, &request)?.finish()?;
+            Ok(answers.sent() > 0 && answers.failed() == 0)
+        })
+    }
+
+    /// The gateway's counters.
+    ///
+    /// # Errors
+    /// When the gateway does not answer.
+    pub(crate) fn counters(&self) -> Result<Counters> {
+        Counters::read(&self.world.cluster)
+    }
+
+    /// The value of one of the operator's metrics for this canary.
+    ///
+    /// # Errors
+    /// When the operator does not answer.
+    pub(crate) fn metric(&self, name: &str) -> Result<Option<f64>> {
+        let path = "/api/v1/namespaces/istio-system/pods";
+        let list = ["get", "pods", "-n", "istio-system", "-l", "app.kubernetes.io/name=flagger", "-o", "name"];
+        let pods = self.world.cluster.kubectl(&list)?;
+        let pod = pods.lines().next().and_then(|line| line.strip_prefix("pod/")).context("no operator runs")?;
+        let text = self.world.cluster.kubectl(&["get", "--raw", &format!("{path}/{pod}:8080/proxy/metrics")])?;
+        let own = format!("namespace=\"{}\"", self.namespace);
+        let mut lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(&own));
+        lines
+            .next()
+            .and_then(|line| line.rsplit(' ').next())
+            .map(|value| value.parse().context("no number"))
+            .transpose()
+    }
+
+    /// Everything that helps to understand a failure.
+    pub(crate) fn report(&self) -> String {
+        let mut text = String::from("  events:\n");
+        let told = self.told();
+        let start = told.first().map_or_else(Instant::now, |told| told.at);
+        for Told { text: message, kind, phase, at } in &told {
+            let _ = writeln!(text, "    {:6.1} s {phase:17} {kind:8} {message}", (*at - start).as_secs_f64());
+        }
+        let _ = writeln!(text, "  alerts: {:?}", self.alerts());
+        let own = format!(".{}", self.namespace);
+        let lines = self.world.feed.lines(|line| line["canary"].as_str().is_some_and(|title| title.ends_with(&own)));
+        text.push_str("  the operator's last lines about it:\n");
+        for line in lines.iter().rev().take(15).rev() {
+            let _ = writeln!(text, "    {line}");
+        }
+        let mut canary = self.canary();
+        objects::set(&mut canary, "/metadata/managedFields", Value::Null);
+        objects::set(&mut canary, "/metadata/annotations", json!({}));
+        let _ = writeln!(text, "  canary:\n{}", yaml_serde::to_string(&canary).unwrap_or_default());
+        let pods = self.kubectl(&["get", "pods,deployments,virtualservices", "-o", "wide"]);
+        let _ = writeln!(text, "{}", pods.unwrap_or_default());
+        text
+    }
+}

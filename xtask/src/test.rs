@@ -1,0 +1,213 @@
+//! `cargo xtask test`: formatting, lints, every hermetic test, the release build, the end-to-end suite. It tests nothing
+//! itself.
+use crate::e2e::{self, Outcome};
+use anyhow::{Context, Result};
+use burgee_lab::{Lab, Options, seconds};
+use clap::Args;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Everything that the project is tested with.
+///
+/// In this order: formatting, lints, every hermetic test, the release build, and the end-to-end suite on a real cluster
+/// of its own, for which Linux and root are needed. The last line says how many tests passed and failed.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Stop before the release build and the end-to-end suite; needs only Rust.
+    #[arg(long)]
+    hermetic: bool,
+    #[command(flatten)]
+    e2e: e2e::Arguments,
+}
+
+/// Tests of one step, by how they ended.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+/// Runs everything; answers whether all of it passed.
+///
+/// # Errors
+/// When something is missing on this machine, or a step cannot be run at all.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    if arguments.e2e.list {
+        return e2e::list(&arguments.e2e).map(|()| true);
+    }
+    if !arguments.e2e.only.is_empty() {
+        return e2e::alone(&arguments.e2e);
+    }
+    if !arguments.hermetic {
+        heading("parts of the lab");
+        Lab::prepare(&Options::default())?;
+    }
+    let mut outcomes = vec![
+        step("formatting", &["fmt", "--check"])?,
+        step("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?,
+    ];
+    let (hermetic, tally) = hermetic_tests()?;
+    outcomes.push(hermetic);
+    if arguments.hermetic {
+        return Ok(conclude_all(&outcomes, tally));
+    }
+    let mut tally = tally;
+    if outcomes.iter().all(|outcome| outcome.failure.is_none()) {
+        let built = step("release build", &["build", "--release", "-p", "burgee"])?;
+        let is_built = built.failure.is_none();
+        outcomes.push(built);
+        if is_built {
+            heading("end-to-end suite");
+            outcomes.extend(e2e::run(&arguments.e2e, &e2e::release_binary())?);
+            return Ok(conclude_all(&outcomes, tally));
+        }
+    }
+    println!("\nthe end-to-end suite is skipped, because a step before it failed");
+    tally.skipped += e2e::chosen(&arguments.e2e)?.len();
+    Ok(conclude_all(&outcomes, tally))
+}
+
+/// Prints the timing table and the last line; answers whether everything passed.
+pub(crate) fn conclude(outcomes: &[Outcome]) -> bool {
+    conclude_all(outcomes, Tally::default())
+}
+
+fn conclude_all(outcomes: &[Outcome], hermetic: Tally) -> bool {
+    println!("\n--- timing");
+    for Outcome { name, took, failure } in outcomes {
+        let mark = if failure.is_some() { "FAILED" } else { "ok" };
+        println!("{:>14}  {mark:6}  {name}", seconds(*took));
+    }
+    let failures: Vec<_> =
+        outcomes.iter().filter_map(|outcome| outcome.failure.as_ref().map(|why| (outcome, why))).collect();
+    if !failures.is_empty() {
+        println!("\n--- failures");
+    }
+    for (outcome, why) in &failures {
+        println!("{}: {why}", outcome.name);
+    }
+    let tally = total(outcomes, hermetic);
+    println!("{}", last_line(tally));
+    tally.failed == 0
+}
+
+/// The hermetic tests are counted one by one, so the step that ran them counts only when it failed without a failed test.
+fn total(outcomes: &[Outcome], hermetic: Tally) -> Tally {
+    let mut tally = hermetic;
+    for outcome in outcomes {
+        let counted_already = outcome.name == HERMETIC && hermetic.passed + hermetic.failed > 0;
+        match outcome.failure {
+            None if !counted_already => tally.passed += 1,
+            Some(_) if !counted_already || hermetic.failed == 0 => tally.failed += 1,
+            None | Some(_) => {}
+        }
+    }
+    tally
+}
+
+fn last_line(tally: Tally) -> String {
+    let Tally { passed, failed, skipped } = tally;
+    let rest = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    format!("{passed} passed, {failed} failed{rest}")
+}
+
+const HERMETIC: &str = "hermetic tests";
+
+fn heading(what: &str) {
+    println!("\n--- {what}");
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn step(name: &str, arguments: &[&str]) -> Result<Outcome> {
+    heading(name);
+    let started = Instant::now();
+    let status = cargo(arguments).status().with_context(|| format!("run cargo {}", arguments.join(" ")))?;
+    Ok(outcome(name, started, (!status.success()).then(|| format!("cargo {}: {status}", arguments.join(" ")))))
+}
+
+fn outcome(name: &str, started: Instant, failure: Option<String>) -> Outcome {
+    let took: Duration = started.elapsed();
+    println!("{name}: {} in {}", if failure.is_some() { "failed" } else { "passed" }, seconds(took));
+    Outcome { name: name.to_owned(), took, failure }
+}
+
+/// Runs `cargo test`, shows what it prints and counts the tests.
+fn hermetic_tests() -> Result<(Outcome, Tally)> {
+    heading(HERMETIC);
+    let started = Instant::now();
+    let mut child =
+        cargo(&["test", "--workspace", "--no-fail-fast"]).stdout(Stdio::piped()).spawn().context("run cargo test")?;
+    let mut tally = Tally::default();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line.context("read what cargo test prints")?;
+            println!("{line}");
+            count(&mut tally, &line);
+        }
+    }
+    let status = child.wait().context("wait for cargo test")?;
+    // The ignored ones are the lab's own, which the end-to-end suite uses whole.
+    tally.skipped = 0;
+    let failure = (!status.success()).then(|| format!("cargo test: {status}"));
+    Ok((outcome(HERMETIC, started, failure), tally))
+}
+
+/// Adds a line like `test result: ok. 12 passed; 0 failed; 6 ignored; …`.
+fn count(tally: &mut Tally, line: &str) {
+    let Some(results) = line.strip_prefix("test result: ") else { return };
+    for part in results.split([';', '.']) {
+        let mut words = part.split_whitespace();
+        let (Some(number), Some(word)) = (words.next().and_then(|word| word.parse::<usize>().ok()), words.next())
+        else {
+            continue;
+        };
+        match word {
+            "passed" => tally.passed += number,
+            "failed" => tally.failed += number,
+            "ignored" => tally.skipped += number,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(name: &str, failure: Option<&str>) -> Outcome {
+        Outcome { name: name.to_owned(), took: Duration::ZERO, failure: failure.map(str::to_owned) }
+    }
+
+    #[test]
+    fn tests_are_counted_from_what_cargo_prints() {
+        let mut tally = Tally::default();
+        count(
+            &mut tally,
+            "test result: ok. 12 passed; 0 failed; 6 ignored; 0 measured; 0 filtered out; finished in 0.1s",
+        );
+        count(&mut tally, "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
+        count(&mut tally, "test tests::x ... ok");
+        assert_eq!(tally, Tally { passed: 15, failed: 2, skipped: 6 });
+    }
+
+    #[test]
+    fn the_last_line_counts_every_test_once() {
+        let hermetic = Tally { passed: 100, failed: 0, skipped: 0 };
+        let outcomes = [ended("formatting", None), ended(HERMETIC, None), ended("an e2e test", Some("why"))];
+        assert_eq!(last_line(total(&outcomes, hermetic)), "101 passed, 1 failed");
+        let broken = [ended(HERMETIC, Some("does not compile"))];
+        assert_eq!(
+            last_line(total(&broken, Tally { skipped: 3, ..Tally::default() })),
+            "0 passed, 1 failed, 3 skipped"
+        );
+        let red = [ended(HERMETIC, Some("exit status: 101"))];
+        assert_eq!(last_line(total(&red, Tally { passed: 5, failed: 2, skipped: 0 })), "5 passed, 2 failed");
+    }
+}
