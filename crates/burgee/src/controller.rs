@@ -20,7 +20,14 @@ pub(crate) fn run(flags: &[String]) -> anyhow::Result<()> {
     match args::read(flags, &|name| std::env::var(name).ok()) {
         Request::Run(options) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(burgee_operator::run::run(*options))
+            let ended = runtime.block_on(burgee_operator::run::run(*options));
+            // Tasks that wait for the outside do not hold up the end.
+            runtime.shutdown_background();
+            if ended.is_err() {
+                // It has been logged in the form in which logs are read.
+                std::process::exit(1);
+            }
+            Ok(())
         }
         Request::Show(text) => {
             print!("{text}");

@@ -8,6 +8,7 @@ pub mod ask;
 pub mod cluster;
 pub mod configs;
 pub mod crds;
+pub mod fights;
 #[cfg(test)]
 mod fixtures;
 mod gauges;

@@ -9,6 +9,7 @@ use burgee_core::question::{Answers, AskKey};
 use burgee_core::world::ObjectKey;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::fights::Fights;
 use crate::telemetry::Subject;
 
 /// First and longest wait after a conflict.
@@ -27,6 +28,8 @@ pub struct Memory {
     pub asking: BTreeSet<AskKey>,
     /// What was said.
     pub told: Told,
+    /// Repairs of objects that others change.
+    pub fights: Fights,
     /// What its last tick looked at.
     pub reads: BTreeSet<ObjectKey>,
     /// Whose series it has on `/metrics`.

@@ -29,9 +29,17 @@ const CRD_RETRY: Duration = Duration::from_secs(10);
 /// How long notifications under way may take after a stop.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Runs the controller until a signal ends it.
+/// Runs the controller until a signal ends it. What keeps it from running is logged like everything else.
 pub async fn run(options: Options) -> Result<()> {
     crate::logs::start(&options);
+    let ended = Box::pin(control(options)).await;
+    if let Err(error) = &ended {
+        tracing::error!("{error:#}");
+    }
+    ended
+}
+
+async fn control(options: Options) -> Result<()> {
     tracing::info!(
         "Starting flagger version {VERSION} revision unknown mesh provider {}",
         options.settings.mesh_provider

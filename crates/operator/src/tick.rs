@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::act::{self, Stopped};
 use crate::ask;
+use crate::fights::{self, Ruling};
 use crate::gauges;
 use crate::observe;
 use crate::operator::{Operator, lock};
@@ -71,8 +72,17 @@ async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question)
 }
 
 async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wake {
-    let Plan { steps, next, quiet_until } = plan;
     let memory = operator.memory(&story.key);
+    let ruling = lock(&memory).fights.rule(&fights::repairs(&plan), story.interval, Timestamp::now());
+    match ruling {
+        Ruling::Go => {}
+        Ruling::Wait(until) => return Wake::At(until),
+        Ruling::Fight(object, until) => {
+            tell_of_fight(operator, &story, &object).await;
+            return Wake::At(until);
+        }
+    }
+    let Plan { steps, next, quiet_until } = plan;
     let acted = act::act(operator, &mut story, steps).await;
     gauges::show(&operator.telemetry, &story.canary, Timestamp::now());
     match acted {
@@ -85,6 +95,14 @@ async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wa
         // The answers stay: a conflict is never a step, a check, or an interval.
         Err(stopped) => retry(operator, &story, stopped).await,
     }
+}
+
+/// Tells who keeps changing an object that the canary owns.
+async fn tell_of_fight(operator: &Arc<Operator>, story: &Story, object: &ObjectKey) {
+    let found = operator.cluster.get(object).await.ok().flatten().unwrap_or_default();
+    let opponent = fights::opponent(&found);
+    let text = format!("Conflict: {object} is changed again and again by {opponent}, repairing it once per interval");
+    problem(operator, story, text).await;
 }
 
 /// What to do after a plan that was not carried out to its end.

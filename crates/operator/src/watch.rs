@@ -47,7 +47,7 @@ fn report(stores: &Stores, scope: &Scope, failure: &ApiError, wait: Duration) ->
     match failure {
         ApiError::Gone(_) => Duration::ZERO,
         ApiError::Forbidden(message) => {
-            let missing = format!("list and watch of {plural}.{group} is not permitted: {message}");
+            let missing = format!("list and watch of {plural} is not permitted: {message}");
             tracing::warn!("{missing}; reading single objects at each tick instead");
             stores.report(scope, Progress::Forbidden(missing));
             FORBIDDEN_RETRY
