@@ -50,6 +50,10 @@ pub enum Ask {
     },
     /// Ask a provider for one number.
     Measure {
+        /// Name of the metric, as on `/metrics`.
+        metric: String,
+        /// What the number is multiplied by on `/metrics`: durations are shown in seconds (contract: metrics §7).
+        scale: f64,
         /// Where.
         source: ProviderSource,
         /// The rendered query.

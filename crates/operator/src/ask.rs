@@ -36,7 +36,7 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
         let (operator, story, memory) = (operator.clone(), story.clone(), memory.clone());
         tokio::spawn(async move {
             let answer = answer(&operator, &question).await;
-            show(&operator, &story, &key, &answer);
+            show(&operator, &story, &question, &answer);
             let mut memory = lock(&memory);
             memory.asking.remove(&key);
             memory.answers.insert(key, answer);
@@ -48,7 +48,7 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
 async fn answer(operator: &Operator, question: &Ask) -> Answer {
     match question {
         Ask::Hook { webhook, payload } => Answer::Hook(hooks::call(&operator.outside, webhook, payload).await),
-        Ask::Measure { source, query } => Answer::Measured(measure(operator, source, query).await),
+        Ask::Measure { source, query, .. } => Answer::Measured(measure(operator, source, query).await),
         Ask::Online { source } => Answer::Measured(online(operator, source).await),
     }
 }
@@ -125,9 +125,8 @@ pub(crate) fn decode(secret: &Value) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Shows a number on `/metrics`; a request duration is shown in seconds, as in the contract.
-fn show(operator: &Operator, story: &Story, key: &AskKey, answer: &Answer) {
-    if let (Some(metric), Answer::Measured(Ok(value))) = (key.what.strip_prefix("metric "), answer) {
-        let value = if metric == "request-duration" { value / 1000.0 } else { *value };
-        operator.telemetry.measured(&crate::gauges::subject(&story.canary), metric, value);
+fn show(operator: &Operator, story: &Story, ask: &Ask, answer: &Answer) {
+    if let (Ask::Measure { metric, scale, .. }, Answer::Measured(Ok(value))) = (ask, answer) {
+        operator.telemetry.measured(&crate::gauges::subject(&story.canary), metric, value * scale);
     }
 }

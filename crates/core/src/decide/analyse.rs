@@ -135,10 +135,21 @@ fn judge(tick: &Tick, check: &Check, answer: Option<Answer>) -> Outcome {
             };
             subject.judge(value, Bounds::of(check.metric))
         }
-        Some(Answer::Measured(Err(MeasureError::Secret(text)))) => Outcome::Failed(text),
+        Some(Answer::Measured(Err(MeasureError::Secret(text)))) => {
+            Outcome::Failed(secret_fault(check, text).to_string())
+        }
         Some(Answer::Measured(Err(error))) => subject.explain(&provider_error(error)),
         Some(Answer::Hook(_)) | None => Outcome::ProviderError("the answer was lost".to_owned()),
     }
+}
+
+fn secret_fault(check: &Check, error: String) -> Fault {
+    let source = match &check.ask {
+        Ok(Ask::Measure { source, .. }) => source.clone(),
+        Ok(Ask::Hook { .. } | Ask::Online { .. }) | Err(_) => ProviderSource::default(),
+    };
+    let (namespace, name) = source.template.unwrap_or_default();
+    Fault::Secret { name, namespace, secret: source.secret.unwrap_or_default().1, error }
 }
 
 fn provider_error(error: MeasureError) -> ProviderError {
@@ -161,18 +172,35 @@ fn direct_checks<'a>(rollout: &Rollout, metric: &'a Metric) -> Vec<Check<'a>> {
     let mut checks = Vec::new();
     if let Some(builtin) = builtin(metric) {
         let query = observer(rollout).render(builtin, &model(rollout, metric, "1m"));
-        checks.push(Check { metric, source: Source::Builtin(builtin), ask: prometheus_ask(rollout, query) });
+        checks.push(Check {
+            metric,
+            source: Source::Builtin(builtin),
+            ask: prometheus_ask(rollout, metric, query, scale(rollout, builtin)),
+        });
     }
     if let Some(query) = metric.query.as_deref().filter(|query| !query.is_empty()) {
         let query = render(query, &model(rollout, metric, "1m"));
-        checks.push(Check { metric, source: Source::Inline, ask: prometheus_ask(rollout, query) });
+        checks.push(Check { metric, source: Source::Inline, ask: prometheus_ask(rollout, metric, query, 1.0) });
     }
     checks
 }
 
-fn prometheus_ask<E: ToString>(rollout: &Rollout, query: Result<String, E>) -> Result<Ask, Lost> {
+fn prometheus_ask<E: ToString>(
+    rollout: &Rollout,
+    metric: &Metric,
+    query: Result<String, E>,
+    scale: f64,
+) -> Result<Ask, Lost> {
     let query = query.map_err(|error| Lost::Query(error.to_string()))?;
-    Ok(Ask::Measure { source: prometheus(rollout), query })
+    Ok(Ask::Measure { metric: metric.name.clone(), scale, source: prometheus(rollout), query })
+}
+
+/// From what the provider answers to what `/metrics` shows.
+fn scale(rollout: &Rollout, builtin: Builtin) -> f64 {
+    match builtin {
+        Builtin::SuccessRate => 1.0,
+        Builtin::Duration { .. } => observer(rollout).value(builtin, 1.0) / 1000.0,
+    }
 }
 
 /// A builtin metric; a legacy name beside a query or a template is only a name.
@@ -198,7 +226,7 @@ fn template_ask(tick: &Tick, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lo
         namespace: key.namespace.clone(),
         error: error.to_string(),
     })?;
-    Ok(Ask::Measure { source: template_source(&template, key), query })
+    Ok(Ask::Measure { metric: metric.name.clone(), scale: 1.0, source: template_source(&template, key), query })
 }
 
 fn template(world: &World, key: &ObjectKey) -> Result<MetricTemplate, Fault> {

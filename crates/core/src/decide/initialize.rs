@@ -73,7 +73,7 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
         draft.status.tracked_configs.clone_from(&scene.checksums);
         return Ok(draft.finish(Wake::At(tick.now)));
     }
-    draft.steps(copies(tick, scene));
+    draft.steps(known_copies(tick, scene)?);
     let id = kept::flagger_id(&tick.rollout.uid, &scene.revision, "bootstrap");
     let primary = workload::primary(&scene.recipe(tick, &id), scene.target).map_err(|reason| halt(tick, reason))?;
     draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
@@ -81,8 +81,16 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
     Ok(draft.finish(Wake::OnChange))
 }
 
-/// Copies of all tracked configs, with the checksums that hold now.
-pub(super) fn copies(tick: &Tick, scene: &Scene) -> Vec<Step> {
+/// Copies of all tracked configs, with the checksums that hold now. While one of them cannot be read, nothing is copied:
+/// the primary would miss it (S15).
+pub(super) fn known_copies(tick: &Tick, scene: &Scene) -> Decision<Vec<Step>> {
+    if scene.checksums.is_none() && tick.settings.config_tracking {
+        return Err(halt(tick, "waiting for the ConfigMaps and Secrets of the target to be read".to_owned()));
+    }
+    Ok(copies(tick, scene))
+}
+
+fn copies(tick: &Tick, scene: &Scene) -> Vec<Step> {
     let checksum = |key: &ObjectKey| {
         scene.checksums.as_ref().and_then(|all| all.get(&tracked::status_key(key)).cloned()).unwrap_or_default()
     };
@@ -183,7 +191,7 @@ pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         workload::restored(&recipe, &kept::template(kept), scene.target, None)
     } else {
         draft.tell(Notice::PrimaryRecreatedFromTarget);
-        draft.steps(copies(tick, scene));
+        draft.steps(known_copies(tick, scene)?);
         workload::primary(&recipe, scene.target)
     };
     draft.step(Step::Create(primary.map_err(|reason| halt(tick, reason))?));

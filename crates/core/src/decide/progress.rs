@@ -172,6 +172,9 @@ fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         return Ok(plan);
     }
     let mut draft = Draft::new(tick);
+    for notice in rollback::not_signaled(tick) {
+        draft.tell(notice);
+    }
     let gates = asker.gates(&[WebhookType::Untyped, WebhookType::Rollout], &[])?;
     if let Gates::Closed { hook, error, .. } = gates {
         draft.tell(Notice::ExternalCheckFailed(hook.name, error));

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::ask::halt;
 use super::draft::{fraction, time};
-use super::initialize::copies;
+use super::initialize::known_copies;
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
@@ -59,7 +59,7 @@ fn copy(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Pla
     let rollout = tick.rollout;
     let status = tick.world.canary.status.clone().unwrap_or_default();
     let mut draft = Draft::new(tick);
-    draft.steps(copies(tick, scene));
+    draft.steps(known_copies(tick, scene)?);
     draft.step(Step::Keep(kept::object(rollout, &status.last_applied_spec, &scene.template)));
     let id = promotion_id(tick);
     let promoted = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, floor(tick));

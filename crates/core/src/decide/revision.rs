@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::Tick;
 use super::scene::Scene;
 use crate::digest::is_foreign;
+use crate::phase::PhaseRules;
 use crate::workload;
 
 /// What a look at the target says.
@@ -28,13 +29,17 @@ pub(super) fn change(tick: &Tick, scene: &Scene) -> Change {
     if target_changed(scene, &status) || configs_changed(scene, &status) { Change::Revision } else { Change::None }
 }
 
+/// Between runs, going back to what was promoted is nothing new. During one it is: what is promoted must be what was
+/// analysed, so the analysis begins again (the peer goes on with pods that it never looked at).
+///
 /// A new digest counts only if the object itself moved as well: an API server that defaults a new field on read
 /// changes what is stored of every template without anybody having edited one.
 fn target_changed(scene: &Scene, status: &CanaryStatus) -> bool {
     if status.last_applied_spec.is_empty() {
         return true;
     }
-    if scene.revision == status.last_promoted_spec || scene.revision == status.last_applied_spec {
+    let is_promoted = scene.revision == status.last_promoted_spec && !status.phase.is_run();
+    if is_promoted || scene.revision == status.last_applied_spec {
         return false;
     }
     let Some(run) = &status.run else { return true };
@@ -63,9 +68,9 @@ fn foreign_change(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> Change {
             }
         }
         Phase::Failed => Change::Adopt,
+        Phase::Waiting => Change::Revision,
         Phase::Unset
         | Phase::Initializing
-        | Phase::Waiting
         | Phase::Progressing
         | Phase::WaitingPromotion
         | Phase::Promoting

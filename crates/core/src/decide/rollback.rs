@@ -26,6 +26,12 @@ pub(super) fn manual(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Opti
     Ok(None)
 }
 
+/// What is said of rollback hooks that were asked and did not pass.
+pub(super) fn not_signaled(tick: &Tick) -> Vec<Notice> {
+    let hooks = tick.rollout.webhooks(WebhookType::Rollback);
+    hooks.into_iter().map(|hook| Notice::RollbackNotSignaled(hook.name.clone())).collect()
+}
+
 /// Too many checks failed.
 pub(super) fn threshold(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     let checks = u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX);
