@@ -33,6 +33,8 @@ const CHART: &str = "charts/burgee";
 pub(crate) enum Group {
     /// Beside others.
     Parallel,
+    /// Beside others, but one at a time: it sends so many requests that two would slow each other down.
+    Loaded,
     /// Alone, after all others: it stops or kills what others need.
     Disruptive,
 }
@@ -66,8 +68,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IP", default_value = NODE_ADDRESS)]
     address: String,
     /// Run only the end-to-end tests whose names contain this; may be given several times.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = part_of_a_name)]
     pub only: Vec<String>,
+    /// Test this burgee binary instead of a release build of this tree.
+    #[arg(long, value_name = "FILE")]
+    burgee: Option<PathBuf>,
     /// List the end-to-end tests and stop.
     #[arg(long)]
     pub list: bool,
@@ -95,28 +100,31 @@ fn tests() -> Vec<Test> {
     [delivery::TESTS, endings::TESTS, changes::TESTS, gates::TESTS, mistakes::TESTS, disruptive::TESTS].concat()
 }
 
-/// The tests that the command line chooses.
-///
-/// # Errors
-/// When a name chooses none.
-pub(crate) fn chosen(arguments: &Arguments) -> Result<Vec<Test>> {
-    let is_chosen = |test: &Test, only: &str| test.name.contains(only) || test.space == only;
-    if let Some(wrong) = arguments.only.iter().find(|only| !tests().iter().any(|test| is_chosen(test, only))) {
-        bail!("no test has {wrong:?} in its name; --list shows them");
+impl Test {
+    fn is_named(&self, part: &str) -> bool {
+        self.name.contains(part) || self.space == part
     }
-    let wanted = |test: &Test| arguments.only.is_empty() || arguments.only.iter().any(|only| is_chosen(test, only));
-    Ok(tests().into_iter().filter(wanted).collect())
+}
+
+/// Refuses what names no test.
+fn part_of_a_name(text: &str) -> Result<String> {
+    if !tests().iter().any(|test| test.is_named(text)) {
+        bail!("no test has it in its name; --list shows them");
+    }
+    Ok(text.to_owned())
+}
+
+/// The tests that the command line chooses.
+pub(crate) fn chosen(arguments: &Arguments) -> Vec<Test> {
+    let is_wanted = |test: &Test| arguments.only.is_empty() || arguments.only.iter().any(|part| test.is_named(part));
+    tests().into_iter().filter(is_wanted).collect()
 }
 
 /// Prints the names of the tests.
-///
-/// # Errors
-/// When a name chooses none.
-pub(crate) fn list(arguments: &Arguments) -> Result<()> {
-    for test in chosen(arguments)? {
+pub(crate) fn list(arguments: &Arguments) {
+    for test in chosen(arguments) {
         println!("{:12} {:?}: {}", test.space, test.group, test.name);
     }
-    Ok(())
 }
 
 /// Runs the chosen tests with this operator; the outcomes are in the order in which they ended.
@@ -124,16 +132,20 @@ pub(crate) fn list(arguments: &Arguments) -> Result<()> {
 /// # Errors
 /// When the cluster does not come up, or the operator cannot be installed.
 pub(crate) fn run(arguments: &Arguments, binary: &Path) -> Result<Vec<Outcome>> {
-    let tests = chosen(arguments)?;
+    let tests = chosen(arguments);
     let lab = match &arguments.kubeconfig {
         None => Some(Lab::boot(&Lab::prepare(&Options::default())?, &Options::named("e2e"))?),
         Some(_) => None,
     };
     let world = open(arguments, lab, binary)?;
-    let (parallel, disruptive): (Vec<Test>, Vec<Test>) =
-        tests.into_iter().partition(|test| test.group == Group::Parallel);
-    let mut outcomes = run_group(&world, &parallel, arguments.at_once.max(1));
-    outcomes.extend(run_group(&world, &disruptive, 1));
+    let of = |group: Group| tests.iter().filter(|test| test.group == group).copied().collect::<Vec<Test>>();
+    let (loaded, parallel) = (of(Group::Loaded), of(Group::Parallel));
+    let mut outcomes = std::thread::scope(|scope| {
+        let beside = scope.spawn(|| run_group(&world, &loaded, 1));
+        let outcomes = run_group(&world, &parallel, arguments.at_once.saturating_sub(1).max(1));
+        [beside.join().unwrap_or_default(), outcomes].concat()
+    });
+    outcomes.extend(run_group(&world, &of(Group::Disruptive), 1));
     let failed = outcomes.iter().any(|outcome| outcome.failure.is_some());
     if arguments.keep {
         keep(&world);
@@ -237,13 +249,14 @@ fn run_one(world: &World, test: &Test) -> Outcome {
 /// When something is missing on this machine, or the cluster does not come up.
 pub(crate) fn alone(arguments: &Arguments) -> Result<bool> {
     if arguments.list {
-        return list(arguments).map(|()| true);
+        list(arguments);
+        return Ok(true);
     }
-    chosen(arguments)?;
     if arguments.kubeconfig.is_none() {
         Lab::prepare(&Options::default())?;
     }
-    let outcomes = run(arguments, &release_build()?)?;
+    let binary = arguments.burgee.clone().map_or_else(release_build, Ok)?;
+    let outcomes = run(arguments, &binary)?;
     Ok(crate::test::conclude(&outcomes))
 }
 

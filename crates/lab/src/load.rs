@@ -60,8 +60,9 @@ impl Load {
         if !(1..=MOST_PER_SECOND).contains(per_second) || *lasting > Duration::from_hours(1) {
             bail!("load of {per_second}/s for {} s is out of bounds", lasting.as_secs());
         }
-        // Hey takes a rate per worker. A worker carries 50 requests a second well below 20 ms each.
-        let workers = per_second.div_ceil(50).max(4).min(*per_second);
+        // Hey takes a rate per worker. A worker carries 10 requests a second even when they take 100 ms each, as they may
+        // while pods start on two cores.
+        let workers = per_second.div_ceil(10).max(4).min(*per_second);
         let rate = f64::from(*per_second) / f64::from(workers);
         let mut hey = cluster.command("hey");
         hey.args(["-z", &format!("{}s", lasting.as_secs()), "-c", &workers.to_string(), "-q", &rate.to_string()]);

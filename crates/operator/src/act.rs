@@ -65,9 +65,9 @@ async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> R
     }
 }
 
-/// No write starts without enough of the lease left (I17).
+/// No write starts without enough of the lease left (I17), or while the definitions would drop what it says.
 fn may_write(operator: &Operator) -> Result<(), Stopped> {
-    if operator.leadership.may_write() { Ok(()) } else { Err(Stopped::Fenced) }
+    if operator.leadership.may_write() && operator.definitions.is_current() { Ok(()) } else { Err(Stopped::Fenced) }
 }
 
 fn key_of(object: &Value) -> Result<ObjectKey, Stopped> {
@@ -170,6 +170,7 @@ async fn write_status(operator: &Operator, story: &mut Story, status: &CanarySta
     let key = story.key.clone();
     let written =
         operator.cluster.patch_status(&key, &operations).await.map_err(|error| judge(&key, "patch", error))?;
+    operator.definitions.inspect(status, &written);
     follow(operator, story, &key, &written);
     Ok(())
 }

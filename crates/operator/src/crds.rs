@@ -1,7 +1,11 @@
 //! Whether the installed custom resource definitions keep what the operator must remember. It reads and never installs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burgee_api::CanaryStatus;
 use http::Method;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::cluster::{ApiError, Cluster, Resource};
 
@@ -24,6 +28,38 @@ pub enum Trouble {
          step. Nothing is written until it is updated: burgee crds | kubectl apply --server-side --force-conflicts -f -"
     )]
     Outdated,
+}
+
+/// Whether the definitions were found to be current. They can be replaced by older ones at any time.
+#[derive(Debug, Default)]
+pub struct Guard {
+    outdated: AtomicBool,
+    noticed: Notify,
+}
+
+impl Guard {
+    /// Whether anything may be written.
+    pub fn is_current(&self) -> bool {
+        !self.outdated.load(Ordering::Relaxed)
+    }
+
+    /// Looks at what the API server made of a status: one that had a run and lost it was pruned by an old definition.
+    pub fn inspect(&self, wrote: &CanaryStatus, stored: &Value) {
+        if wrote.run.is_some() && stored["status"]["run"].is_null() {
+            self.outdated.store(true, Ordering::Relaxed);
+            self.noticed.notify_one();
+        }
+    }
+
+    /// Waits until the definitions are found to be outdated.
+    pub async fn noticed(&self) {
+        self.noticed.notified().await;
+    }
+
+    /// The definitions are current again.
+    pub fn settle(&self) {
+        self.outdated.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Looks at the three definitions. A missing permission to read them is told by looking at the kinds instead; whether
@@ -65,6 +101,19 @@ mod tests {
         let version = json!({"name": "v1beta1", "served": true, "schema": schema});
         let old = json!({"name": "v1alpha1", "served": false});
         keeps_run(&json!({"spec": {"versions": [version, old]}}))
+    }
+
+    #[test]
+    fn a_status_that_comes_back_without_its_run_stops_all_writing() {
+        let guard = Guard::default();
+        let status = CanaryStatus { run: Some(burgee_api::Run::default()), ..CanaryStatus::default() };
+        guard.inspect(&status, &json!({"status": {"run": {"told": 0}}}));
+        guard.inspect(&CanaryStatus::default(), &json!({"status": {}}));
+        assert!(guard.is_current());
+        guard.inspect(&status, &json!({"status": {"phase": "Progressing"}}));
+        assert!(!guard.is_current());
+        guard.settle();
+        assert!(guard.is_current());
     }
 
     #[test]

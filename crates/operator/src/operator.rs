@@ -37,6 +37,8 @@ pub struct Operator {
     pub telemetry: Arc<Telemetry>,
     /// Whether this process may write.
     pub leadership: Arc<Leadership>,
+    /// Whether the definitions keep what has to be remembered.
+    pub definitions: crate::crds::Guard,
     /// Webhooks, providers, chats.
     pub outside: Outside,
     /// Letters on their way to webhooks and chats.
@@ -72,6 +74,7 @@ impl Operator {
             notifier,
             telemetry: Arc::default(),
             leadership: Arc::default(),
+            definitions: crate::crds::Guard::default(),
             outside: Outside::new()?,
             outbox: Outbox::default(),
             wishes,

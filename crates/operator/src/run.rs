@@ -68,6 +68,7 @@ async fn control(options: Options) -> Result<()> {
     sync(&operator, options.namespace.as_deref()).await;
     announce_notifier(&operator.notifier);
     health.ready.store(true, Ordering::Relaxed);
+    tokio::spawn(guard_definitions(operator.clone(), health.clone(), stop.clone()));
     let candidate = Candidate::new(lease_cluster, options.lease_namespace.clone(), identity());
     let leader = tokio::spawn(candidate.run(operator.leadership.clone(), stop.clone()));
     Rounds::new(operator.clone()).go(changed_keys, ticks_wanted, &stop).await;
@@ -136,6 +137,20 @@ async fn wait_for_definitions(
     }
     operator.telemetry.set("burgee_crd_outdated", &[], 0.0);
     std::ops::ControlFlow::Continue(())
+}
+
+/// Definitions that are replaced by older ones while we run are noticed at the next status write; then all writing stops.
+async fn guard_definitions(operator: Arc<Operator>, health: Arc<Health>, stop: CancellationToken) {
+    loop {
+        operator.definitions.noticed().await;
+        health.ready.store(false, Ordering::Relaxed);
+        let trouble = Some(Trouble::Outdated);
+        if wait_for_definitions(&operator, trouble, &stop).await.is_break() {
+            return;
+        }
+        operator.definitions.settle();
+        health.ready.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Starts the watches of our own kinds and waits for their first lists.

@@ -23,6 +23,9 @@ use crate::tell::{self, Story};
 /// Pace of a canary whose spec says nothing.
 const INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
+/// How soon a canary is looked at again that may not be written.
+const FENCED: SignedDuration = SignedDuration::from_secs(1);
+
 /// One tick. Answers when to look again.
 pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
     let canary = match observe::canary(&operator, &key) {
@@ -115,7 +118,7 @@ async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wak
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
         // Nothing is started without the lease, so this waits for it.
-        Stopped::Fenced => Wake::At(now),
+        Stopped::Fenced => Wake::At(now.saturating_add(FENCED).unwrap_or(now)),
         Stopped::Unavailable(message) => {
             let (wait, is_stuck) = {
                 let memory = operator.memory(&story.key);

@@ -22,14 +22,14 @@ pub(crate) const TESTS: &[Test] = &[
     Test {
         name: "the_canary_of_the_istio_article_is_initialized_and_promoted_by_the_weights_that_it_tells",
         space: "article",
-        group: Group::Parallel,
+        group: Group::Loaded,
         limit: Duration::from_mins(5),
         run: article,
     },
     Test {
         name: "no_request_fails_during_a_whole_promotion_without_retries",
         space: "lossless",
-        group: Group::Parallel,
+        group: Group::Loaded,
         limit: Duration::from_mins(4),
         run: lossless,
     },
@@ -71,13 +71,11 @@ fn article(stage: &Stage<'_>) -> Result<()> {
     check_hooks(stage)?;
     check_log(stage)?;
     ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.1", "the primary has another version");
-    let alerts = stage.alerts();
-    let expected = [
+    stage.expect_alerts(&[
         "New Deployment detected, initialization completed.",
         "New revision detected, progressing canary analysis.",
         "Canary analysis completed successfully, promotion finished.",
-    ];
-    ensure!(alerts == expected, "alerts are {alerts:?}");
+    ])?;
     target_has(stage, 0)
 }
 

@@ -13,7 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test {
         name: "a_version_that_answers_500s_is_rolled_back_and_no_request_fails_but_its_own",
         space: "errors",
-        group: Group::Parallel,
+        group: Group::Loaded,
         limit: Duration::from_mins(4),
         run: errors,
     },
@@ -85,8 +85,11 @@ fn errors(stage: &Stage<'_>) -> Result<()> {
     let good = counted.requests(namespace, "podinfo-primary", Some(200));
     ensure!(primary == good && good > 1000, "the primary answered {good} of {primary} requests with 200");
     check_no_retries(stage, &counted)?;
-    let alerts = stage.alerts();
-    ensure!(alerts.last().is_some_and(|last| last == "Failed checks threshold reached 3"), "alerts are {alerts:?}");
+    stage.expect_alerts(&[
+        "New Deployment detected, initialization completed.",
+        "New revision detected, progressing canary analysis.",
+        "Failed checks threshold reached 3",
+    ])?;
     ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.0", "the primary was changed");
     Ok(())
 }
@@ -151,20 +154,24 @@ fn hooks(stage: &Stage<'_>) -> Result<()> {
 }
 
 fn deadline(stage: &Stage<'_>) -> Result<()> {
-    stage.initialize(&stage.object(SHORT)?)?;
+    let mut canary = stage.object(SHORT)?;
+    set(&mut canary, "/spec/progressDeadlineSeconds", json!(20));
+    stage.initialize(&canary)?;
     let mut patch = revision("6.0.1", &[]);
     let probe = json!({"httpGet": {"path": "/nothing", "port": 9898}, "periodSeconds": 1});
     set(&mut patch, "/spec/template/spec/containers/0/readinessProbe", probe);
-    set(&mut patch, "/spec/progressDeadlineSeconds", json!(15));
     stage.patch_target(&patch)?;
     rolled_back(stage)?;
-    let cause = "canary deployment podinfo.test not ready: deployment \"podinfo\" exceeded its progress deadline";
+    let cause = "canary deployment podinfo.test not ready: waiting for rollout to finish: 0 of 2 (readyThreshold 100%) \
+                 updated replicas are available";
     let rolled = format!("Rolling back podinfo.test progress deadline exceeded {cause}");
     let ending = [&rolled, "Canary failed! Scaling down podinfo.test"];
     expect(&stage.told(), &[&BEGINNING[..3], &ending].concat())?;
-    let alerts = stage.alerts();
-    let expected = format!("Progress deadline exceeded {cause}");
-    ensure!(alerts.last() == Some(&expected), "alerts are {alerts:?}");
+    stage.expect_alerts(&[
+        "New Deployment detected, initialization completed.",
+        "New revision detected, progressing canary analysis.",
+        &format!("Progress deadline exceeded {cause}"),
+    ])?;
     target_has(stage, 0)
 }
 

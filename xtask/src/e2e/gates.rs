@@ -96,9 +96,7 @@ fn check_chat(stage: &Stage<'_>) -> Result<()> {
         "Canary promotion is waiting for approval.",
         "Canary analysis completed successfully, promotion finished.",
     ];
-    stage.until("the last alert arrives", 10, || Ok(stage.alerts().len() >= expected.len()))?;
-    let alerts = stage.alerts();
-    ensure!(alerts == expected, "alerts are {alerts:?}");
+    stage.expect_alerts(&expected)?;
     let messages = stage.calls("chat");
     ensure!(messages.len() == expected.len(), "the provider got {} of the alerts", messages.len());
     for message in messages {

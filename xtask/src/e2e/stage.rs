@@ -235,6 +235,20 @@ impl<'a> Stage<'a> {
             .collect()
     }
 
+    /// Waits for as many alerts as are expected, and compares them. A `*` stands for any text.
+    ///
+    /// # Errors
+    /// With the alerts that arrived.
+    pub(crate) fn expect_alerts(&self, expected: &[&str]) -> Result<()> {
+        // What comes too late or too little shows in the comparison.
+        let _ = self.until("the last alert arrives", 10, || Ok(self.alerts().len() >= expected.len()));
+        let alerts = self.alerts();
+        let pairs = alerts.iter().zip(expected);
+        let are_same = alerts.len() == expected.len() && pairs.into_iter().all(|(text, one)| story::matches(text, one));
+        ensure!(are_same, "alerts are {alerts:?}, not {expected:?}");
+        Ok(())
+    }
+
     /// Path of a hook of this test.
     fn hook(&self, name: &str) -> String {
         let path = format!("/hook/{}", self.namespace);

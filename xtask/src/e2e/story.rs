@@ -37,7 +37,8 @@ pub(crate) fn neutral(text: &str, namespace: &str) -> String {
 
 /// Whether an event says only that something is awaited; those come 0 to n times.
 fn is_waiting(text: &str) -> bool {
-    text.contains("waiting for rollout to finish") || text.contains("primary replicas before routing")
+    let is_rollout = text.contains("not ready: waiting for rollout to finish") && !text.starts_with("Rolling back ");
+    is_rollout || text.contains("primary replicas before routing")
 }
 
 /// Compares what was told, without the waiting, with what is expected. A `*` stands for any text.
