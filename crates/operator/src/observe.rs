@@ -7,9 +7,8 @@ use std::sync::Arc;
 use burgee_api::Canary;
 use burgee_core::reads;
 use burgee_core::rollout::Rollout;
-use burgee_core::world::{Kind, ObjectKey, Observed, Rival, World};
+use burgee_core::world::{Kind, ObjectKey, Observed, World};
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::operator::{Operator, lock};
 use crate::stores::Look;
@@ -33,7 +32,7 @@ pub fn canary(operator: &Operator, key: &ObjectKey) -> Option<Result<Canary, Str
 /// The world of a canary.
 pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> Sight {
     let keys = reads::objects(rollout);
-    let rival = rival(operator, &canary, rollout);
+    let rival = operator.stores.rival(&key_of(&canary));
     let mut sight = Sight { world: World::new(canary), again: None };
     sight.world.rival = rival;
     let mut looked_at: BTreeSet<ObjectKey> = keys.iter().cloned().collect();
@@ -113,65 +112,5 @@ async fn get(operator: &Operator, key: &ObjectKey) -> Observed {
         Ok(Some(object)) => Observed::Present(Arc::new(object)),
         Ok(None) => Observed::Absent,
         Err(error) => Observed::Unknown(format!("{key} get query error: {error}")),
-    }
-}
-
-/// The oldest other canary that claims the same target or apex name, if it is older than this one (S24).
-fn rival(operator: &Operator, canary: &Canary, rollout: &Rollout) -> Option<Rival> {
-    let own = serde_json::to_value(canary).ok()?;
-    let mut rivals: Vec<(Age, Rival)> = operator
-        .stores
-        .all(Kind::Canary, Some(&rollout.namespace))
-        .iter()
-        .filter(|other| age(other) < age(&own))
-        .filter_map(|other| {
-            Some((age(other), Rival { name: text(&other["metadata"]["name"]), claim: claim(&own, other)? }))
-        })
-        .collect();
-    rivals.sort_by(|(one, _), (two, _)| one.cmp(two));
-    rivals.into_iter().next().map(|(_, rival)| rival)
-}
-
-type Age = (String, String);
-
-fn age(canary: &Value) -> Age {
-    (text(&canary["metadata"]["creationTimestamp"]), text(&canary["metadata"]["name"]))
-}
-
-/// What both canaries claim, if there is such a thing.
-fn claim(one: &Value, two: &Value) -> Option<String> {
-    let target =
-        |canary: &Value| (text(&canary["spec"]["targetRef"]["kind"]), text(&canary["spec"]["targetRef"]["name"]));
-    if target(one) == target(two) {
-        let (kind, name) = target(one);
-        return Some(format!("target {kind}/{name}"));
-    }
-    (apex(one) == apex(two)).then(|| format!("service {}", apex(one)))
-}
-
-fn apex(canary: &Value) -> String {
-    let name = text(&canary["spec"]["service"]["name"]);
-    if name.is_empty() { text(&canary["spec"]["targetRef"]["name"]) } else { name }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn canary(target: &str, service: &str) -> Value {
-        json!({"spec": {"targetRef": {"kind": "Deployment", "name": target}, "service": {"name": service}}})
-    }
-
-    #[test]
-    fn two_canaries_are_rivals_by_target_or_by_apex_name() {
-        assert_eq!(claim(&canary("a", "x"), &canary("a", "y")).as_deref(), Some("target Deployment/a"));
-        assert_eq!(claim(&canary("a", "x"), &canary("b", "x")).as_deref(), Some("service x"));
-        assert_eq!(claim(&canary("a", ""), &canary("b", "a")).as_deref(), Some("service a"));
-        assert_eq!(claim(&canary("a", ""), &canary("b", "")), None);
     }
 }

@@ -7,10 +7,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use burgee_core::world::{Kind, ObjectKey};
+use burgee_core::world::{Kind, ObjectKey, Rival};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
+use crate::claims::Claim;
 use crate::cluster::Cluster;
 use crate::watch;
 
@@ -59,6 +60,8 @@ struct Stored {
     json: Box<str>,
     /// Hash of what of it can matter to a tick.
     meaning: u64,
+    /// Of canaries: what it claims, so that rivals are found without reading all of them.
+    claim: Option<Box<Claim>>,
 }
 
 #[derive(Debug)]
@@ -87,7 +90,8 @@ impl Store {
         let meaning = meaning(key.kind, object);
         let changed = known.is_none_or(|known| known.meaning != meaning);
         let json = object.to_string().into_boxed_str();
-        self.objects.insert(place, Stored { version, uid, json, meaning });
+        let claim = (key.kind == Kind::Canary).then(|| Box::new(Claim::of(object)));
+        self.objects.insert(place, Stored { version, uid, json, meaning, claim });
         changed
     }
 
@@ -179,15 +183,14 @@ impl Stores {
         }
     }
 
-    /// Every object of a kind, optionally of one namespace.
-    pub fn all(&self, kind: Kind, namespace: Option<&str>) -> Vec<Arc<Value>> {
+    /// The older canary that claims the same as this one, if there is one (S24).
+    pub fn rival(&self, canary: &ObjectKey) -> Option<Rival> {
         let stores = self.lock();
-        let of_kind = stores.iter().filter(|(scope, _)| scope.kind == kind);
-        let objects = of_kind.flat_map(|(_, store)| &store.objects);
-        objects
-            .filter(|((place, _), _)| namespace.is_none_or(|namespace| namespace == place))
-            .filter_map(|(_, stored)| serde_json::from_str(&stored.json).ok().map(Arc::new))
-            .collect()
+        let objects = &stores.get(&self.scope(canary))?.objects;
+        let own = objects.get(&(canary.namespace.clone(), canary.name.clone()))?.claim.as_deref()?;
+        let neighbours = objects.range((canary.namespace.clone(), String::new())..);
+        let neighbours = neighbours.take_while(|((namespace, _), _)| *namespace == canary.namespace);
+        own.rival(neighbours.filter_map(|(_, stored)| stored.claim.as_deref()))
     }
 
     /// How far a watch has come; none if it was never started.
