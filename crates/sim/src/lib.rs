@@ -3,7 +3,9 @@
 //!
 //! A scenario is a file: prose, objects, commands. Playing it gives a film: one row for each thing that was told.
 
+pub mod checkers;
 pub mod cluster;
+pub mod faults;
 pub mod film;
 pub mod outside;
 pub mod scenario;

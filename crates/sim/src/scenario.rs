@@ -49,18 +49,23 @@ impl Scenario {
 
     /// Plays the scenario with an operator that dies once and is started again.
     pub fn play_with(&self, crash: Option<Crash>) -> Result<Stage, String> {
-        let mut cluster = Cluster::default();
-        for object in &self.objects {
-            cluster.apply(object.clone()).map_err(|refusal| refusal.to_string())?;
-        }
-        let canary = cluster.iter().map(|(key, _)| key).find(|key| key.kind == Kind::Canary).cloned();
-        let mut stage = Stage::new(cluster, canary.ok_or("the scenario has no Canary")?);
+        let mut stage = self.set_up()?;
         stage.crash = crash;
         for (second, command) in &self.commands {
             stage.play_until(*second)?;
             obey(&mut stage, command).map_err(|error| format!("at {second}s {command}: {error}"))?;
         }
         Ok(stage)
+    }
+
+    /// The objects on a stage, before anything has happened.
+    pub fn set_up(&self) -> Result<Stage, String> {
+        let mut cluster = Cluster::default();
+        for object in &self.objects {
+            cluster.apply(object.clone()).map_err(|refusal| refusal.to_string())?;
+        }
+        let canary = cluster.iter().map(|(key, _)| key).find(|key| key.kind == Kind::Canary).cloned();
+        Ok(Stage::new(cluster, canary.ok_or("the scenario has no Canary")?))
     }
 }
 

@@ -15,7 +15,9 @@ use burgee_core::world::{Kind, ObjectKey, World};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::checkers::{self, Instant};
 use crate::cluster::{Cluster, Refusal};
+use crate::faults::{Faults, Mishap};
 use crate::film::{Film, Frame};
 use crate::outside::Outside;
 use crate::workloads::Workloads;
@@ -49,6 +51,10 @@ pub struct Stage {
     pub aside: Vec<String>,
     /// Where the operator dies, if it does.
     pub crash: Option<Crash>,
+    /// What goes wrong by chance, if anything does.
+    pub faults: Option<Faults>,
+    /// What a checker found, if one found anything; the first one counts.
+    pub broken: Option<String>,
     /// How many steps each plan had so far.
     pub plans: Vec<usize>,
     canary: ObjectKey,
@@ -71,6 +77,8 @@ impl Stage {
             film: Film::default(),
             aside: Vec::new(),
             crash: None,
+            faults: None,
+            broken: None,
             plans: Vec::new(),
             canary,
             start,
@@ -200,13 +208,62 @@ impl Stage {
         let crash = self.crash.filter(|crash| crash.plan == number);
         let taken = crash.map_or(plan.steps.len(), |crash| crash.steps.min(plan.steps.len()));
         let told = self.film.frames.len();
-        let outcome = plan.steps.iter().take(taken).try_for_each(|step| self.take(step));
+        let outcome = plan.steps.iter().take(taken).try_for_each(|step| self.risk(step));
         self.show_split(told);
         outcome?;
         if crash.is_some() {
             self.restart();
         }
         Ok(())
+    }
+
+    /// Takes a step on which something may go wrong, and looks whether an invariant broke.
+    fn risk(&mut self, step: &Step) -> Result<(), Refusal> {
+        let mishap = self.faults.as_mut().map_or(Mishap::None, Faults::next_step);
+        if mishap == Mishap::Conflict {
+            return Err(Refusal::Conflict(self.canary.clone()));
+        }
+        let before = self.instant();
+        self.take(step)?;
+        self.check(before);
+        if mishap == Mishap::Crash {
+            self.restart();
+            return Err(Refusal::Conflict(self.canary.clone()));
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, before: Option<Instant>) {
+        let (Some(before), Some(after), Some(rollout), Some(canary)) =
+            (before, self.instant(), self.rollout(), self.typed())
+        else {
+            return;
+        };
+        if self.broken.is_none() {
+            self.broken = checkers::check(&canary, &rollout, &before, &after).err();
+        }
+    }
+
+    /// What a checker sees now.
+    fn instant(&self) -> Option<Instant> {
+        let (rollout, canary) = (self.rollout()?, self.typed()?);
+        let world = self.observe(&rollout, &canary);
+        let target = self.cluster.get(&rollout.target_key())?;
+        Some(Instant {
+            second: self.second(),
+            status: canary.status.clone().unwrap_or_default(),
+            split: router::of(&rollout).read(&rollout, &world).ok().flatten(),
+            primary_pods: self.workloads.ready(&rollout.primary_key(), self.now),
+            canary_pods: self.workloads.ready(&rollout.target_key(), self.now),
+            target_is_up: target["spec"]["replicas"].as_i64().unwrap_or(1) > 0,
+        })
+    }
+
+    /// Changes the target, as a user does.
+    pub fn edit(&mut self, pointer: &str, value: &Value) -> Result<(), String> {
+        let key = self.rollout().ok_or("the canary cannot be parsed")?.target_key();
+        let operations = serde_json::json!([{"op": "add", "path": pointer, "value": value}]);
+        self.cluster.patch(&key, &operations).map_err(|refusal| refusal.to_string())
     }
 
     /// Rows show the traffic as it is after the plan that told them.
