@@ -36,7 +36,7 @@ enum Command {
     /// Formatting, lints, every hermetic test and the end-to-end suite (Linux, root).
     Test(test::Arguments),
     /// The end-to-end suite alone, on a release build of this tree (Linux, root).
-    E2e(e2e::Arguments),
+    E2e(e2e::Selection),
     /// Write goldens, films and the chart's CRDs anew from what the code does now.
     Bless(bless::Arguments),
 }
@@ -58,5 +58,16 @@ fn main() -> ExitCode {
             let possible = error.downcast_ref::<Unmet>().is_none();
             ExitCode::from(if possible { FAILED } else { NOT_POSSIBLE })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
     }
 }
