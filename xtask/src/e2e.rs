@@ -56,7 +56,7 @@ pub(crate) struct Test {
 
 /// Which tests run, and where.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct Selection {
     /// Use the cluster of this kubeconfig instead of a lab of our own.
     ///
     /// It needs Istio, a gateway istio-system/public-gateway with Envoy's administration page at port 15000 of its Service,
@@ -115,13 +115,13 @@ fn part_of_a_name(text: &str) -> Result<String> {
 }
 
 /// The tests that the command line chooses.
-pub(crate) fn chosen(arguments: &Arguments) -> Vec<Test> {
+pub(crate) fn chosen(arguments: &Selection) -> Vec<Test> {
     let is_wanted = |test: &Test| arguments.only.is_empty() || arguments.only.iter().any(|part| test.is_named(part));
     tests().into_iter().filter(is_wanted).collect()
 }
 
 /// Prints the names of the tests.
-pub(crate) fn list(arguments: &Arguments) {
+pub(crate) fn list(arguments: &Selection) {
     for test in chosen(arguments) {
         println!("{:12} {:?}: {}", test.space, test.group, test.name);
     }
@@ -131,7 +131,7 @@ pub(crate) fn list(arguments: &Arguments) {
 ///
 /// # Errors
 /// When the cluster does not come up, or the operator cannot be installed.
-pub(crate) fn run(arguments: &Arguments, binary: &Path) -> Result<Vec<Outcome>> {
+pub(crate) fn run(arguments: &Selection, binary: &Path) -> Result<Vec<Outcome>> {
     let tests = chosen(arguments);
     let lab = match &arguments.kubeconfig {
         None => Some(Lab::boot(&Lab::prepare(&Options::default())?, &Options::named("e2e"))?),
@@ -157,7 +157,7 @@ pub(crate) fn run(arguments: &Arguments, binary: &Path) -> Result<Vec<Outcome>> 
 }
 
 /// Enters the lab's network, and installs the operator so that it tells everything to the receiver.
-fn open(arguments: &Arguments, lab: Option<Lab>, binary: &Path) -> Result<World> {
+fn open(arguments: &Selection, lab: Option<Lab>, binary: &Path) -> Result<World> {
     let cluster = match (&lab, &arguments.kubeconfig) {
         (Some(lab), _) => {
             lab.enter()?;
@@ -247,7 +247,7 @@ fn run_one(world: &World, test: &Test) -> Outcome {
 ///
 /// # Errors
 /// When something is missing on this machine, or the cluster does not come up.
-pub(crate) fn alone(arguments: &Arguments) -> Result<bool> {
+pub(crate) fn alone(arguments: &Selection) -> Result<bool> {
     if arguments.list {
         list(arguments);
         return Ok(true);

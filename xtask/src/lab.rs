@@ -77,6 +77,7 @@ fn down() -> Result<()> {
     Ok(())
 }
 
-fn instance_name(text: &str) -> Result<String> {
+/// Reads the name of an instance.
+pub(crate) fn instance_name(text: &str) -> Result<String> {
     burgee_lab::check_name(text).map(|()| text.to_owned())
 }

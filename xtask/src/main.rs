@@ -1,5 +1,6 @@
 //! The project's own commands. Each lives in a file of its own; this one only chooses and sets the exit code.
 mod bless;
+mod demo;
 mod e2e;
 mod lab;
 mod test;
@@ -15,7 +16,7 @@ const NOT_POSSIBLE: u8 = 2;
 
 /// The project's own commands.
 ///
-/// Start with `cargo xtask lab up`: a cluster to try things on, ready in seconds once its parts are built.
+/// Start with `cargo xtask demo`: a version is promoted and another rolled back, on a real cluster.
 /// `cargo xtask test --hermetic` is what to run before every commit.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or something missing on this machine, 130 interrupted.
@@ -28,12 +29,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A good version of podinfo is promoted, a bad one rolled back, on a real cluster under load (Linux, root).
+    Demo(demo::Arguments),
     /// A real one-node Kubernetes with real Istio on this machine (Linux, root).
     Lab(lab::Arguments),
     /// Formatting, lints, every hermetic test and the end-to-end suite (Linux, root).
     Test(test::Arguments),
     /// The end-to-end suite alone, on a release build of this tree (Linux, root).
-    E2e(e2e::Arguments),
+    E2e(e2e::Selection),
     /// Write goldens, films and the chart's CRDs anew from what the code does now.
     Bless(bless::Arguments),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let done = match command {
         Command::Lab(arguments) => lab::run(arguments).map(|()| true),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::E2e(arguments) => e2e::alone(&arguments),
         Command::Bless(arguments) => bless::run(&arguments).map(|()| true),
@@ -54,5 +58,16 @@ fn main() -> ExitCode {
             let possible = error.downcast_ref::<Unmet>().is_none();
             ExitCode::from(if possible { FAILED } else { NOT_POSSIBLE })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     hermetic: bool,
     #[command(flatten)]
-    e2e: e2e::Arguments,
+    e2e: e2e::Selection,
 }
 
 /// Tests of one step, by how they ended.

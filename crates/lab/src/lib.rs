@@ -39,7 +39,7 @@ pub use nix::sys::signal::Signal;
 pub use options::Options;
 pub use parts::Parts;
 pub use prerequisites::{Missing, Unmet};
-pub use process::{Component, Identity, Processes};
+pub use process::{Component, Identity, Processes, start_no_more, wait_if_interrupted};
 pub use progress::{say, seconds};
 pub use prometheus::{ADDRESS as PROMETHEUS_ADDRESS, query};
 pub use recipe::{HELM_VERSION, KUBERNETES_VERSION};

@@ -270,12 +270,12 @@ pub(crate) fn spawn_recorded(command: &mut Command, ledger: &Path, name: &str) -
 }
 
 /// From now on no process is started any more.
-pub(crate) fn start_no_more() {
+pub fn start_no_more() {
     *lock(&ENDING) = true;
 }
 
 /// When the process was interrupted, waits for the interrupt handler, which takes everything down and ends the process.
-pub(crate) fn wait_if_interrupted() {
+pub fn wait_if_interrupted() {
     while *lock(&ENDING) {
         std::thread::park_timeout(Duration::from_millis(100));
     }

@@ -23,6 +23,13 @@ pub(crate) const TESTS: &[Test] = &[
         limit: Duration::from_mins(4),
         run: configured,
     },
+    Test {
+        name: "routes_and_services_that_others_change_during_a_run_are_put_back_with_its_weights",
+        space: "drifting",
+        group: Group::Parallel,
+        limit: Duration::from_mins(4),
+        run: drifting,
+    },
 ];
 
 /// A Canary without metrics: its steps need no requests.
@@ -97,5 +104,34 @@ fn check_copy(stage: &Stage<'_>, color: &str) -> Result<()> {
     ensure!(copy["data"] == json!({"PODINFO_UI_COLOR": color}), "the primary's copy has {}", copy["data"]);
     let owner = &copy["metadata"]["ownerReferences"][0];
     ensure!(owner["kind"] == "Canary" && owner["controller"] == true, "the primary's copy is owned by {owner}");
+    Ok(())
+}
+
+fn drifting(stage: &Stage<'_>) -> Result<()> {
+    stage.initialize(&unmeasured(stage, 20, 40)?)?;
+    stage.patch_target(&revision("6.0.1", &[]))?;
+    stage.until_told("Advance podinfo.test canary weight 20", 60)?;
+    let weight = |stage: &Stage<'_>| -> Result<Value> {
+        let route = stage.get("virtualservice", "podinfo")?;
+        Ok(route.pointer("/spec/http/0/route/1/weight").cloned().unwrap_or_default())
+    };
+    // A user's edit of the service, a rival's edit of the route, a deleted Service.
+    stage.patch("canary/podinfo", &json!({"spec": {"service": {"timeout": "9s"}}}))?;
+    stage.poll("the edit reaches the route", 8, || {
+        Ok(stage.get("virtualservice", "podinfo")?.pointer("/spec/http/0/timeout") == Some(&json!("9s")))
+    })?;
+    ensure!(weight(stage)? != 0, "an edit of the service took the traffic back");
+    stage.kubectl(&["delete", "service", "podinfo-canary"])?;
+    let steal = json!([{"op": "replace", "path": "/spec/http/0/route/0/destination/host", "value": "nowhere"}]);
+    stage.kubectl(&["patch", "virtualservice", "podinfo", "--type=json", "-p", &steal.to_string()])?;
+    stage.poll("the route is put back", 8, || {
+        let route = stage.get("virtualservice", "podinfo")?;
+        Ok(route.pointer("/spec/http/0/route/0/destination/host") == Some(&json!("podinfo-primary")))
+    })?;
+    stage.poll("the service is put back", 8, || stage.get("service", "podinfo-canary").map(|_| true))?;
+    ensure!(weight(stage)? != 0, "the repair took the traffic back");
+    stage.until_phase("Succeeded", 120)?;
+    let starts = stage.times_told("Starting canary analysis for podinfo.test");
+    ensure!(starts == 1, "the analysis started {starts} times");
     Ok(())
 }

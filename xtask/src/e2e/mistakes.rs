@@ -19,6 +19,13 @@ pub(crate) const TESTS: &[Test] = &[
         run: endless,
     },
     Test {
+        name: "a_provider_that_answers_ten_megabytes_or_nothing_holds_its_run_until_it_answers_well",
+        space: "provider",
+        group: Group::Parallel,
+        limit: Duration::from_mins(4),
+        run: provider,
+    },
+    Test {
         name: "a_missing_template_is_named_and_fails_the_checks",
         space: "untemplated",
         group: Group::Parallel,
@@ -99,6 +106,53 @@ fn endless(stage: &Stage<'_>) -> Result<()> {
     Ok(())
 }
 
+fn provider(stage: &Stage<'_>) -> Result<()> {
+    let template = json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "MetricTemplate", "metadata": {"name": "orders"},
+        "spec": {"provider": {"type": "prometheus", "address": stage.hook_url("metrics")}, "query": "sum(orders)"},
+    });
+    stage.apply(&template)?;
+    let mut canary = stage.object(SHORT)?;
+    let metric =
+        json!([{"name": "orders", "interval": "10s", "templateRef": {"name": "orders"}, "thresholdRange": {"max": 1}}]);
+    set(&mut canary, "/spec/analysis/metrics", metric);
+    set(&mut canary, "/spec/analysis/threshold", json!(1));
+    let query = "metrics/api/v1/query";
+    stage.answer(query, Answer::Status(200, GOOD));
+    begin(stage, &canary)?;
+    stage.until_phase("Initialized", 90)?;
+    stage.answer(query, Answer::Bulk(200, 10 << 20));
+    stage.patch_target(&revision("6.0.1", &[]))?;
+    stage.until_told("Metric query failed for orders: *", 60)?;
+    stage.until("the condition says so", 10, || Ok(condition(&stage.canary(), "Held").is_some()))?;
+    stage.answer(query, Answer::Never);
+    let asked = stage.calls(query).len();
+    stage.until("the provider is asked again", 30, || Ok(stage.calls(query).len() > asked))?;
+    stage.poll("the gauge says held", 15, || {
+        Ok(stage.metric("burgee_canary_held_seconds")?.is_some_and(|held| held > 0.0))
+    })?;
+    ensure!(stage.phase() == "Progressing", "the canary is {}", stage.phase());
+    stage.answer(query, Answer::Status(200, GOOD));
+    stage.until_told("Metrics provider answers again, resuming podinfo.test", 60)?;
+    stage.until_phase("Succeeded", 90)?;
+    stage.expect_alerts(&[
+        "New Deployment detected, initialization completed.",
+        "New revision detected, progressing canary analysis.",
+        "Canary analysis on hold, metrics provider not answering: *",
+        "Canary analysis completed successfully, promotion finished.",
+    ])
+}
+
+/// An answer of Prometheus with one good value.
+const GOOD: &str =
+    r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"0.5"]}]}}"#;
+
+/// A condition that is true.
+fn condition(canary: &Value, kind: &str) -> Option<Value> {
+    let conditions = canary["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == "True").cloned()
+}
+
 fn untemplated(stage: &Stage<'_>) -> Result<()> {
     let mut canary = stage.object(SHORT)?;
     let metric = json!([{"name": "orders", "interval": "10s", "templateRef": {"name": "nothing"}, "thresholdRange": {"max": 1}}]);
@@ -151,10 +205,10 @@ fn doubled(stage: &Stage<'_>) -> Result<()> {
     stage.apply(&second)?;
     let told = stage.until_told("Invalid canary spec: *", 30)?;
     ensure!(told.kind == "Warning", "the event is {}", told.kind);
-    let canary = stage.world().feed.canary(stage.namespace(), "second").context("the second canary is gone")?;
-    let conditions = canary["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let is_invalid = |condition: &Value| condition["type"] == "Invalid" && condition["status"] == "True";
-    ensure!(conditions.iter().any(is_invalid), "the conditions are {conditions:?}");
+    stage.until("the condition says so", 10, || {
+        let canary = stage.world().feed.canary(stage.namespace(), "second").unwrap_or_default();
+        Ok(condition(&canary, "Invalid").is_some())
+    })?;
     stage.poll("the gauge says invalid", 15, || Ok(stage.metric("burgee_canary_invalid")? == Some(1.0)))?;
     ensure!(stage.phase() == "Initialized", "the first canary is {}", stage.phase());
     Ok(())

@@ -26,7 +26,7 @@ pub(crate) enum Answer {
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
-    /// Path of the URL, such as `/hook/promoted/acceptance`.
+    /// Path of the URL without its query, such as `/hook/promoted/acceptance`.
     pub path: String,
     /// The body, or null if it is no JSON.
     pub body: Value,
@@ -108,7 +108,8 @@ impl Receiver {
 fn read(stream: &mut impl BufRead) -> Result<(String, Vec<u8>)> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
-    let path = line.split(' ').nth(1).context("the request has no path")?.to_owned();
+    let target = line.split(' ').nth(1).context("the request has no path")?;
+    let path = target.split('?').next().unwrap_or_default().to_owned();
     let mut length = 0;
     loop {
         line.clear();
@@ -160,7 +161,7 @@ mod tests {
         let receiver = Receiver::start("127.0.0.1").unwrap();
         receiver.answer("/closed", Answer::Status(403, "no"));
         receiver.answer("/much", Answer::Bulk(200, 5000));
-        assert!(post(&receiver, "/open", "{\"a\":1}").starts_with("HTTP/1.1 200 "));
+        assert!(post(&receiver, "/open?query=1", "{\"a\":1}").starts_with("HTTP/1.1 200 "));
         let refused = post(&receiver, "/closed", "no json");
         assert!(refused.starts_with("HTTP/1.1 403 ") && refused.ends_with("\r\n\r\nno"));
         assert!(post(&receiver, "/much", "{}").ends_with(&"x".repeat(5000)));

@@ -1,0 +1,246 @@
+//! Where the demo plays: the lab's own cluster or one that exists, with the operator and podinfo in it. It shows nothing.
+use super::Arguments;
+use super::build::Build;
+use anyhow::{Context, Result, bail, ensure};
+use burgee_lab::{
+    Cluster, GATEWAY_ADDRESS, Installation, Lab, Load, NODE_ADDRESS, Options, PROMETHEUS_ADDRESS, Request, install,
+    say, start_no_more,
+};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Requests per second that the users send.
+const REQUESTS_PER_SECOND: u32 = 100;
+/// Longest load.
+const LONG: Duration = Duration::from_hours(1);
+/// Exit code of a process that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+/// The cluster that the demo uses.
+pub(super) struct Stage {
+    // Dropped first: the objects go while the cluster is there.
+    _guest: Option<Guest>,
+    cluster: Cluster,
+    lab: Option<Lab>,
+    gateway: String,
+    podinfo: String,
+    /// How long the cluster took.
+    pub cluster_took: Duration,
+    /// How long the operator took.
+    pub operator_took: Duration,
+}
+
+/// The operator's binary.
+enum Binary {
+    Built(PathBuf),
+    Building(Build),
+}
+
+/// The demo's objects in a cluster that is not the lab's; dropped, they are removed.
+struct Guest {
+    cluster: Cluster,
+}
+
+impl Stage {
+    /// Boots or finds the cluster and installs the operator.
+    ///
+    /// # Errors
+    /// With what is missing and what to do about it.
+    pub(super) fn set(arguments: &Arguments) -> Result<Self> {
+        let mut options = Options::named(&arguments.name);
+        options.audited_groups.clear();
+        match &arguments.kubeconfig {
+            None => Self::boot(arguments, &options),
+            Some(file) => Self::visit(arguments, file, &options),
+        }
+    }
+
+    fn boot(arguments: &Arguments, options: &Options) -> Result<Self> {
+        let workspace = workspace();
+        let build = match &arguments.burgee {
+            Some(binary) => Binary::Built(binary.clone()),
+            None => Binary::Building(Build::begin(&workspace)?),
+        };
+        let parts = Lab::prepare(options)?;
+        let binary = match build {
+            Binary::Built(binary) => binary,
+            Binary::Building(build) => build.finish()?,
+        };
+        let started = Instant::now();
+        let lab = Lab::boot(&parts, options)?;
+        let cluster_took = started.elapsed();
+        let started = Instant::now();
+        lab.install_operator(&binary, &workspace.join("charts/burgee"), &[]).context("install the operator")?;
+        Ok(Self {
+            _guest: None,
+            cluster: lab.cluster().clone(),
+            lab: Some(lab),
+            gateway: arguments.gateway.clone().unwrap_or_else(|| format!("http://{GATEWAY_ADDRESS}/")),
+            podinfo: "lab.local/podinfo".to_owned(),
+            cluster_took,
+            operator_took: started.elapsed(),
+        })
+    }
+
+    fn visit(arguments: &Arguments, kubeconfig: &Path, options: &Options) -> Result<Self> {
+        ensure!(kubeconfig.is_file(), "kubeconfig {} is no file", kubeconfig.display());
+        let started = Instant::now();
+        let cluster = Cluster::existing(kubeconfig, &Lab::prepare(options)?);
+        look(&cluster)?;
+        let gateway = arguments.gateway.clone().map_or_else(|| find_gateway(&cluster), Ok)?;
+        let cluster_took = started.elapsed();
+        let started = Instant::now();
+        if let Some(image) = &arguments.image {
+            let chart = workspace().join("charts/burgee");
+            let metrics_server = PROMETHEUS_ADDRESS;
+            install(&cluster, &Installation { chart: &chart, image, metrics_server, values: &[] })?;
+        }
+        let rollout = ["-n", "istio-system", "rollout", "status", "deployment/flagger", "--timeout=60s"];
+        let advice = "no operator in istio-system; push its image and name it with --image";
+        cluster.kubectl(&rollout).context(advice)?;
+        let guest = Guest::of(&cluster)?;
+        let podinfo = arguments.podinfo.clone();
+        let operator_took = started.elapsed();
+        Ok(Self { _guest: Some(guest), cluster, lab: None, gateway, podinfo, cluster_took, operator_took })
+    }
+
+    /// The cluster.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Creates podinfo and its Canary.
+    ///
+    /// # Errors
+    /// With what the API server says.
+    pub(super) fn deploy(&self, version: &str) -> Result<()> {
+        let yaml = include_str!("app.yaml").replace("{image}", &self.podinfo).replace("{version}", version);
+        self.cluster.apply(&yaml.replace("{program}", self.program())).context("deploy podinfo")
+    }
+
+    /// Gives podinfo another image and another flag, as a user's pipeline would.
+    ///
+    /// # Errors
+    /// With what the API server says.
+    pub(super) fn release(&self, version: &str, flags: &[&str]) -> Result<()> {
+        let own = [self.program(), "--port=9898", "--level=info"];
+        let command: Vec<&str> = own.iter().chain(flags).copied().collect();
+        let image = format!("{}:{version}", self.podinfo);
+        let container = serde_json::json!({"name": "podinfod", "image": image, "command": command});
+        let patch = serde_json::json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string();
+        let line = ["-n", "test", "patch", "deployment", "podinfo", "--patch", &patch];
+        self.cluster.kubectl(&line).map(drop).with_context(|| format!("release podinfo {version}"))
+    }
+
+    /// Begins steady load at the gateway.
+    ///
+    /// # Errors
+    /// When hey cannot be started.
+    pub(super) fn load(&self) -> Result<Load> {
+        Load::begin(&self.cluster, &self.request(REQUESTS_PER_SECOND, LONG))
+    }
+
+    /// Waits until the gateway knows the route, which Istio tells it a moment after the operator has written it.
+    ///
+    /// # Errors
+    /// When it does not within half a minute.
+    pub(super) fn wait_for_route(&self) -> Result<()> {
+        let waited = self.cluster.wait("an answer from podinfo", Duration::from_secs(30), |cluster| {
+            let answers = Load::begin(cluster, &self.request(10, Duration::from_secs(1)))?.finish()?;
+            Ok(answers.sent() > 0 && answers.failed() == 0)
+        });
+        waited
+            .with_context(|| format!("{} does not lead to podinfo; is another gateway meant? --gateway", self.gateway))
+    }
+
+    /// The end of the operator's log, to go with a failure.
+    pub(super) fn operator_log(&self) -> String {
+        let logs = self.cluster.kubectl(&["-n", "istio-system", "logs", "deployment/flagger", "--tail=20"]);
+        format!("the end of the operator's log:\n{}", logs.unwrap_or_else(|error| format!("{error:#}")).trim_end())
+    }
+
+    /// How to look around, as lines of a name and a command.
+    pub(super) fn directions(&self) -> Vec<(&'static str, String)> {
+        let (prefix, prometheus) = match &self.lab {
+            Some(lab) => (lab.enter_script().display().to_string() + " ", Some(format!("http://{NODE_ADDRESS}:9090"))),
+            None => (format!("KUBECONFIG={} ", self.cluster.kubeconfig().display()), None),
+        };
+        let podinfo = &self.podinfo;
+        let mut lines = vec![
+            ("watch", format!("{prefix}kubectl -n test get canary podinfo --watch")),
+            ("describe", format!("{prefix}kubectl -n test describe canary podinfo")),
+            ("release", format!("{prefix}kubectl -n test set image deployment/podinfo podinfod={podinfo}:6.0.3")),
+            ("operator", format!("{prefix}kubectl -n istio-system logs deployment/flagger --follow")),
+        ];
+        if let (Some(lab), Some(url)) = (&self.lab, prometheus) {
+            let expression = "sum by (destination_workload, response_code) (rate(istio_requests_total[30s]))";
+            lines.push(("prometheus", format!("{prefix}promtool query instant {url} '{expression}'")));
+            lines.push(("shell", format!("{}   kubectl, helm, hey; Prometheus is {url}", prefix.trim_end())));
+            lines.push(("kubeconfig", lab.kubeconfig().display().to_string()));
+            lines.push(("logs", lab.logs().display().to_string()));
+        }
+        lines
+    }
+
+    fn request(&self, per_second: u32, lasting: Duration) -> Request<'_> {
+        Request { url: &self.gateway, host: "app.example.com", per_second, lasting }
+    }
+
+    /// The lab's image has podinfo on its path; the published one in its working directory.
+    fn program(&self) -> &'static str {
+        if self.podinfo.starts_with("lab.local/") { "podinfo" } else { "./podinfo" }
+    }
+}
+
+impl Guest {
+    fn of(cluster: &Cluster) -> Result<Self> {
+        let to_remove = cluster.clone();
+        let set = ctrlc::set_handler(move || {
+            start_no_more();
+            say("interrupted; removing the demo's namespace");
+            remove(&to_remove);
+            std::process::exit(INTERRUPTED)
+        });
+        set.context("handle ctrl-C")?;
+        Ok(Self { cluster: cluster.clone() })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        remove(&self.cluster);
+    }
+}
+
+fn remove(cluster: &Cluster) {
+    let removed = cluster.kubectl(&["delete", "namespace", "test", "--ignore-not-found", "--timeout=60s"]);
+    if let Err(error) = removed {
+        say(&format!("could not remove namespace test: {error:#}"));
+    }
+}
+
+/// Refuses a cluster that lacks something, or where the demo would be in somebody's way.
+fn look(cluster: &Cluster) -> Result<()> {
+    cluster.kubectl(&["version"]).context("the cluster does not answer")?;
+    let gateway = ["-n", "istio-system", "get", "gateways.networking.istio.io", "public-gateway"];
+    let advice = "kubectl apply -f examples/podinfo/gateway.yaml, on a cluster with Istio and its ingress gateway";
+    cluster.kubectl(&gateway).with_context(|| format!("no gateway istio-system/public-gateway; {advice}"))?;
+    if cluster.kubectl(&["get", "namespace", "test"]).is_ok() {
+        bail!("namespace test exists already; the demo wants its own: kubectl delete namespace test");
+    }
+    Ok(())
+}
+
+fn find_gateway(cluster: &Cluster) -> Result<String> {
+    let path = "jsonpath={.status.loadBalancer.ingress[0]['ip','hostname']}";
+    let address = cluster.kubectl(&["-n", "istio-system", "get", "service", "istio-ingressgateway", "-o", path])?;
+    let address = address.trim();
+    ensure!(!address.is_empty(), "service istio-ingressgateway has no address outside; name one with --gateway URL");
+    Ok(format!("http://{address}/"))
+}
+
+/// The workspace that cargo runs this from.
+fn workspace() -> PathBuf {
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    own.and_then(|own| own.parent().map(Path::to_path_buf)).unwrap_or_else(|| PathBuf::from("."))
+}
