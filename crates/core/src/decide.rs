@@ -30,6 +30,7 @@ mod scene;
 mod settle;
 mod start;
 mod strategy;
+mod terminate;
 
 pub use analyse::template_key;
 use draft::Draft;
@@ -69,7 +70,10 @@ pub fn decide(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
 
 fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if tick.world.canary.metadata.deletion_timestamp.is_some() {
-        return Ok(Plan::idle());
+        return terminate::terminate(tick);
+    }
+    if let Some(step) = terminate::finalizer(tick) {
+        return Ok(Plan { steps: vec![step], next: Wake::At(tick.now), quiet_until: None });
     }
     if tick.rollout.suspended {
         return Ok(say(tick, Notice::Suspended));

@@ -66,7 +66,7 @@ impl Cluster {
                 merged[field] = value.clone();
             }
         }
-        self.store(key, merged);
+        self.store(&key, merged);
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl Cluster {
         if seen["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
             return Err(Refusal::Conflict(key));
         }
-        self.store(key, object);
+        self.store(&key, object);
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl Cluster {
         let operations: json_patch::Patch =
             serde_json::from_value(operations.clone()).map_err(|error| Refusal::Invalid(error.to_string()))?;
         json_patch::patch(&mut object, &operations).map_err(|_| Refusal::Conflict(key.clone()))?;
-        self.store(key.clone(), object);
+        self.store(key, object);
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl Cluster {
             return Err(Refusal::Conflict(key.clone()));
         }
         object["status"] = status;
-        self.store(key.clone(), object);
+        self.store(key, object);
         Ok(())
     }
 
@@ -127,10 +127,32 @@ impl Cluster {
         if self.objects.contains_key(&key) { self.replace(copied) } else { self.create(copied) }
     }
 
-    /// Removes an object; that it is gone is success.
+    /// Removes an object; that it is gone is success. One with finalizers is only marked.
     pub fn delete(&mut self, key: &ObjectKey) {
-        if self.objects.remove(key).is_some() {
-            self.version += 1;
+        let Some(object) = self.get(key).cloned() else { return };
+        if is_held(&object) {
+            let mut marked = object;
+            marked["metadata"]["deletionTimestamp"] = json!("2023-11-14T22:13:20Z");
+            return self.store(key, marked);
+        }
+        self.objects.remove(key);
+        self.version += 1;
+        self.collect(&object);
+    }
+
+    /// What a removed object owned goes with it.
+    fn collect(&mut self, owner: &Value) {
+        let belongings: Vec<ObjectKey> = self
+            .objects
+            .iter()
+            .filter(|(_, object)| {
+                let owners = object["metadata"]["ownerReferences"].as_array();
+                owners.into_iter().flatten().any(|reference| reference["uid"] == owner["metadata"]["uid"])
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in belongings {
+            self.delete(&key);
         }
     }
 
@@ -140,13 +162,13 @@ impl Cluster {
         if object["status"] != status {
             let mut object = object.clone();
             object["status"] = status;
-            self.store(key.clone(), object);
+            self.store(key, object);
         }
     }
 
     /// The generation moves with the spec, the version with anything.
-    fn store(&mut self, key: ObjectKey, mut object: Value) {
-        let seen = self.get(&key).cloned().unwrap_or_default();
+    fn store(&mut self, key: &ObjectKey, mut object: Value) {
+        let seen = self.get(key).cloned().unwrap_or_default();
         let generation = seen["metadata"]["generation"].as_i64().unwrap_or(1);
         object["metadata"]["generation"] = json!(generation + i64::from(seen["spec"] != object["spec"]));
         object["metadata"]["resourceVersion"] = seen["metadata"]["resourceVersion"].clone();
@@ -155,13 +177,21 @@ impl Cluster {
         }
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.objects.insert(key, Arc::new(object));
+        let is_over = object["metadata"]["deletionTimestamp"].is_string() && !is_held(&object);
+        self.objects.insert(key.clone(), Arc::new(object));
+        if is_over {
+            self.delete(key);
+        }
     }
 
     /// A number that moves with every change.
     pub fn version(&self) -> u64 {
         self.version
     }
+}
+
+fn is_held(object: &Value) -> bool {
+    object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
 }
 
 fn key_of(object: &Value) -> Result<ObjectKey, Refusal> {

@@ -86,6 +86,7 @@ fn obey(stage: &mut Stage, command: &str) -> Result<(), String> {
         ["latency", value] => stage.outside.set_metric("histogram_quantile", reply(value)?),
         ["hook", name, "passes"] => stage.outside.set_hook(name, Ok(())),
         ["hook", name, "fails", rest @ ..] => stage.outside.set_hook(name, Err(rest.join(" "))),
+        ["delete", kind, name] => delete(stage, kind, name)?,
         ["pods", name, "stuck", mention] => {
             stage.workloads.behaviour.stuck.insert(((*name).to_owned(), (*mention).to_owned()));
         }
@@ -101,6 +102,13 @@ fn reply(value: &str) -> Result<Reply, String> {
         "silence" => Ok(Reply::Silence),
         number => number.parse().map(Reply::Value).map_err(|_| format!("{number} is no number")),
     }
+}
+
+fn delete(stage: &mut Stage, kind: &str, name: &str) -> Result<(), String> {
+    let keys = stage.cluster.iter().map(|(key, _)| key);
+    let key = keys.into_iter().find(|key| key.kind.name() == kind && key.name == name).cloned();
+    stage.cluster.delete(&key.ok_or("there is no such object")?);
+    Ok(())
 }
 
 /// Changes one field of an object, as a user's edit does.

@@ -15,11 +15,14 @@ fn scenario(name: &str) -> Result<Scenario, String> {
 
 /// What is told, without the warnings that only say that pods are not ready: how many of those come is timing.
 fn story(stage: &Stage) -> Vec<&str> {
-    stage.film.texts().into_iter().filter(|text| !text.contains("not ready: ")).collect()
+    stage.film.texts().into_iter().filter(|text| !text.contains("not ready")).collect()
 }
 
-fn weights(stage: &Stage) -> impl Iterator<Item = &Frame> {
-    stage.film.frames.iter().filter(|frame| frame.text.contains("canary weight"))
+/// When which weight was told.
+fn weights(stage: &Stage) -> impl Iterator<Item = (i64, Option<u8>)> {
+    let weight = |frame: &Frame| frame.text.rsplit(' ').next().and_then(|word| word.parse().ok());
+    let raises = stage.film.frames.iter().filter(|frame| frame.text.contains("canary weight"));
+    raises.map(move |frame| (frame.second, weight(frame)))
 }
 
 fn check(name: &str) -> Result<(), String> {
@@ -36,8 +39,9 @@ fn check(name: &str) -> Result<(), String> {
                 broken.aside.join("\n")
             );
             assert_eq!(unbroken.status()["phase"], broken.status()["phase"], "{name} {crash:?}\n{}", broken.film);
-            let times: Vec<i64> = weights(&broken).map(|frame| frame.second).collect();
-            assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 10), "{name} {crash:?}\n{}", broken.film);
+            let raises: Vec<(i64, Option<u8>)> = weights(&broken).collect();
+            let kept = raises.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 10 || pair[1].1 < pair[0].1);
+            assert!(kept, "{name} {crash:?}\n{}", broken.film);
         }
     }
     Ok(())
@@ -81,6 +85,16 @@ fn a_blue_green_run_with_mirroring_survives_every_crash() -> Result<(), String> 
 #[test]
 fn a_canary_with_mirroring_survives_every_crash() -> Result<(), String> {
     check("canary-mirror")
+}
+
+#[test]
+fn a_deletion_gives_the_target_back_after_every_crash() -> Result<(), String> {
+    check("revert-on-deletion")
+}
+
+#[test]
+fn a_revert_in_the_middle_of_a_run_survives_every_crash() -> Result<(), String> {
+    check("revert-mid-run")
 }
 
 #[test]

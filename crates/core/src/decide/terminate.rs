@@ -1,0 +1,113 @@
+//! The end of a canary with `revertOnDeletion`: the target serves again before anything of ours goes (I24). What is
+//! missing never hangs a deletion (I25). Without the finalizer, garbage collection does it all, and nothing happens here.
+
+use burgee_api::{FINALIZER, Phase};
+use serde_json::{Value, json};
+
+use super::draft::{fraction, time};
+use super::scene::{Scene, canary_readiness, ready_pods};
+use super::settle::look;
+use super::{Decision, Draft, Tick, settle};
+use crate::notice::Notice;
+use crate::plan::{Plan, Step};
+use crate::reconcile::settle as settle_object;
+use crate::router;
+use crate::services::{self, Role};
+use crate::timetable::Wake;
+use crate::workload::{self, Readiness};
+use crate::world::{Kind, ObjectKey};
+
+/// The step that puts the finalizer on or takes it off, if the spec wants it otherwise than it is.
+pub(super) fn finalizer(tick: &Tick) -> Option<Step> {
+    match (tick.rollout.revert_on_deletion, has_finalizer(tick)) {
+        (true, false) => Some(write_finalizers(tick, |finalizers| finalizers.push(json!(FINALIZER)))),
+        (false, true) => Some(release(tick)),
+        (true, true) | (false, false) => None,
+    }
+}
+
+/// One tick of a canary that is being deleted.
+pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
+    if !has_finalizer(tick) {
+        return Ok(Plan::idle());
+    }
+    let mut draft = Draft::new(tick);
+    if tick.phase() != Phase::Terminating {
+        draft.enter(Phase::Terminating);
+        draft.tell(Notice::Terminating);
+        draft.run().drain_until = None;
+        return Ok(draft.finish(Wake::At(tick.now)));
+    }
+    if look(tick, &tick.rollout.target_key())?.is_none() {
+        return Ok(end(tick, draft));
+    }
+    let scene = Scene::look(tick)?;
+    draft.steps(settle::resume_target(tick));
+    draft.steps(workload::scale_like_primary(tick.rollout, scene.target, scene.primary));
+    if let Some(reason) = unready(tick, &scene) {
+        draft.tell(Notice::Problem(format!("canary not ready during finalizing: {reason}")));
+        return Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))));
+    }
+    draft.steps(user_objects(tick, &scene)?);
+    let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
+        let until = tick.drained_at();
+        draft.run().drain_until = Some(fraction(until));
+        return Ok(draft.finish(Wake::At(until)));
+    };
+    if tick.now < until {
+        return Ok(draft.finish(Wake::At(until)));
+    }
+    Ok(end(tick, draft))
+}
+
+/// Why the target cannot take the traffic yet.
+fn unready(tick: &Tick, scene: &Scene) -> Option<String> {
+    match canary_readiness(tick, scene.target) {
+        Readiness::Waiting { reason, .. } | Readiness::Failed(reason) => Some(reason),
+        Readiness::Ready if ready_pods(tick, scene.target) == 0 => Some("it has no ready pod".to_owned()),
+        Readiness::Ready => None,
+    }
+}
+
+/// The user's own Service and routes as they were before. Routes whose former state nobody knows stay as they are.
+fn user_objects(tick: &Tick, scene: &Scene) -> Decision<Vec<Step>> {
+    let apex = look(tick, &Role::Apex.key(tick.rollout))?;
+    let reverted = apex.and_then(|apex| services::reverted(tick.rollout, &scene.selector, apex));
+    let routes = router::of(tick.rollout).finalize(tick.rollout, tick.world).unwrap_or_default();
+    let steps = reverted.into_iter().chain(routes).filter_map(|object| {
+        let seen = ObjectKey::of(&object).and_then(|key| tick.world.present(&key));
+        settle_object(object, seen)
+    });
+    Ok(steps.collect())
+}
+
+fn end(tick: &Tick, mut draft: Draft) -> Plan {
+    draft.tell(Notice::Terminated);
+    let mut plan = draft.finish(Wake::OnChange);
+    plan.steps.retain(|step| !matches!(step, Step::Status(_)));
+    plan.steps.push(release(tick));
+    plan
+}
+
+fn has_finalizer(tick: &Tick) -> bool {
+    let finalizers = tick.world.canary.metadata.finalizers.as_deref().unwrap_or_default();
+    finalizers.iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+fn release(tick: &Tick) -> Step {
+    write_finalizers(tick, |finalizers| finalizers.retain(|finalizer| finalizer != FINALIZER))
+}
+
+/// Others keep their finalizers, and a concurrent writer is noticed.
+fn write_finalizers(tick: &Tick, change: impl FnOnce(&mut Vec<Value>)) -> Step {
+    let metadata = &tick.world.canary.metadata;
+    let mut finalizers: Vec<Value> = metadata.finalizers.iter().flatten().map(|finalizer| json!(finalizer)).collect();
+    change(&mut finalizers);
+    Step::Patch {
+        key: tick.rollout.key(Kind::Canary, &tick.rollout.name),
+        operations: json!([
+            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
+            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
+        ]),
+    }
+}
