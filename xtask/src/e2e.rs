@@ -84,15 +84,26 @@ pub(crate) struct Selection {
     at_once: usize,
 }
 
-/// How one test or step ended.
+/// One test or step that was to be run.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     /// Its name.
     pub name: String,
     /// How long it took.
     pub took: Duration,
-    /// Why it failed, if it did.
-    pub failure: Option<String>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a test or step ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum End {
+    /// Well.
+    Passed,
+    /// Badly; the text says why.
+    Failed(String),
+    /// It was not run.
+    Skipped,
 }
 
 /// All tests, the longest first.
@@ -115,39 +126,38 @@ fn part_of_a_name(text: &str) -> Result<String> {
 }
 
 /// The tests that the command line chooses.
-pub(crate) fn chosen(arguments: &Selection) -> Vec<Test> {
-    let is_wanted = |test: &Test| arguments.only.is_empty() || arguments.only.iter().any(|part| test.is_named(part));
+pub(crate) fn chosen(selection: &Selection) -> Vec<Test> {
+    let is_wanted = |test: &Test| selection.only.is_empty() || selection.only.iter().any(|part| test.is_named(part));
     tests().into_iter().filter(is_wanted).collect()
 }
 
 /// Prints the names of the tests.
-pub(crate) fn list(arguments: &Selection) {
-    for test in chosen(arguments) {
+pub(crate) fn list(selection: &Selection) {
+    for test in chosen(selection) {
         println!("{:12} {:?}: {}", test.space, test.group, test.name);
     }
 }
 
-/// Runs the chosen tests with this operator; the outcomes are in the order in which they ended.
+/// Runs the chosen tests; the outcomes are in the order in which they ended.
 ///
 /// # Errors
-/// When the cluster does not come up, or the operator cannot be installed.
-pub(crate) fn run(arguments: &Selection, binary: &Path) -> Result<Vec<Outcome>> {
-    let tests = chosen(arguments);
-    let lab = match &arguments.kubeconfig {
-        None => Some(Lab::boot(&Lab::prepare(&Options::default())?, &Options::named("e2e"))?),
-        Some(_) => None,
-    };
-    let world = open(arguments, lab, binary)?;
+/// When the cluster does not come up, or the operator cannot be built or installed.
+pub(crate) fn run(selection: &Selection) -> Result<Vec<Outcome>> {
+    let tests = chosen(selection);
+    let world = open(selection)?;
     let of = |group: Group| tests.iter().filter(|test| test.group == group).copied().collect::<Vec<Test>>();
     let (loaded, parallel) = (of(Group::Loaded), of(Group::Parallel));
     let mut outcomes = std::thread::scope(|scope| {
         let beside = scope.spawn(|| run_group(&world, &loaded, 1));
-        let outcomes = run_group(&world, &parallel, arguments.at_once.saturating_sub(1).max(1));
+        let outcomes = run_group(&world, &parallel, selection.at_once.saturating_sub(1).max(1));
         [beside.join().unwrap_or_default(), outcomes].concat()
     });
-    outcomes.extend(run_group(&world, &of(Group::Disruptive), 1));
-    let failed = outcomes.iter().any(|outcome| outcome.failure.is_some());
-    if arguments.keep {
+    match &world.lab {
+        Some(_) => outcomes.extend(run_group(&world, &of(Group::Disruptive), 1)),
+        None => outcomes.extend(of(Group::Disruptive).iter().map(skipped)),
+    }
+    let failed = outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_)));
+    if selection.keep {
         keep(&world);
     }
     if let Some(lab) = world.lab.filter(|_| failed) {
@@ -156,41 +166,75 @@ pub(crate) fn run(arguments: &Selection, binary: &Path) -> Result<Vec<Outcome>> 
     Ok(outcomes)
 }
 
-/// Enters the lab's network, and installs the operator so that it tells everything to the receiver.
-fn open(arguments: &Selection, lab: Option<Lab>, binary: &Path) -> Result<World> {
-    let cluster = match (&lab, &arguments.kubeconfig) {
-        (Some(lab), _) => {
-            lab.enter()?;
-            lab.cluster().clone()
-        }
-        (None, Some(kubeconfig)) => Cluster::existing(kubeconfig, &Lab::prepare(&Options::default())?),
-        (None, None) => bail!("there is no cluster"),
-    };
-    let receiver = Receiver::start(&arguments.address)?;
-    let values = [
+/// A test that stops what others need is not for a cluster that others may use.
+fn skipped(test: &Test) -> Outcome {
+    println!("skip   {}: it needs a lab of our own", test.name);
+    Outcome { name: test.name.to_owned(), took: Duration::ZERO, end: End::Skipped }
+}
+
+/// Brings up what the tests need: the cluster, the receiver, and the operator, which tells the receiver everything.
+fn open(selection: &Selection) -> Result<World> {
+    match &selection.kubeconfig {
+        None => open_own(selection),
+        Some(kubeconfig) => open_existing(selection, kubeconfig),
+    }
+}
+
+/// Boots a lab, enters its network, and installs this tree's operator. What has to be built is built first.
+fn open_own(selection: &Selection) -> Result<World> {
+    let binary = selection.burgee.clone().map_or_else(release_build, Ok)?;
+    let options = Options::named("e2e");
+    let lab = Lab::boot(&Lab::prepare(&options)?, &options)?;
+    lab.enter()?;
+    let receiver = Receiver::start(&selection.address)?;
+    let values = values(&receiver);
+    lab.install_operator(&binary, Path::new(CHART), &values.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let cluster = lab.cluster().clone();
+    Ok(World { feed: Feed::start(&cluster), cluster, lab: Some(lab), receiver })
+}
+
+fn open_existing(selection: &Selection, kubeconfig: &Path) -> Result<World> {
+    let cluster = Cluster::existing(kubeconfig, &Lab::prepare(&Options::default())?);
+    let receiver = Receiver::start(&selection.address)?;
+    reinstall(&cluster, &values(&receiver))?;
+    clear_when_interrupted(&cluster, &chosen(selection))?;
+    Ok(World { feed: Feed::start(&cluster), cluster, lab: None, receiver })
+}
+
+/// How the chart is installed: everything is told to the receiver.
+fn values(receiver: &Receiver) -> Vec<String> {
+    vec![
         format!("eventWebhook={}", receiver.url("/events")),
         format!("slack.url={}", receiver.url("/slack")),
         "slack.channel=e2e".to_owned(),
         "logLevel=debug".to_owned(),
-    ];
-    let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    if let Some(lab) = &lab {
-        lab.install_operator(binary, Path::new(CHART), &values)?;
-    } else {
-        reinstall(&cluster, &values)?;
-    }
-    let feed = Feed::start(&cluster);
-    Ok(World { cluster, lab, feed, receiver })
+    ]
+}
+
+/// A cluster that existed before gets rid of the tests' namespaces also when the tests are interrupted.
+fn clear_when_interrupted(cluster: &Cluster, tests: &[Test]) -> Result<()> {
+    let cluster = cluster.clone();
+    let spaces: Vec<&'static str> = tests.iter().map(|test| test.space).collect();
+    let clear = move || {
+        say("interrupted; removing the namespaces of the tests");
+        let delete = ["delete", "namespace", "--ignore-not-found", "--wait=false"];
+        if let Err(error) = cluster.kubectl(&[&delete[..], &spaces].concat()) {
+            say(&format!("{error:#}"));
+        }
+        std::process::exit(130)
+    };
+    ctrlc::set_handler(clear).context("catch interrupts")
 }
 
 /// Installs the chart again with the image that the cluster's operator has now.
-fn reinstall(cluster: &Cluster, values: &[&str]) -> Result<()> {
+fn reinstall(cluster: &Cluster, values: &[String]) -> Result<()> {
     let path = "jsonpath={.spec.template.spec.containers[0].image}";
     let image = cluster
         .kubectl(&["-n", "istio-system", "get", "deployment", "flagger", "-o", path])
         .context("the operator must be installed as deployment istio-system/flagger")?;
-    let metrics_server = PROMETHEUS_ADDRESS;
-    install(cluster, &Installation { chart: Path::new(CHART), image: &image, metrics_server, values })
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let (chart, metrics_server) = (Path::new(CHART), PROMETHEUS_ADDRESS);
+    install(cluster, &Installation { chart, image: &image, metrics_server, values: &values })
 }
 
 fn keep(world: &World) {
@@ -230,34 +274,34 @@ fn run_one(world: &World, test: &Test) -> Outcome {
         result.with_context(|| report.unwrap_or_default())
     });
     let took = started.elapsed();
-    let failure = result.err().map(|error| {
-        let report = error.to_string();
-        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-        let cause = if causes.is_empty() { report.clone() } else { causes.join(": ") };
-        println!("FAILED {} ({})\n  {cause}\n{report}", test.name, seconds(took));
-        cause
-    });
-    if failure.is_none() {
-        println!("ok     {} ({})", test.name, seconds(took));
-    }
-    Outcome { name: test.name.to_owned(), took, failure }
+    let end = match result {
+        Ok(()) => {
+            println!("ok     {} ({})", test.name, seconds(took));
+            End::Passed
+        }
+        Err(error) => {
+            let report = error.to_string();
+            let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+            let cause = if causes.is_empty() { report.clone() } else { causes.join(": ") };
+            println!("FAILED {} ({})\n  {cause}\n{report}", test.name, seconds(took));
+            End::Failed(cause)
+        }
+    };
+    Outcome { name: test.name.to_owned(), took, end }
 }
 
 /// Runs the suite alone, on a release build of this tree; answers whether everything passed.
 ///
 /// # Errors
 /// When something is missing on this machine, or the cluster does not come up.
-pub(crate) fn alone(arguments: &Selection) -> Result<bool> {
-    if arguments.list {
-        list(arguments);
+pub(crate) fn alone(selection: &Selection) -> Result<bool> {
+    if selection.list {
+        list(selection);
         return Ok(true);
     }
-    if arguments.kubeconfig.is_none() {
-        Lab::prepare(&Options::default())?;
-    }
-    let binary = arguments.burgee.clone().map_or_else(release_build, Ok)?;
-    let outcomes = run(arguments, &binary)?;
-    Ok(crate::test::conclude(&outcomes))
+    // Before anything is built: what is missing on this machine is told first.
+    Lab::prepare(&Options::default())?;
+    Ok(crate::test::conclude(&run(selection)?))
 }
 
 /// Builds the released binary and returns its path.
@@ -270,11 +314,6 @@ fn release_build() -> Result<PathBuf> {
     if !status.success() {
         bail!("burgee cannot be built");
     }
-    Ok(release_binary())
-}
-
-/// Where the released binary is built.
-pub(crate) fn release_binary() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    target.join("release/burgee")
+    Ok(target.join("release/burgee"))
 }

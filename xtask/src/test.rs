@@ -1,6 +1,6 @@
 //! `cargo xtask test`: formatting, lints, every hermetic test, the release build, the end-to-end suite. It tests nothing
 //! itself.
-use crate::e2e::{self, Outcome};
+use crate::e2e::{self, End, Outcome};
 use anyhow::{Context, Result};
 use burgee_lab::{Lab, Options, seconds};
 use clap::Args;
@@ -51,23 +51,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     ];
     let (hermetic, tally) = hermetic_tests()?;
     outcomes.push(hermetic);
-    if arguments.hermetic {
-        return Ok(conclude_all(&outcomes, tally));
+    if !arguments.hermetic {
+        outcomes.push(step("release build", &["build", "--release", "-p", "burgee"])?);
+        heading("end-to-end suite");
+        outcomes.extend(end_to_end(&arguments.e2e, &outcomes)?);
     }
-    let mut tally = tally;
-    if outcomes.iter().all(|outcome| outcome.failure.is_none()) {
-        let built = step("release build", &["build", "--release", "-p", "burgee"])?;
-        let is_built = built.failure.is_none();
-        outcomes.push(built);
-        if is_built {
-            heading("end-to-end suite");
-            outcomes.extend(e2e::run(&arguments.e2e, &e2e::release_binary())?);
-            return Ok(conclude_all(&outcomes, tally));
-        }
-    }
-    println!("\nthe end-to-end suite is skipped, because a step before it failed");
-    tally.skipped += e2e::chosen(&arguments.e2e).len();
     Ok(conclude_all(&outcomes, tally))
+}
+
+/// Runs the suite if everything before it passed: else it would take its time to show what is known.
+fn end_to_end(selection: &e2e::Selection, before: &[Outcome]) -> Result<Vec<Outcome>> {
+    if before.iter().all(|outcome| outcome.end == End::Passed) {
+        return e2e::run(selection);
+    }
+    println!("skipped, because a step before it failed");
+    let skip = |name: &str| Outcome { name: name.to_owned(), took: Duration::ZERO, end: End::Skipped };
+    Ok(e2e::chosen(selection).iter().map(|test| skip(test.name)).collect())
 }
 
 /// Prints the timing table and the last line; answers whether everything passed.
@@ -77,17 +76,18 @@ pub(crate) fn conclude(outcomes: &[Outcome]) -> bool {
 
 fn conclude_all(outcomes: &[Outcome], hermetic: Tally) -> bool {
     println!("\n--- timing");
-    for Outcome { name, took, failure } in outcomes {
-        let mark = if failure.is_some() { "FAILED" } else { "ok" };
-        println!("{:>14}  {mark:6}  {name}", seconds(*took));
+    for Outcome { name, took, end } in outcomes {
+        let (took, mark) = match end {
+            End::Passed => (seconds(*took), "ok"),
+            End::Failed(_) => (seconds(*took), "FAILED"),
+            End::Skipped => (String::new(), "skip"),
+        };
+        println!("{took:>14}  {mark:6}  {name}");
     }
-    let failures: Vec<_> =
-        outcomes.iter().filter_map(|outcome| outcome.failure.as_ref().map(|why| (outcome, why))).collect();
-    if !failures.is_empty() {
-        println!("\n--- failures");
-    }
-    for (outcome, why) in &failures {
-        println!("{}: {why}", outcome.name);
+    for outcome in outcomes {
+        if let End::Failed(why) = &outcome.end {
+            println!("\nFAILED {}: {why}", outcome.name);
+        }
     }
     let tally = total(outcomes, hermetic);
     println!("{}", last_line(tally));
@@ -98,11 +98,12 @@ fn conclude_all(outcomes: &[Outcome], hermetic: Tally) -> bool {
 fn total(outcomes: &[Outcome], hermetic: Tally) -> Tally {
     let mut tally = hermetic;
     for outcome in outcomes {
-        let counted_already = outcome.name == HERMETIC && hermetic.passed + hermetic.failed > 0;
-        match outcome.failure {
-            None if !counted_already => tally.passed += 1,
-            Some(_) if !counted_already || hermetic.failed == 0 => tally.failed += 1,
-            None | Some(_) => {}
+        let is_counted = outcome.name == HERMETIC && hermetic.passed + hermetic.failed > 0;
+        match outcome.end {
+            End::Passed if !is_counted => tally.passed += 1,
+            End::Failed(_) if !is_counted || hermetic.failed == 0 => tally.failed += 1,
+            End::Skipped => tally.skipped += 1,
+            End::Passed | End::Failed(_) => {}
         }
     }
     tally
@@ -134,9 +135,9 @@ fn step(name: &str, arguments: &[&str]) -> Result<Outcome> {
 }
 
 fn outcome(name: &str, started: Instant, failure: Option<String>) -> Outcome {
-    let took: Duration = started.elapsed();
+    let took = started.elapsed();
     println!("{name}: {} in {}", if failure.is_some() { "failed" } else { "passed" }, seconds(took));
-    Outcome { name: name.to_owned(), took, failure }
+    Outcome { name: name.to_owned(), took, end: failure.map_or(End::Passed, End::Failed) }
 }
 
 /// Runs `cargo test`, shows what it prints and counts the tests.
@@ -183,7 +184,8 @@ mod tests {
     use super::*;
 
     fn ended(name: &str, failure: Option<&str>) -> Outcome {
-        Outcome { name: name.to_owned(), took: Duration::ZERO, failure: failure.map(str::to_owned) }
+        let end = failure.map_or(End::Passed, |why| End::Failed(why.to_owned()));
+        Outcome { name: name.to_owned(), took: Duration::ZERO, end }
     }
 
     #[test]
