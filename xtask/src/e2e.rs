@@ -73,6 +73,9 @@ pub(crate) struct Selection {
     /// Test this burgee binary instead of a release build of this tree.
     #[arg(long, value_name = "FILE")]
     burgee: Option<PathBuf>,
+    /// Name of the lab's instance; two of different names can run at the same time.
+    #[arg(long, default_value = "e2e", value_parser = crate::lab::instance_name)]
+    name: String,
     /// List the end-to-end tests and stop.
     #[arg(long)]
     pub list: bool,
@@ -183,7 +186,7 @@ fn open(selection: &Selection) -> Result<World> {
 /// Boots a lab, enters its network, and installs this tree's operator. What has to be built is built first.
 fn open_own(selection: &Selection) -> Result<World> {
     let binary = selection.burgee.clone().map_or_else(release_build, Ok)?;
-    let options = Options::named("e2e");
+    let options = Options::named(&selection.name);
     let lab = Lab::boot(&Lab::prepare(&options)?, &options)?;
     lab.enter()?;
     let receiver = Receiver::start(&selection.address)?;

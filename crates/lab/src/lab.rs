@@ -8,6 +8,7 @@ use crate::instance::Instance;
 use crate::kubernetes::{self, Programs};
 use crate::options::Options;
 use crate::parts::Parts;
+use crate::pods::{container_logs, pod_process};
 use crate::process::{Component, Identity, Processes, Surroundings, wait_if_interrupted};
 use crate::progress::{Task, say, seconds};
 use crate::teardown::{container_process, take_down};
@@ -200,6 +201,20 @@ impl Lab {
         let id = self.kubectl(&["-n", namespace, "get", "pod", pod, "-o", &path])?;
         let found = id.strip_prefix("containerd://").and_then(|id| container_process(&self.instance.mark(), id));
         found.with_context(|| format!("container {container} of pod {namespace}/{pod} does not run"))
+    }
+
+    /// The oldest process of a program in a pod, by the pod's uid and the program's name: known as soon as it runs, long
+    /// before the API server hears of it.
+    pub fn pod_process(&self, uid: &str, program: &str) -> Option<Identity> {
+        pod_process(&self.instance.mark(), uid, program)
+    }
+
+    /// What the containers of a pod have logged, oldest first: those that the kubelet still keeps.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub fn container_logs(&self, namespace: &str, pod: &str, container: &str) -> Result<Vec<Vec<String>>> {
+        container_logs(&self.instance.state().join("pod-logs"), &format!("{namespace}_{pod}_"), container)
     }
 
     /// Stops a component in its tracks (SIGSTOP) until [`Lab::resume`].

@@ -18,6 +18,7 @@ mod mesh;
 mod network;
 mod options;
 mod parts;
+mod pods;
 mod prerequisites;
 mod process;
 mod progress;

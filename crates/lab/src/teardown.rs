@@ -88,7 +88,7 @@ pub(crate) fn container_process(mark: &str, id: &str) -> Option<Identity> {
 }
 
 /// Every directory of the instance's cgroup, in each hierarchy, children before parents.
-fn cgroups(mark: &str) -> Vec<PathBuf> {
+pub(crate) fn cgroups(mark: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let mut roots = vec![root.join(mark)];
     let hierarchies = fs::read_dir(root).into_iter().flatten().flatten();

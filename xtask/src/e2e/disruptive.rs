@@ -1,4 +1,11 @@
 //! Tests that stop or kill what others need; they run alone, one by one, and need a lab of our own.
+mod audit;
+mod definitions;
+mod idle;
+mod leadership;
+mod operators;
+mod story;
+
 use super::objects::{SHORT, revision, set};
 use super::stage::Stage;
 use super::story::expect;
@@ -7,14 +14,42 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::time::Duration;
 
-/// Register disruptive tests here, with the group [`Group::Disruptive`].
-pub(crate) const TESTS: &[Test] = &[Test {
-    name: "a_run_holds_while_prometheus_is_away_and_then_completes",
-    space: "outage",
-    group: Group::Disruptive,
-    limit: Duration::from_mins(5),
-    run: outage,
-}];
+/// The longest last: what they leave behind may still be going away.
+pub(crate) const TESTS: &[Test] = &[
+    test("a_run_holds_while_prometheus_is_away_and_then_completes", "outage", outage),
+    test("an_outdated_definition_stops_all_writing_until_it_is_updated", "outdated", definitions::outdated),
+    test("of_two_operators_one_acts_and_the_other_takes_over", "replicas", leadership::replicas),
+    test("an_operator_that_stood_still_for_a_minute_overwrites_nothing", "paused", leadership::paused),
+    test("an_idle_operator_only_renews_its_lease", "idle", idle::idle),
+];
+
+const fn test(name: &'static str, space: &'static str, run: fn(&Stage<'_>) -> Result<()>) -> Test {
+    Test { name, space, group: Group::Disruptive, limit: Duration::from_mins(4), run }
+}
+
+/// A second canary's part of the cluster; it goes when dropped.
+struct Beside<'a>(Stage<'a>);
+
+/// Opens a part of the cluster for one more canary of a test.
+fn beside<'a>(stage: &'a Stage<'_>, space: &str) -> Result<Beside<'a>> {
+    Stage::open(stage.world(), space, Duration::from_mins(4)).map(Beside)
+}
+
+impl<'a> std::ops::Deref for Beside<'a> {
+    type Target = Stage<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.close() {
+            println!("namespace {} stays: {error:#}", self.0.namespace());
+        }
+    }
+}
 
 /// Five intervals without an answer.
 const OUTAGE_SECONDS: u64 = 50;

@@ -137,6 +137,14 @@ impl<'a> Stage<'a> {
         self.world.feed.canary(&self.namespace, "podinfo").unwrap_or_default()
     }
 
+    /// The canary by the API server.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub(crate) fn canary_now(&self) -> Result<Value> {
+        self.get("canaries.flagger.app", "podinfo")
+    }
+
     /// Waits until `ready` says yes, at most so long, and never beyond the test's own deadline. It looks whenever the
     /// cluster or the operator tells something, so it should not ask the API server.
     ///

@@ -1,0 +1,141 @@
+//! The operator's requests by the API server's audit log. It reads the log and judges nothing.
+use anyhow::{Context, Result};
+use burgee_lab::Lab;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+
+/// How the operator's user begins; its service account is the chart's.
+const USER: &str = "system:serviceaccount:istio-system:";
+
+/// One request of the operator.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// When the API server got it.
+    pub at: Timestamp,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
+    pub verb: String,
+    /// The resource in plural, with the subresource, such as `canaries/status`; the path when it is none.
+    pub resource: String,
+    /// The object's namespace; empty for lists over all and for cluster-wide objects.
+    pub namespace: String,
+    /// The pod that asked.
+    pub pod: String,
+    /// The answer's status code.
+    pub code: u64,
+}
+
+impl Asked {
+    /// Whether it was meant to change something.
+    pub(super) fn is_write(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
+
+    /// Whether it is about the lease of leadership.
+    pub(super) fn is_lease(&self) -> bool {
+        self.resource == "leases"
+    }
+
+    /// Reads a line of the log. A watch is logged when it opens and when it ends; only the first counts.
+    fn read(line: &str) -> Option<Self> {
+        let entry: Value = serde_json::from_str(line).ok()?;
+        let text = |path: &str| entry.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let verb = text("/verb");
+        let counted = if verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
+        if text("/stage") != counted || !text("/user/username").starts_with(USER) {
+            return None;
+        }
+        let resource = [text("/objectRef/resource"), text("/objectRef/subresource")];
+        let resource = resource.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("/");
+        Some(Self {
+            at: text("/requestReceivedTimestamp").parse().ok()?,
+            resource: if resource.is_empty() { text("/requestURI") } else { resource },
+            namespace: text("/objectRef/namespace"),
+            pod: text("/user/extra/authentication.kubernetes.io~1pod-name/0"),
+            code: entry.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default(),
+            verb,
+        })
+    }
+}
+
+/// The audit log from a moment on.
+pub(super) struct Audit<'a> {
+    lab: &'a Lab,
+    from: u64,
+    begun: Timestamp,
+}
+
+impl<'a> Audit<'a> {
+    /// From now on.
+    ///
+    /// # Errors
+    /// When there is no log.
+    pub(super) fn begin(lab: &'a Lab) -> Result<Self> {
+        let from = fs::metadata(lab.audit_log()).context("look at the audit log")?.len();
+        Ok(Self { lab, from, begun: Timestamp::now() })
+    }
+
+    /// The operator's requests since then, in the order in which they were answered.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(super) fn requests(&self) -> Result<Vec<Asked>> {
+        let mut file = fs::File::open(self.lab.audit_log()).context("open the audit log")?;
+        file.seek(SeekFrom::Start(self.from)).context("read the audit log")?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).context("read the audit log")?;
+        Ok(text.lines().filter_map(Asked::read).filter(|asked| asked.at >= self.begun).collect())
+    }
+}
+
+/// How many requests there were of each verb and resource, as lines of a report.
+pub(super) fn table<'a>(requests: impl Iterator<Item = &'a Asked>) -> String {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for asked in requests {
+        *counts.entry((&asked.verb, &asked.resource)).or_default() += 1;
+    }
+    counts.iter().fold(String::new(), |mut text, ((verb, resource), count)| {
+        let _ = write!(text, "\n    {count:4} {verb} {resource}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn line(verb: &str, stage: &str, user: &str) -> String {
+        json!({
+            "stage": stage, "verb": verb, "user": {"username": user, "extra": {"authentication.kubernetes.io/pod-name": ["p"]}},
+            "objectRef": {"resource": "canaries", "subresource": "status", "namespace": "n", "name": "c"},
+            "requestReceivedTimestamp": "2026-01-02T03:04:05.678901Z", "responseStatus": {"code": 200},
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn a_request_is_counted_once_and_only_the_operators() {
+        let own = "system:serviceaccount:istio-system:flagger";
+        let asked = Asked::read(&line("patch", "ResponseComplete", own)).unwrap();
+        assert_eq!(
+            (asked.verb.as_str(), asked.resource.as_str(), asked.pod.as_str()),
+            ("patch", "canaries/status", "p")
+        );
+        assert!(asked.is_write() && !asked.is_lease());
+        assert!(Asked::read(&line("watch", "ResponseStarted", own)).is_some_and(|asked| !asked.is_write()));
+        assert!(Asked::read(&line("watch", "ResponseComplete", own)).is_none());
+        assert!(Asked::read(&line("patch", "ResponseComplete", "system:serviceaccount:kube-system:other")).is_none());
+        assert!(Asked::read("{\"half a line").is_none());
+    }
+
+    #[test]
+    fn a_table_counts_by_verb_and_resource() {
+        let asked =
+            Asked::read(&line("patch", "ResponseComplete", "system:serviceaccount:istio-system:flagger")).unwrap();
+        assert_eq!(table([&asked, &asked].into_iter()), "\n       2 patch canaries/status");
+    }
+}

@@ -1,0 +1,97 @@
+//! What the operator asks of the API server: for one rollout, and when there is nothing to do (I18).
+use super::super::changes::unmeasured;
+use super::super::objects::{AUTOSCALER, DEPLOYMENT, set};
+use super::super::stage::Stage;
+use super::audit::{Asked, Audit, table};
+use super::operators::Operators;
+use super::{Beside, beside};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long the operator is watched doing nothing.
+const IDLE: Duration = Duration::from_mins(1);
+/// One PUT every five seconds, and the one that may fall on either end.
+const RENEWALS: usize = 13;
+
+pub(super) fn idle(stage: &Stage<'_>) -> Result<()> {
+    let operators = Operators::of(stage)?;
+    let (scaled, plain) = (beside(stage, "idle-scaled")?, beside(stage, "idle-plain")?);
+    prepare(stage, &scaled, &plain)?;
+    measure_rollout(stage, &operators)?;
+    stage.until_phase("Succeeded", 60)?;
+    stage.poll("the cluster comes to rest", 60, || nothing_else(stage))?;
+    let audit = Audit::begin(operators.lab)?;
+    std::thread::sleep(IDLE);
+    let requests = audit.requests()?;
+    let memory = operators.process(&operators.pod()?).context("the operator does not run")?.resident_bytes();
+    println!(
+        "       idle: resident memory {} KiB, requests:{}",
+        memory.unwrap_or_default() >> 10,
+        table(requests.iter())
+    );
+    judge(&requests)
+}
+
+/// One canary with an autoscaler, one whose Deployment reads a ConfigMap, one plain.
+fn prepare(stage: &Stage<'_>, scaled: &Beside<'_>, plain: &Beside<'_>) -> Result<()> {
+    let mut configured = stage.object(DEPLOYMENT)?;
+    let settings =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "b"}});
+    stage.apply(&settings)?;
+    let from = json!([{"configMapRef": {"name": "settings"}}]);
+    set(&mut configured, "/spec/template/spec/containers/0/envFrom", from);
+    stage.apply(&configured)?;
+    stage.apply(&unmeasured(stage, 20, 40)?)?;
+    scaled.apply(&scaled.object(AUTOSCALER)?)?;
+    scaled.apply(&scaled.object(DEPLOYMENT)?)?;
+    let mut canary = unmeasured(scaled, 50, 50)?;
+    let reference = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "podinfo"});
+    set(&mut canary, "/spec/autoscalerRef", reference);
+    scaled.apply(&canary)?;
+    plain.initialize(&unmeasured(plain, 50, 50)?)?;
+    scaled.until_phase("Initialized", 60)?;
+    stage.until_phase("Initialized", 60)
+}
+
+/// Whether no other canary exists any more; those of earlier tests go with their namespaces.
+fn nothing_else(stage: &Stage<'_>) -> Result<bool> {
+    let list = stage.world().cluster.json(&["get", "canaries.flagger.app", "-A"])?;
+    Ok(list["items"].as_array().is_some_and(|items| items.len() == 3))
+}
+
+/// Starts a rollout and tells what it costs: the time until it is noticed, and the requests until it has ended.
+fn measure_rollout(stage: &Stage<'_>, operators: &Operators<'_>) -> Result<()> {
+    let audit = Audit::begin(operators.lab)?;
+    let before = Instant::now();
+    // A merge patch would drop the reference to the ConfigMap.
+    let path = "/spec/template/spec/containers/0/image";
+    let image = json!([{"op": "replace", "path": path, "value": "lab.local/podinfo:6.0.1"}]);
+    stage.kubectl(&["patch", "deployment/podinfo", "--type=json", "-p", &image.to_string()])?;
+    let after = Instant::now();
+    let told = stage.until_told("New revision detected! Scaling up podinfo.test", 20)?;
+    let (longest, shortest) = (told.at - before, told.at.saturating_duration_since(after));
+    println!("       image change to event: {} to {} ms", shortest.as_millis(), longest.as_millis());
+    stage.until_phase("Succeeded", 90)?;
+    stage.until_told("Promotion completed! *", 10)?;
+    let requests = audit.requests()?;
+    let own: Vec<&Asked> = requests.iter().filter(|asked| asked.namespace == stage.namespace()).collect();
+    println!("       one rollout of two steps: {} requests:{}", own.len(), table(own.iter().copied()));
+    Ok(())
+}
+
+/// Nothing but renewals of the lease, and at most one watch of each kind that was opened again.
+fn judge(requests: &[Asked]) -> Result<()> {
+    let is_renewal = |asked: &Asked| asked.is_lease() && asked.verb == "update" && asked.code == 200;
+    let renewals = requests.iter().filter(|asked| is_renewal(asked)).count();
+    ensure!((1..=RENEWALS).contains(&renewals), "the lease was renewed {renewals} times");
+    let mut watches: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for asked in requests.iter().filter(|asked| !is_renewal(asked)) {
+        ensure!(asked.verb == "watch", "an idle operator asked: {asked:?}");
+        *watches.entry((&asked.resource, &asked.namespace)).or_default() += 1;
+    }
+    let often = watches.iter().find(|(_, opened)| **opened > 1);
+    ensure!(often.is_none(), "a watch was opened again and again: {often:?}");
+    Ok(())
+}
