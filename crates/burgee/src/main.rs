@@ -2,6 +2,7 @@
 
 mod controller;
 mod crds;
+mod simulate;
 
 use clap::{Parser, Subcommand};
 
@@ -24,6 +25,8 @@ enum Command {
     },
     /// Print the custom resource definitions.
     Crds(crds::Arguments),
+    /// Show what a canary would do, step by step, in virtual time and without a cluster.
+    Simulate(simulate::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -33,5 +36,6 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Controller { flags } => controller::run(&flags),
         Command::Crds(arguments) => crds::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     }
 }

@@ -69,6 +69,9 @@ pub fn decide(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
 }
 
 fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
+    if let Some(rival) = &tick.world.rival {
+        return Ok(refuse(tick.world, tick.now, &format!("{} is claimed by canary {}", rival.claim, rival.name)));
+    }
     if tick.world.canary.metadata.deletion_timestamp.is_some() {
         return terminate::terminate(tick);
     }
@@ -77,9 +80,6 @@ fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     }
     if tick.rollout.suspended {
         return Ok(say(tick, Notice::Suspended));
-    }
-    if let Some(rival) = &tick.world.rival {
-        return Ok(refuse(tick.world, tick.now, &format!("{} is claimed by canary {}", rival.claim, rival.name)));
     }
     match tick.phase() {
         Phase::Unset | Phase::Initializing => initialize::initialize(tick, answers),

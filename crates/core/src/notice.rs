@@ -348,9 +348,7 @@ impl Notice {
             Self::Suspended
                 | Self::NewRunsPaused
                 | Self::WaitingForApproval(..)
-                | Self::WaitingForTrafficIncrease(..)
                 | Self::WaitingForPromotion(..)
-                | Self::ProviderSilent(_)
                 | Self::Invalid(_)
                 | Self::ProvidersAvailable
         )

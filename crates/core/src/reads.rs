@@ -32,7 +32,14 @@ pub fn more(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey>
     let Some(status) = &canary.status else { return Vec::new() };
     let gone = world.seen(&rollout.primary_key()) == Observed::Absent && !status.last_promoted_spec.is_empty();
     let broken = status.phase == Phase::Failed && status.canary_weight > 0;
-    if gone || broken { vec![kept::key(rollout, &status.last_promoted_spec)] } else { Vec::new() }
+    if !gone && !broken {
+        return Vec::new();
+    }
+    let mut keys = vec![kept::key(rollout, &status.last_promoted_spec)];
+    if status.phase == Phase::Finalising {
+        keys.push(kept::key(rollout, &status.last_applied_spec));
+    }
+    keys
 }
 
 /// The ConfigMaps and Secrets that the target's pod template mentions.

@@ -54,12 +54,19 @@ impl Fights {
     }
 }
 
-/// What a plan repairs: what it replaces without moving the rollout.
+/// What a plan repairs: what it replaces without moving the rollout. A plan that moves it has something to tell; one
+/// that only puts the routes back and notes the time has not.
 pub fn repairs(plan: &Plan) -> Vec<ObjectKey> {
-    if plan.status().is_some() {
+    let tells = plan.steps.iter().any(|step| matches!(step, Step::Tell(_)));
+    if plan.status().is_some() && tells {
         return Vec::new();
     }
-    plan.steps.iter().filter_map(replaced).collect()
+    replacements(&plan.steps)
+}
+
+/// What some steps replace.
+pub fn replacements(steps: &[Step]) -> Vec<ObjectKey> {
+    steps.iter().filter_map(replaced).collect()
 }
 
 fn replaced(step: &Step) -> Option<ObjectKey> {

@@ -151,14 +151,14 @@ impl Rounds {
             self.timetable.wake(key, after(DEBOUNCE));
         }
         let moved = if exists { self.canaries.insert(key.clone()) } else { self.canaries.remove(key) };
+        if moved {
+            self.operator.telemetry.totals(&crate::run::totals(&self.canaries));
+            self.wake_rivals(key);
+        }
         if !exists {
             self.timetable.forget(key);
             self.unindex(key);
             self.operator.forget(key);
-        }
-        if moved {
-            self.operator.telemetry.totals(&crate::run::totals(&self.canaries));
-            self.wake_rivals(key);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burgee_api::Canary;
 use burgee_core::decide::{self, Tick};
 use burgee_core::notice::Notice;
-use burgee_core::plan::{Plan, Telling};
+use burgee_core::plan::{Plan, Step, Telling};
 use burgee_core::question::Question;
 use burgee_core::rollout::Rollout;
 use burgee_core::timetable::Wake;
@@ -64,7 +64,13 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, canary: Canary, roll
 
 /// Asks what a decision lacks. The answers wake the canary; nothing waits for them here.
 async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question) -> Wake {
-    let Question { first, asks } = question;
+    let Question { mut first, asks } = question;
+    let repairs = fights::replacements(&first);
+    let ruling = lock(&operator.memory(&story.key)).fights.rule(&repairs, story.interval, Timestamp::now());
+    if ruling != Ruling::Go {
+        // Whoever fights for an object does not keep the question from being asked.
+        first.retain(|step| !matches!(step, Step::Replace(_)));
+    }
     match act::act(operator, &mut story, first).await {
         Ok(()) => {
             ask::ask(operator, &story, asks);

@@ -4,9 +4,10 @@ use std::fmt;
 
 use burgee_core::split::Split;
 use jiff::Timestamp;
+use serde::Serialize;
 
 /// One row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Frame {
     /// Seconds since the film began.
     pub second: i64,

@@ -11,3 +11,8 @@ pub mod outside;
 pub mod scenario;
 pub mod stage;
 pub mod workloads;
+
+/// Whether the simulator knows what to do with an object of this kind; others are left out.
+pub fn is_known(object: &serde_json::Value) -> bool {
+    burgee_core::world::Kind::of(object).is_some()
+}

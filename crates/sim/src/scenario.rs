@@ -42,6 +42,38 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// A scenario of these objects, in which nothing happens yet.
+    pub fn of(objects: Vec<Value>) -> Self {
+        Self { prose: String::new(), objects, commands: Vec::new() }
+    }
+
+    /// Adds commands: lines such as `at 40s success-rate 97`. The error names the line.
+    pub fn add_script(&mut self, script: &str) -> Result<(), String> {
+        for (number, line) in script.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let command = line.strip_prefix("at ").ok_or("a line begins with `at`, such as `at 40s new-revision`");
+            let command = command.map_err(str::to_owned).and_then(timed);
+            self.commands.push(command.map_err(|error| format!("line {}: {error}", number + 1))?);
+        }
+        self.commands.sort_by_key(|(second, _)| *second);
+        Ok(())
+    }
+
+    /// Plays the scenario, and goes on after its last command until the canary rests, for at most `most_seconds`.
+    pub fn play_out(&self, most_seconds: i64) -> Result<Stage, String> {
+        let mut stage = self.play()?;
+        let mut second = stage.second() + 1;
+        stage.play_until(second)?;
+        while !stage.rests() && second < most_seconds {
+            second += 10;
+            stage.play_until(second)?;
+        }
+        Ok(stage)
+    }
+
     /// Plays the scenario to its end.
     pub fn play(&self) -> Result<Stage, String> {
         self.play_with(None)
@@ -69,6 +101,10 @@ impl Scenario {
     }
 }
 
+/// What a script may say after `at TIME`.
+pub const COMMANDS: &str = "new-revision, success-rate PERCENT|none|silence, latency MILLISECONDS|none|silence, prometheus down|up, \
+    hook NAME passes|fails TEXT, pods NAME stuck TEXT, set KIND NAME POINTER VALUE, delete KIND NAME, restart, end";
+
 fn timed(command: &str) -> Result<(i64, String), String> {
     let (time, command) = command.split_once(' ').ok_or("a command follows the time, such as `at 40s end`")?;
     let second = burgee_api::GoDuration::parse(time).map_err(|error| error.to_string())?.nanoseconds() / 1_000_000_000;
@@ -80,6 +116,7 @@ fn obey(stage: &mut Stage, command: &str) -> Result<(), String> {
     match words.as_slice() {
         ["end"] => {}
         ["restart"] => stage.restart(),
+        ["new-revision"] => stage.new_revision()?,
         ["prometheus", "down"] => stage.outside.silence(),
         ["prometheus", "up"] => stage.outside.speak(),
         ["success-rate", value] => stage.outside.set_metric("istio_requests_total", reply(value)?),
@@ -91,7 +128,7 @@ fn obey(stage: &mut Stage, command: &str) -> Result<(), String> {
             stage.workloads.behaviour.stuck.insert(((*name).to_owned(), (*mention).to_owned()));
         }
         ["set", kind, name, pointer, value] => set(stage, (kind, name), pointer, value)?,
-        _ => return Err("not a command".to_owned()),
+        _ => return Err(format!("not a command; there are: {COMMANDS}")),
     }
     Ok(())
 }

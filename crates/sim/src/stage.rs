@@ -259,6 +259,24 @@ impl Stage {
         })
     }
 
+    /// Whether the last run is over and drained, and nothing is due.
+    pub fn rests(&self) -> bool {
+        let phase = self.status()["phase"].as_str().unwrap_or_default().to_owned();
+        matches!(phase.as_str(), "Initialized" | "Succeeded" | "Failed") && matches!(self.next, Wake::OnChange)
+    }
+
+    /// A new revision of the target, as an edit of its pod template makes one.
+    pub fn new_revision(&mut self) -> Result<(), String> {
+        let template = self.rollout().and_then(|rollout| self.cluster.get(&rollout.target_key()).cloned());
+        let template = template.ok_or("there is no target")?;
+        let mut annotations = template["spec"]["template"]["metadata"]["annotations"].clone();
+        if !annotations.is_object() {
+            annotations = serde_json::json!({});
+        }
+        annotations["revision"] = Value::String(format!("at {}s", self.second()));
+        self.edit("/spec/template/metadata/annotations", &annotations)
+    }
+
     /// Changes the target, as a user does.
     pub fn edit(&mut self, pointer: &str, value: &Value) -> Result<(), String> {
         let key = self.rollout().ok_or("the canary cannot be parsed")?.target_key();

@@ -18,6 +18,16 @@ fn story(stage: &Stage) -> Vec<&str> {
     stage.film.texts().into_iter().filter(|text| !text.contains("not ready")).collect()
 }
 
+/// Alerts without their times.
+fn alerts(stage: &Stage) -> Vec<&str> {
+    let sides = stage.aside.iter().filter_map(|side| side.split_once(" alert "));
+    sides.map(|(_, alert)| alert).collect()
+}
+
+fn times(stage: &Stage, wanted: &str) -> usize {
+    alerts(stage).into_iter().filter(|alert| *alert == wanted).count()
+}
+
 /// When which weight was told.
 fn weights(stage: &Stage) -> impl Iterator<Item = (i64, Option<u8>)> {
     let weight = |frame: &Frame| frame.text.rsplit(' ').next().and_then(|word| word.parse().ok());
@@ -39,6 +49,8 @@ fn check(name: &str) -> Result<(), String> {
                 broken.aside.join("\n")
             );
             assert_eq!(unbroken.status()["phase"], broken.status()["phase"], "{name} {crash:?}\n{}", broken.film);
+            let repeated = alerts(&broken).into_iter().find(|alert| times(&broken, alert) > times(&unbroken, alert));
+            assert_eq!(repeated, None, "{name} {crash:?}: an alert came twice");
             let raises: Vec<(i64, Option<u8>)> = weights(&broken).collect();
             let kept = raises.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 10 || pair[1].1 < pair[0].1);
             assert!(kept, "{name} {crash:?}\n{}", broken.film);

@@ -12,7 +12,7 @@ use crate::plan::{Count, Plan, Step, Telling};
 use crate::timetable::Wake;
 
 /// A plan in the making. Whatever is told goes before the status write; what the status intends, such as a weight, is
-/// made so after it, and alerts and counters come last (I23). A crash in between leaves an intention that the next tick
+/// made so last (I23). A crash in between leaves an intention that the next tick
 /// carries out.
 pub(super) struct Draft<'a> {
     tick: &'a Tick<'a>,
@@ -149,8 +149,9 @@ impl<'a> Draft<'a> {
             self.status.last_transition_time = Some(seconds(self.tick.now));
             self.steps.push(Step::Status(Box::new(self.status)));
         }
-        self.steps.append(&mut self.intended);
+        // Alerts, counters and hooks are only handed over: a route that cannot be written must not swallow them.
         self.steps.append(&mut self.afterwards);
+        self.steps.append(&mut self.intended);
         Plan { steps: self.steps, next, quiet_until: self.quiet_until }
     }
 }

@@ -4,25 +4,27 @@ use burgee_api::Phase;
 
 use super::ask::halt;
 use super::draft::time;
-use super::scene::{Scene, ready_pods};
+use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
-use super::{Decision, Draft, Tick};
+use super::{Decision, Draft, Tick, promote};
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
 use crate::router;
 use crate::scaler::Sync;
-use crate::split::Split;
 use crate::timetable::Wake;
-use crate::workload;
+use crate::workload::{self, Readiness};
 
 pub(super) fn finish(tick: &Tick) -> Decision<Plan> {
     let scene = Scene::look(tick)?;
+    if scene.primary.is_none() {
+        return super::initialize::recreate_primary(tick, &scene);
+    }
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
     }
-    let repairs = settle::standing(tick, &scene, Split::PRIMARY)?;
-    settle::with_repairs(repairs, succeed(tick, &scene))
+    let repairs = settle::standing(tick, &scene)?;
+    settle::with_repairs(tick, repairs, succeed(tick, &scene))
 }
 
 fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
@@ -33,8 +35,11 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     router::of(tick.rollout).accepted(tick.rollout, tick.world).map_err(|reason| halt(tick, reason))?;
     let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
     if primary_pods == 0 && ready_pods(tick, scene.target) > 0 {
+        if let Some(Readiness::Failed(reason)) = scene.primary.map(|primary| primary_readiness(tick, primary)) {
+            return promote::fail(tick, scene, reason);
+        }
         draft.tell(Notice::WaitingForCapacity(0, 1));
-        return Ok(draft.finish(Wake::OnChange));
+        return Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))));
     }
     let scale_down = workload::scale_to_zero(tick.rollout, scene.target);
     if scale_down.is_some() {

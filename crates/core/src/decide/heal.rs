@@ -5,7 +5,7 @@ use burgee_api::Phase;
 
 use super::draft::fraction;
 use super::revision::flagger_id;
-use super::scene::{Scene, primary_readiness};
+use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, look};
 use super::{Decision, Draft, Tick};
 use crate::kept;
@@ -20,6 +20,12 @@ pub(super) fn is_wanted(tick: &Tick) -> bool {
     tick.phase() == Phase::Failed && tick.world.canary.status.as_ref().is_some_and(|status| status.canary_weight > 0)
 }
 
+/// Whether there is a template to put the primary back to.
+pub(super) fn is_possible(tick: &Tick) -> Decision<bool> {
+    let promoted = tick.world.canary.status.as_ref().map_or("", |status| status.last_promoted_spec.as_str());
+    Ok(!is_wanted(tick) || look(tick, &kept::key(tick.rollout, promoted))?.is_some())
+}
+
 pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     let Some(primary) = scene.primary else { return super::initialize::recreate_primary(tick, scene) };
@@ -28,6 +34,8 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let id = kept::flagger_id(&tick.rollout.uid, &status.last_promoted_spec, &format!("restored {started}"));
     if flagger_id(primary).as_deref() != Some(id.as_str()) {
         let Some(kept) = look(tick, &kept::key(tick.rollout, &status.last_promoted_spec))? else {
+            let reason = "no promoted revision is kept to restore the primary to, the canary keeps the traffic";
+            draft.tell(Notice::Problem(reason.to_owned()));
             return Ok(draft.finish(Wake::OnChange));
         };
         let recipe = scene.recipe(tick, &id);
@@ -39,7 +47,13 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.tell(Notice::Problem(reason));
         return Ok(draft.finish(Wake::OnChange));
     }
+    if ready_pods(tick, primary) < settle::needed_pods(tick) {
+        return Ok(draft.finish(Wake::OnChange));
+    }
     draft.intend(settle::routes(tick, Split::PRIMARY)?);
+    if status.last_applied_spec != status.last_promoted_spec {
+        draft.step(Step::Drop(kept::key(tick.rollout, &status.last_applied_spec)));
+    }
     draft.tell(Notice::RestoringPrimary);
     draft.status.canary_weight = 0;
     let until = tick.drained_at();

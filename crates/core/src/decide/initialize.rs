@@ -7,6 +7,7 @@ use super::draft::{fraction, time};
 use super::revision::{generation, uid};
 use super::scene::{Scene, primary_readiness};
 use super::settle::{self, look};
+use super::start::record_revision;
 use super::{Decision, Draft, Tick};
 use crate::kept;
 use crate::notice::Notice;
@@ -157,11 +158,14 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
             return draft.finish(Wake::At(until));
         }
     }
-    let generation = generation(scene.target) + i64::from(scale_down.is_some());
+    let moved = i64::from(scale_down.is_some());
     draft.steps(settle::pause_target(tick));
     draft.steps(scale_down);
-    let recorded = draft.run().revision.clone();
-    let revision = if recorded.is_empty() { scene.revision.clone() } else { recorded };
+    if draft.run().revision.is_empty() {
+        record_revision(&mut draft, scene, 0);
+        draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
+    }
+    let revision = draft.run().revision.clone();
     draft.enter(Phase::Initialized);
     draft.tell(Notice::InitializationDone);
     draft.status.canary_weight = 0;
@@ -173,19 +177,24 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
         draft.status.tracked_configs.clone_from(&scene.checksums);
     }
     let run = draft.run();
-    run.target_generation = Some(generation);
-    run.target_uid = uid(scene.target);
+    // A revision that came during the bootstrap stays new: only the recorded one's generation moves with the scale-down.
+    if run.target_generation == Some(generation(scene.target)) {
+        run.target_generation = Some(generation(scene.target) + moved);
+    }
     run.drain_until = None;
     run.hooks_passed.clear();
     draft.finish(Wake::At(tick.now))
 }
 
-/// Recreates a primary that was promoted once and is gone: from the kept template, not from the target (I12).
+/// Recreates a primary that was promoted once and is gone: from the kept template, not from the target (I12). While
+/// finalising, the revision that was just analysed is the promoted one.
 pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let status = tick.world.canary.status.clone().unwrap_or_default();
-    let kept = look(tick, &kept::key(tick.rollout, &status.last_promoted_spec))?;
+    let revision =
+        if tick.phase() == Phase::Finalising { &status.last_applied_spec } else { &status.last_promoted_spec };
+    let kept = look(tick, &kept::key(tick.rollout, revision))?;
     let mut draft = Draft::new(tick);
-    let id = kept::flagger_id(&tick.rollout.uid, &status.last_promoted_spec, "recreated");
+    let id = kept::flagger_id(&tick.rollout.uid, revision, "recreated");
     let recipe = scene.recipe(tick, &id);
     let primary = if let Some(kept) = kept {
         workload::restored(&recipe, &kept::template(kept), scene.target, None)

@@ -8,7 +8,7 @@ use super::ask::{Asker, Gates};
 use super::draft::{fraction, time};
 use super::revision::{self, Change};
 use super::scene::{Scene, canary_readiness, primary_readiness, ready_pods};
-use super::settle::{self, intended_split};
+use super::settle;
 use super::start::record_revision;
 use super::{Decision, Draft, Stop, Tick, promote, rollback, strategy};
 use crate::notice::{Gate, Notice};
@@ -19,12 +19,15 @@ use crate::timetable::Wake;
 use crate::workload::Readiness;
 
 pub(super) fn progress(tick: &Tick, answers: &Answers) -> Decision<Plan> {
+    if let Some(plan) = rollback::orphaned(tick)? {
+        return Ok(plan);
+    }
     let scene = Scene::look(tick)?;
     if scene.primary.is_none() {
         return super::initialize::recreate_primary(tick, &scene);
     }
-    let repairs = settle::standing(tick, &scene, intended_split(tick))?;
-    settle::with_repairs(repairs, run(tick, answers, &scene))
+    let repairs = settle::standing(tick, &scene)?;
+    settle::with_repairs(tick, repairs, run(tick, answers, &scene))
 }
 
 fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
@@ -38,7 +41,7 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     primary_is_ready(tick, scene)?;
     canary_is_ready(tick, scene)?;
     if failed_checks(tick) >= tick.rollout.threshold {
-        return rollback::threshold(tick, scene, Draft::new(tick));
+        return rollback::threshold(tick, Draft::new(tick));
     }
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
@@ -63,16 +66,22 @@ fn failed_checks(tick: &Tick) -> u32 {
 /// Another revision came: the analysis begins again from nothing, with the traffic on the primary.
 pub(super) fn restart(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
-    draft.intend(settle::routes(tick, Split::PRIMARY)?);
+    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
+    let has_refuge = primary_pods > 0 || ready_pods(tick, scene.target) == 0;
+    if has_refuge {
+        draft.intend(settle::routes(tick, Split::PRIMARY)?);
+        draft.status.canary_weight = 0;
+    }
     draft.enter(Phase::Progressing);
     draft.tell(Notice::RestartingAnalysis);
+    draft.drop_condition("Held");
+    draft.quiet_until(tick.now);
     let ready = draft.run().primary_ready_at_start;
     draft.status.run = Some(burgee_api::Run {
         started_at: Some(fraction(tick.now)),
         primary_ready_at_start: ready,
         ..burgee_api::Run::default()
     });
-    draft.status.canary_weight = 0;
     draft.status.failed_checks = 0;
     draft.status.iterations = 0;
     record_revision(&mut draft, scene, 0);
@@ -85,7 +94,7 @@ fn primary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { reason, deadline } => Err(not_ready(tick, reason, deadline)),
         Readiness::Failed(reason) if ready_pods(tick, primary) == 0 => Err(not_ready(tick, reason, None)),
-        Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, scene, reason))),
+        Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
     }
 }
 
@@ -93,7 +102,7 @@ fn canary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {
     match canary_readiness(tick, scene.target) {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { reason, deadline } => Err(not_ready(tick, reason, deadline)),
-        Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, scene, reason))),
+        Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
     }
 }
 
@@ -121,7 +130,7 @@ fn first_step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     asker.before = beginning(tick);
     let known = draft.run().hooks_passed.clone();
     let gates = asker.gates(&[WebhookType::PreRollout], &known)?;
-    for notice in beginning(tick) {
+    for notice in beginning(tick).into_iter().chain(rollback::not_signaled(tick)) {
         draft.tell(notice);
     }
     match gates {
@@ -132,7 +141,7 @@ fn first_step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         Gates::Closed { passed, hook, error } => {
             note_passed(&mut draft, Gate::PreRollout, passed);
             draft.tell(Notice::PreRolloutFailed(hook.name, error));
-            fail(tick, scene, draft)
+            fail(tick, draft)
         }
     }
 }
@@ -178,13 +187,13 @@ fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let gates = asker.gates(&[WebhookType::Untyped, WebhookType::Rollout], &[])?;
     if let Gates::Closed { hook, error, .. } = gates {
         draft.tell(Notice::ExternalCheckFailed(hook.name, error));
-        return fail(tick, scene, draft);
+        return fail(tick, draft);
     }
     match analyse::analyse(&asker)? {
         Verdict::Failed(notice) => {
             analyse::resume(&mut draft);
             draft.tell(notice);
-            fail(tick, scene, draft)
+            fail(tick, draft)
         }
         Verdict::Held(reason) => Ok(analyse::hold(tick, draft, &reason)),
         Verdict::Passed => {
@@ -195,11 +204,11 @@ fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
 }
 
 /// A failed check: counted, and the end of the run if it was the last one allowed (S21).
-fn fail(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
+fn fail(tick: &Tick, mut draft: Draft) -> Decision<Plan> {
     draft.status.failed_checks += 1;
     draft.run().step_started_at = Some(fraction(tick.now));
     if u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX) >= tick.rollout.threshold {
-        return rollback::threshold(tick, scene, draft);
+        return rollback::threshold(tick, draft);
     }
     Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
 }

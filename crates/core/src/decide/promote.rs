@@ -28,6 +28,9 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
     }
     draft.tell(Notice::Copying);
     draft.enter(Phase::Promoting);
+    draft.drop_condition("Held");
+    draft.run().held_since = None;
+    draft.run().held_reason = None;
     draft.run().step_started_at = Some(fraction(tick.now));
     Ok(draft.finish(Wake::At(tick.now)))
 }
@@ -41,8 +44,8 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
     }
-    let repairs = settle::standing(tick, &scene, intended_split(tick))?;
-    settle::with_repairs(repairs, shift(tick, primary))
+    let repairs = settle::standing(tick, &scene)?;
+    settle::with_repairs(tick, repairs, shift(tick, &scene, primary))
 }
 
 /// Marks the primary of this promotion: a restarted operator finds out whether the copy was made.
@@ -73,7 +76,7 @@ fn floor(tick: &Tick) -> i64 {
 }
 
 /// Waits for the primary and moves the traffic back to it.
-fn shift(tick: &Tick, primary: &serde_json::Value) -> Decision<Plan> {
+fn shift(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Plan> {
     if tick.rollout.skip_analysis && intended_split(tick) == Split::PRIMARY {
         return Ok(route_to_primary(tick, Draft::new(tick), Vec::new()));
     }
@@ -84,9 +87,9 @@ fn shift(tick: &Tick, primary: &serde_json::Value) -> Decision<Plan> {
             draft.tell(Notice::Problem(reason));
             return Ok(draft.finish(deadline.map_or(Wake::OnChange, Wake::At)));
         }
-        Readiness::Failed(reason) => return fail(tick, reason),
+        Readiness::Failed(reason) => return fail(tick, scene, reason),
     }
-    if let Some(plan) = missing_capacity(tick, primary)? {
+    if let Some(plan) = missing_capacity(tick, scene, primary)? {
         return Ok(plan);
     }
     let step = match &tick.rollout.strategy {
@@ -105,8 +108,8 @@ fn shift(tick: &Tick, primary: &serde_json::Value) -> Decision<Plan> {
 }
 
 /// The primary has fewer pods than it began with: wait, say so, and give up after the progress deadline.
-fn missing_capacity(tick: &Tick, primary: &serde_json::Value) -> Decision<Option<Plan>> {
-    let (ready, needed) = (ready_pods(tick, primary), floor(tick));
+fn missing_capacity(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Option<Plan>> {
+    let (ready, needed) = (ready_pods(tick, primary), settle::needed_pods(tick));
     if ready >= needed {
         return Ok(None);
     }
@@ -114,7 +117,7 @@ fn missing_capacity(tick: &Tick, primary: &serde_json::Value) -> Decision<Option
     let deadline = SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
     let until = since.saturating_add(deadline).unwrap_or(Timestamp::MAX);
     if tick.now >= until {
-        return fail(tick, format!("{ready} of {needed} replicas are ready")).map(Some);
+        return fail(tick, scene, format!("{ready} of {needed} replicas are ready")).map(Some);
     }
     let mut draft = Draft::new(tick);
     draft.tell(Notice::WaitingForCapacity(ready, needed));
@@ -165,12 +168,14 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
 
 /// The primary cannot start: the canary, which runs the analysed revision, keeps all traffic until the primary has
 /// been put back (S3, I2).
-pub(super) fn fail(tick: &Tick, reason: String) -> Decision<Plan> {
+pub(super) fn fail(tick: &Tick, scene: &Scene, reason: String) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::PromotionFailed(reason));
-    draft.intend(settle::routes(tick, Split::CANARY)?);
+    // Without a ready pod the canary can take nothing more than it has.
+    let split = if ready_pods(tick, scene.target) > 0 { Split::CANARY } else { intended_split(tick) };
+    draft.intend(settle::routes(tick, split)?);
     draft.enter(Phase::Failed);
-    draft.status.canary_weight = 100;
+    draft.status.canary_weight = i64::from(split.canary());
     draft.status.failed_checks = 0;
     draft.status.iterations = 0;
     let run = draft.run();

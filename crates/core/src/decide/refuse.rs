@@ -3,13 +3,19 @@
 use burgee_api::{CanaryStatus, Condition};
 use jiff::Timestamp;
 
+use super::terminate;
 use crate::notice::Notice;
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step, Telling};
 use crate::world::World;
 
-/// Says what is wrong with a canary, once. Its objects stay as they are, and its phase too.
+/// Says what is wrong with a canary, once. Its objects stay as they are, and its phase too. One that is being deleted is
+/// let go: nothing can be put back for a canary that cannot be meant (I25).
 pub fn refuse(world: &World, now: Timestamp, reason: &str) -> Plan {
+    if world.canary.metadata.deletion_timestamp.is_some() {
+        let steps = terminate::release(&world.canary).into_iter().collect();
+        return Plan { steps, ..Plan::idle() };
+    }
     let mut status = world.canary.status.clone().unwrap_or_default();
     if is_refused(&status, reason) {
         return Plan::idle();

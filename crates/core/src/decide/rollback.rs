@@ -5,13 +5,15 @@ use burgee_api::{Phase, WebhookType};
 
 use super::ask::Asker;
 use super::draft::fraction;
-use super::scene::{Scene, ready_pods};
+use super::scene::{Scene, missing_target, ready_pods};
+use super::start::record_revision;
 use super::{Decision, Draft, Tick, settle};
 use crate::notice::{Gate, Notice};
 use crate::plan::{Count, Plan};
 use crate::scaler::Sync;
 use crate::split::Split;
 use crate::timetable::Wake;
+use crate::world::ObjectKey;
 
 /// Rollback hooks: one that passes asks for a rollback.
 pub(super) fn manual(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Option<Plan>> {
@@ -20,7 +22,11 @@ pub(super) fn manual(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Opti
             let mut draft = Draft::new(tick);
             draft.tell(Notice::GatePassed(Gate::Rollback, hook.name.clone()));
             draft.tell(Notice::ManualRollback);
-            return roll_back(tick, scene, draft, "manual").map(Some);
+            if tick.phase() == Phase::Waiting {
+                // The revision that was turned away is not asked about again.
+                record_revision(&mut draft, scene, 0);
+            }
+            return roll_back(tick, draft, "manual").map(Some);
         }
     }
     Ok(None)
@@ -33,23 +39,38 @@ pub(super) fn not_signaled(tick: &Tick) -> Vec<Notice> {
 }
 
 /// Too many checks failed.
-pub(super) fn threshold(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
+pub(super) fn threshold(tick: &Tick, mut draft: Draft) -> Decision<Plan> {
     let checks = u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX);
     draft.tell(Notice::ThresholdReached(checks));
-    roll_back(tick, scene, draft, "failed-checks")
+    roll_back(tick, draft, "failed-checks")
 }
 
 /// A workload did not get ready in time (S4).
-pub(super) fn deadline(tick: &Tick, scene: &Scene, reason: String) -> Decision<Plan> {
+pub(super) fn deadline(tick: &Tick, reason: String) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::Problem(reason.clone()));
     draft.tell(Notice::DeadlineExceeded(reason));
-    roll_back(tick, scene, draft, "deadline")
+    roll_back(tick, draft, "deadline")
 }
 
-fn roll_back(tick: &Tick, scene: &Scene, mut draft: Draft, outcome: &str) -> Decision<Plan> {
-    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
-    if primary_pods == 0 && ready_pods(tick, scene.target) > 0 && draft.status.canary_weight > 0 {
+/// The target was deleted with traffic on it: back to the primary, if that can take it.
+pub(super) fn orphaned(tick: &Tick) -> Decision<Option<Plan>> {
+    let has_traffic = settle::intended_split(tick).canary() > 0;
+    if !has_traffic || settle::look(tick, &tick.rollout.target_key())?.is_some() {
+        return Ok(None);
+    }
+    let mut draft = Draft::new(tick);
+    draft.tell(Notice::Problem(missing_target(tick)));
+    roll_back(tick, draft, "target-missing").map(Some)
+}
+
+fn pods(tick: &Tick, key: &ObjectKey) -> i64 {
+    tick.world.present(key).map_or(0, |workload| ready_pods(tick, workload))
+}
+
+fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
+    let primary_pods = pods(tick, &tick.rollout.primary_key());
+    if primary_pods == 0 && pods(tick, &tick.rollout.target_key()) > 0 && draft.status.canary_weight > 0 {
         let reason =
             format!("{}.{} not ready: no pods to roll back to", tick.rollout.primary_name(), tick.rollout.namespace);
         return Err(super::ask::halt(tick, reason));

@@ -8,6 +8,7 @@ use super::ask::halt;
 use super::draft::time;
 use super::{Decision, Tick};
 use crate::digest::digest;
+use crate::phase::PhaseRules;
 use crate::rollout::TargetKind;
 use crate::tracked;
 use crate::workload::{self, Patience, Readiness, Recipe, Selector};
@@ -63,7 +64,12 @@ pub(super) fn primary_readiness(tick: &Tick, primary: &Value) -> Readiness {
 /// Whether the canary is ready, in the contract's words.
 pub(super) fn canary_readiness(tick: &Tick, target: &Value) -> Readiness {
     let rollout = tick.rollout;
-    let readiness = workload::readiness(rollout.target_kind, target, &patience(tick, rollout.canary_ready_percent));
+    let mut readiness = workload::readiness(rollout.target_kind, target, &patience(tick, rollout.canary_ready_percent));
+    if readiness == Readiness::Ready && ready_pods(tick, target) == 0 {
+        // By the contract's rule no pods are all ready; no weight is ever raised on none (I1).
+        readiness =
+            Readiness::Waiting { reason: "waiting for rollout to finish: it has no pods".to_owned(), deadline: None };
+    }
     let prefix = workload::canary_prefix(rollout, &readiness);
     prefixed(readiness, &prefix)
 }
@@ -94,7 +100,7 @@ fn kind_word(tick: &Tick) -> &'static str {
     }
 }
 
-fn missing_target(tick: &Tick) -> String {
+pub(super) fn missing_target(tick: &Tick) -> String {
     let word = kind_word(tick);
     get_error(tick, &format!("{word}s.apps \"{}\" not found", tick.rollout.target.name))
 }
@@ -120,6 +126,7 @@ fn configs(tick: &Tick, target: &Value) -> Decision<Configs> {
                 checksums.insert(tracked::status_key(&reference.key), checksum);
                 tracked.push(reference.key);
             }
+            ConfigSeen::Absent if !reference.optional && tick.phase().is_run() => all_known = false,
             ConfigSeen::Absent if !reference.optional => return Err(halt(tick, missing_config(&reference.key))),
             ConfigSeen::Present { tracking: ConfigTracking::Excluded, .. } | ConfigSeen::Absent => {}
             ConfigSeen::Unknown(_) => all_known = false,

@@ -1,6 +1,7 @@
 //! The objects that stand in every phase, compared with what is seen: Services, the primary's scaler, the routes.
 //! Drift is repaired with the weights that hold, never with the initial ones (S6).
 
+use burgee_api::Phase;
 use serde_json::Value;
 
 use super::ask::halt;
@@ -8,6 +9,7 @@ use super::draft::fraction;
 use super::scene::Scene;
 use super::strategy::MIRRORING;
 use super::{Decision, Draft, Stop, Tick};
+use crate::digest::is_foreign;
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step};
 use crate::reconcile::settle;
@@ -18,23 +20,28 @@ use crate::split::Split;
 use crate::timetable::Wake;
 use crate::world::ObjectKey;
 
-/// Steps towards all standing objects with this split; nothing when all is as it should be.
-pub(super) fn standing(tick: &Tick, scene: &Scene, split: Split) -> Decision<Vec<Step>> {
+/// Steps towards all standing objects but the routes; nothing when all is as it should be.
+pub(super) fn standing(tick: &Tick, scene: &Scene) -> Decision<Vec<Step>> {
     let mut steps = service(tick, scene, Role::Canary)?;
     steps.extend(service(tick, scene, Role::Primary)?);
     steps.extend(service(tick, scene, Role::Apex)?);
     steps.extend(primary_scaler(tick, Sync::CreateOnly, floor(tick))?);
-    steps.extend(routes(tick, split)?);
     Ok(steps)
 }
 
 /// Adds the repair of drift to a decision. A plan that moves the status goes first and alone: nothing that drifted may
 /// hold up a rollback, and the next tick follows at once.
-pub(super) fn with_repairs(mut repairs: Vec<Step>, decision: Decision<Plan>) -> Decision<Plan> {
+pub(super) fn with_repairs(tick: &Tick, mut repairs: Vec<Step>, decision: Decision<Plan>) -> Decision<Plan> {
+    let now = Wake::At(tick.now);
     let repair = |mut plan: Plan, mut repairs: Vec<Step>| {
+        if repairs.is_empty() {
+            return plan;
+        }
         if plan.status().is_none() {
             repairs.append(&mut plan.steps);
             plan.steps = repairs;
+        } else {
+            plan.next = plan.next.sooner(now);
         }
         plan
     };
@@ -118,12 +125,30 @@ fn missing(key: &ObjectKey) -> String {
 /// The floor under the primary during a run (rules: Capacity).
 pub(super) fn floor(tick: &Tick) -> Option<i64> {
     let status = tick.world.canary.status.as_ref()?;
-    status.phase.is_run().then(|| status.run.as_ref()?.primary_ready_at_start).flatten()
+    let is_failing = status.phase == Phase::Failed && status.canary_weight > 0;
+    let holds = status.phase.is_run() || is_failing;
+    holds.then(|| status.run.as_ref()?.primary_ready_at_start).flatten()
+}
+
+/// How many ready pods the primary must have before traffic returns to it: the floor, as far as its scaler allows.
+pub(super) fn needed_pods(tick: &Tick) -> i64 {
+    let scaler = scaler::primary_key(tick.rollout).and_then(|key| tick.world.present(&key));
+    let most = scaler.and_then(|scaler| {
+        scaler["spec"]["maxReplicas"].as_i64().or_else(|| scaler["spec"]["maxReplicaCount"].as_i64())
+    });
+    floor(tick).unwrap_or(0).min(most.unwrap_or(i64::MAX))
 }
 
 /// The split that holds according to the status. Only what was written there is intended; anything else is drift.
 pub(super) fn intended_split(tick: &Tick) -> Split {
     let Some(status) = &tick.world.canary.status else { return Split::PRIMARY };
+    if is_foreign(&status.last_applied_spec)
+        && status.phase.is_run()
+        && let Ok(Some(split)) = router::of(tick.rollout).read(tick.rollout, tick.world)
+    {
+        // The peer's status is not always true while a run is under way (S8); its routes are.
+        return split;
+    }
     let split = Split::with_canary(u8::try_from(status.canary_weight.clamp(0, 100)).unwrap_or(0));
     let outcome = status.run.as_ref().and_then(|run| run.outcome.as_deref());
     if status.phase.is_run() && outcome == Some(MIRRORING) { split.mirrored() } else { split }

@@ -24,13 +24,14 @@ pub(super) fn start(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
     }
-    let repairs = settle::standing(tick, &scene, settle::intended_split(tick))?;
-    settle::with_repairs(repairs, next_run(tick, answers, &scene))
+    let repairs = settle::standing(tick, &scene)?;
+    settle::with_repairs(tick, repairs, next_run(tick, answers, &scene))
 }
 
 fn next_run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let change = revision::change(tick, scene);
-    if heal::is_wanted(tick) && !(change == Change::Revision && tick.rollout.skip_analysis) {
+    let ships_a_fix = change == Change::Revision && (tick.rollout.skip_analysis || !heal::is_possible(tick)?);
+    if heal::is_wanted(tick) && !ships_a_fix {
         return heal::heal(tick, scene);
     }
     match change {
@@ -44,13 +45,19 @@ fn next_run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
 fn rest(tick: &Tick, scene: &Scene) -> Plan {
     let mut draft = Draft::new(tick);
     if tick.phase() == Phase::Waiting {
-        draft.enter(Phase::Succeeded);
+        let is_promoted = draft.status.last_applied_spec == draft.status.last_promoted_spec;
+        draft.enter(if is_promoted { Phase::Succeeded } else { Phase::Failed });
     }
     let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
         return draft.finish(Wake::OnChange);
     };
     if tick.now < until {
         return draft.finish(Wake::At(until));
+    }
+    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
+    if primary_pods == 0 && ready_pods(tick, scene.target) > 0 {
+        draft.tell(Notice::Problem(format!("{} has no ready pod, the canary is kept", tick.rollout.primary_name())));
+        return draft.finish(Wake::At(tick.after(tick.rollout.interval)));
     }
     draft.steps(settle::pause_target(tick));
     draft.steps(workload::scale_to_zero(tick.rollout, scene.target));
@@ -75,7 +82,7 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     if tick.settings.pause_new_runs {
         return Ok(super::say(tick, Notice::NewRunsPaused));
     }
-    if !tick.rollout.skip_analysis {
+    if !tick.rollout.skip_analysis && !heal::is_wanted(tick) {
         primary_is_ready(tick, scene)?;
     }
     let mut draft = Draft::new(tick);
@@ -145,9 +152,12 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, Some(ready))?);
     draft.status.run =
         Some(Run { started_at: Some(fraction(tick.now)), primary_ready_at_start: Some(ready), ..Run::default() });
-    draft.status.canary_weight = 0;
+    // After a failed promotion the target has the traffic, and the primary cannot take it back.
+    draft.status.canary_weight = if heal::is_wanted(tick) { 100 } else { 0 };
     draft.status.failed_checks = 0;
     draft.status.iterations = 0;
+    draft.drop_condition("Held");
+    draft.quiet_until(tick.now);
     record_revision(&mut draft, scene, moved);
     Ok(draft.finish(Wake::At(tick.now)))
 }

@@ -1,7 +1,7 @@
 //! The end of a canary with `revertOnDeletion`: the target serves again before anything of ours goes (I24). What is
 //! missing never hangs a deletion (I25). Without the finalizer, garbage collection does it all, and nothing happens here.
 
-use burgee_api::{FINALIZER, Phase};
+use burgee_api::{Canary, FINALIZER, Phase};
 use serde_json::{Value, json};
 
 use super::draft::{fraction, time};
@@ -19,16 +19,16 @@ use crate::world::{Kind, ObjectKey};
 
 /// The step that puts the finalizer on or takes it off, if the spec wants it otherwise than it is.
 pub(super) fn finalizer(tick: &Tick) -> Option<Step> {
-    match (tick.rollout.revert_on_deletion, has_finalizer(tick)) {
-        (true, false) => Some(write_finalizers(tick, |finalizers| finalizers.push(json!(FINALIZER)))),
-        (false, true) => Some(release(tick)),
+    match (tick.rollout.revert_on_deletion, has_finalizer(&tick.world.canary)) {
+        (true, false) => Some(write_finalizers(&tick.world.canary, |finalizers| finalizers.push(json!(FINALIZER)))),
+        (false, true) => release(&tick.world.canary),
         (true, true) | (false, false) => None,
     }
 }
 
 /// One tick of a canary that is being deleted.
 pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
-    if !has_finalizer(tick) {
+    if !has_finalizer(&tick.world.canary) {
         return Ok(Plan::idle());
     }
     let mut draft = Draft::new(tick);
@@ -85,26 +85,29 @@ fn end(tick: &Tick, mut draft: Draft) -> Plan {
     draft.tell(Notice::Terminated);
     let mut plan = draft.finish(Wake::OnChange);
     plan.steps.retain(|step| !matches!(step, Step::Status(_)));
-    plan.steps.push(release(tick));
+    plan.steps.extend(release(&tick.world.canary));
     plan
 }
 
-fn has_finalizer(tick: &Tick) -> bool {
-    let finalizers = tick.world.canary.metadata.finalizers.as_deref().unwrap_or_default();
+fn has_finalizer(canary: &Canary) -> bool {
+    let finalizers = canary.metadata.finalizers.as_deref().unwrap_or_default();
     finalizers.iter().any(|finalizer| finalizer == FINALIZER)
 }
 
-fn release(tick: &Tick) -> Step {
-    write_finalizers(tick, |finalizers| finalizers.retain(|finalizer| finalizer != FINALIZER))
+/// The step that lets a canary go, if our finalizer holds it.
+pub(super) fn release(canary: &Canary) -> Option<Step> {
+    has_finalizer(canary)
+        .then(|| write_finalizers(canary, |finalizers| finalizers.retain(|finalizer| finalizer != FINALIZER)))
 }
 
 /// Others keep their finalizers, and a concurrent writer is noticed.
-fn write_finalizers(tick: &Tick, change: impl FnOnce(&mut Vec<Value>)) -> Step {
-    let metadata = &tick.world.canary.metadata;
+fn write_finalizers(canary: &Canary, change: impl FnOnce(&mut Vec<Value>)) -> Step {
+    let metadata = &canary.metadata;
+    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
     let mut finalizers: Vec<Value> = metadata.finalizers.iter().flatten().map(|finalizer| json!(finalizer)).collect();
     change(&mut finalizers);
     Step::Patch {
-        key: tick.rollout.key(Kind::Canary, &tick.rollout.name),
+        key: ObjectKey::new(Kind::Canary, namespace.unwrap_or_default(), name.unwrap_or_default()),
         operations: json!([
             {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
