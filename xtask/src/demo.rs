@@ -93,7 +93,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let played = play.whole();
     play.screen.clear();
     // Asked for here, while the operator still runs.
-    let played = played.map_err(|error| anyhow!("{error:#}\n{}", stage.operator_log()));
+    let advice =
+        if arguments.hold { "" } else { "\n`cargo xtask demo --hold` leaves everything running to look around" };
+    let played = played.map_err(|error| anyhow!("{error:#}\n{}{advice}", stage.operator_log()));
     let is_well = match &played {
         Ok(summary) => play.conclude(summary),
         Err(error) if arguments.hold => {
@@ -189,8 +191,7 @@ impl Play<'_> {
 
     /// Goes on until the process is interrupted.
     fn hold(&mut self) -> Result<()> {
-        self.screen
-            .head("Everything keeps running until ctrl-C, and what you release is shown here. In another terminal:");
+        self.screen.head("Everything keeps running until ctrl-C. In another terminal:");
         let line = |text: String| Line::of(Tint::Plain, format!("  {text}"));
         let directions: Vec<Line> = self.stage.directions().into_iter().map(line).collect();
         self.screen.tell_as_is(&directions);
