@@ -8,7 +8,7 @@ mod stage;
 mod summary;
 mod watch;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use burgee_lab::{Counters, Load};
 use clap::Args;
 use picture::{Line, Tint, panel, told};
@@ -63,15 +63,16 @@ const FRAME: Duration = Duration::from_millis(250);
 struct Part {
     title: &'static str,
     version: &'static str,
-    flags: &'static [&'static str],
+    variables: &'static [(&'static str, &'static str)],
     end: &'static str,
 }
 
-const GOOD: Part = Part { title: "1 of 2  6.0.1 is a good version", version: "6.0.1", flags: &[], end: "Succeeded" };
+const GOOD: Part =
+    Part { title: "1 of 2  6.0.1 is a good version", version: "6.0.1", variables: &[], end: "Succeeded" };
 const BAD: Part = Part {
-    title: "2 of 2  6.0.2 is a bad version: a third of its answers are errors",
+    title: "2 of 2  6.0.2 is a bad version: it answers with errors",
     version: "6.0.2",
-    flags: &["--random-error"],
+    variables: &[("PODINFO_RANDOM_ERROR", "true")],
     end: "Failed",
 };
 
@@ -92,17 +93,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let played = play.whole();
     play.screen.clear();
     // Asked for here, while the operator still runs.
-    let summary = played.with_context(|| stage.operator_log())?;
-    play.screen.head("What happened");
-    play.screen.tell(&summary.lines());
-    let faults = summary.faults();
-    for fault in &faults {
-        play.screen.tell(&[Line::of(Tint::Bad, format!("  {fault}"))]);
-    }
+    let advice =
+        if arguments.hold { "" } else { "\n`cargo xtask demo --hold` leaves everything running to look around" };
+    let played = played.map_err(|error| anyhow!("{error:#}\n{}{advice}", stage.operator_log()));
+    let is_well = match &played {
+        Ok(summary) => play.conclude(summary),
+        Err(error) if arguments.hold => {
+            play.screen.tell_as_is(&[Line::of(Tint::Bad, format!("error: {error}"))]);
+            false
+        }
+        Err(_) => false,
+    };
     if arguments.hold {
         play.hold()?;
     }
-    Ok(faults.is_empty())
+    played.map(|_| is_well)
 }
 
 /// The demo under way.
@@ -146,7 +151,7 @@ impl Play<'_> {
         let load = self.stage.load()?;
         self.watch(STEADY, |_| false);
         let released = Instant::now();
-        self.stage.release(part.version, part.flags)?;
+        self.stage.release(part.version, part.variables)?;
         if !self.watch(RELEASED_WITHIN, Scene::has_ended) {
             let (version, limit, phase) = (part.version, RELEASED_WITHIN.as_secs(), &self.scene.phase);
             bail!("podinfo {version} was not released within {limit} s; its phase is {phase:?}");
@@ -174,17 +179,28 @@ impl Play<'_> {
         Ok((answers, Traffic::of(&after.since(before))))
     }
 
+    /// Tells how it went; answers whether it went as it must.
+    fn conclude(&mut self, summary: &Summary) -> bool {
+        self.screen.head("What happened");
+        self.screen.tell(&summary.lines());
+        let faults = summary.faults();
+        let lines: Vec<Line> = faults.iter().map(|fault| Line::of(Tint::Bad, format!("  FAILED: {fault}"))).collect();
+        self.screen.tell(&lines);
+        faults.is_empty()
+    }
+
     /// Goes on until the process is interrupted.
     fn hold(&mut self) -> Result<()> {
-        self.screen.head("Everything keeps running until ctrl-C. From another terminal:");
-        let line = |(name, command): &(&str, String)| {
-            Line::of(Tint::Dim, format!("  {name:<11}")).and(Tint::Plain, command.clone())
-        };
-        let directions: Vec<Line> = self.stage.directions().iter().map(line).collect();
-        self.screen.tell(&directions);
+        self.screen.head("Everything keeps running until ctrl-C. In another terminal:");
+        let line = |text: String| Line::of(Tint::Plain, format!("  {text}"));
+        let directions: Vec<Line> = self.stage.directions().into_iter().map(line).collect();
+        self.screen.tell_as_is(&directions);
+        let file = |(name, path): (&str, PathBuf)| Line::of(Tint::Dim, format!("  {name} {}", path.display()));
+        let files: Vec<Line> = self.stage.files().into_iter().map(file).chain([Line::default()]).collect();
+        self.screen.tell_as_is(&files);
         loop {
             let before = Counters::read(self.stage.cluster()).unwrap_or_default();
-            self.open("what you release is shown here", before);
+            self.scene.begin("your turn: what you release is shown here", before);
             let load = self.stage.load()?;
             self.watch(Duration::from_mins(59), |_| false);
             load.stop().context("end the load")?;

@@ -1,9 +1,10 @@
 //! The built parts in the cache and their paths. A part that is there is never built again.
 use crate::fetch;
 use crate::options::Options;
+use crate::prerequisites;
 use crate::progress::{Task, say};
 use crate::recipe::{Recipe, recipes};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -39,8 +40,20 @@ impl Parts {
         Ok(Self { root })
     }
 
+    /// The programs of this machine instead of built ones: enough for a cluster that exists.
+    ///
+    /// # Errors
+    /// With one message that tells everything that is missing.
+    pub fn installed() -> Result<Self> {
+        let missing = prerequisites::missing_for_an_existing_cluster();
+        if missing.is_empty() { Ok(Self { root: PathBuf::new() }) } else { bail!(prerequisites::Unmet(missing)) }
+    }
+
     /// A program by its name, such as `kubectl`, `helm`, `envoy` or `ctr`.
     pub fn program(&self, name: &str) -> PathBuf {
+        if self.root.as_os_str().is_empty() {
+            return PathBuf::from(name);
+        }
         if KUBERNETES_PROGRAMS.contains(&name) {
             return self.part("hyperkube").join(name);
         }
@@ -144,5 +157,5 @@ fn lock(path: &Path) -> Result<Flock<File>> {
         }
         std::thread::sleep(Duration::from_secs(1));
     }
-    anyhow::bail!("lock {} was never free", path.display())
+    bail!("lock {} was never free", path.display())
 }

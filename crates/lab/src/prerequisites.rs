@@ -34,7 +34,19 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("python3", "apt-get install python3 python3-pip"),
 ];
 
-/// Everything that is missing on this machine.
+/// Programs with which a cluster that exists is talked to, and how to get each.
+const CLIENTS: &[(&str, &str)] = &[
+    ("kubectl", "https://kubernetes.io/docs/tasks/tools"),
+    ("helm", "https://helm.sh/docs/intro/install"),
+    ("hey", "go install github.com/rakyll/hey@v0.1.5, and ~/go/bin on the PATH"),
+];
+
+/// What is missing on this machine to use a cluster that exists.
+pub(crate) fn missing_for_an_existing_cluster() -> Vec<Missing> {
+    CLIENTS.iter().filter(|(name, _)| !on_search_path(name)).map(|(name, fix)| need(name, fix)).collect()
+}
+
+/// Everything that is missing on this machine to run a lab.
 pub(crate) fn missing() -> Vec<Missing> {
     let mut found = Vec::new();
     if !cfg!(target_os = "linux") {
@@ -69,7 +81,7 @@ fn go_is_new_enough(version: &str) -> bool {
 /// The one message that tells everything that is missing.
 fn message(missing: &[Missing]) -> String {
     let lines: Vec<String> = missing.iter().map(|item| format!("  {:16} {}", item.what, item.fix)).collect();
-    format!("this machine cannot run the lab yet; missing:\n{}", lines.join("\n"))
+    format!("this machine lacks:\n{}", lines.join("\n"))
 }
 
 fn kernel() -> Vec<Missing> {

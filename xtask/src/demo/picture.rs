@@ -6,6 +6,8 @@ use std::time::Duration;
 const LEAST_SUCCESS_PERCENT: f64 = 99.0;
 /// The p99 above which podinfo's analysis fails, in milliseconds.
 const MOST_MILLISECONDS: f64 = 500.0;
+/// Columns by which the rest of a folded line is indented: below the text, after the time.
+const INDENT: usize = 8;
 /// Columns that the panel takes at most.
 const WIDEST: usize = 92;
 
@@ -72,11 +74,31 @@ impl Line {
     }
 }
 
+impl Line {
+    /// The line broken between words to a width in columns; what follows the first line is indented.
+    pub(super) fn fold(&self, width: usize) -> Vec<Self> {
+        let mut lines = vec![Self::default()];
+        let mut used = 0;
+        let words = self.0.iter().flat_map(|(tint, text)| text.split_inclusive(' ').map(|word| (*tint, word)));
+        for (tint, word) in words {
+            if used + word.trim_end().chars().count() > width && used > INDENT {
+                lines.push(Self::of(Tint::Plain, " ".repeat(INDENT)));
+                used = INDENT;
+            }
+            used += word.chars().count();
+            if let Some(line) = lines.last_mut() {
+                line.0.push((tint, word.to_owned()));
+            }
+        }
+        lines
+    }
+}
+
 /// The panel: what is going on, the weights, and both workloads side by side.
 pub(super) fn panel(scene: &Scene, since_start: Duration, columns: usize) -> Vec<Line> {
     let width = columns.saturating_sub(1).min(WIDEST);
-    let spare = width.saturating_sub(scene.title.chars().count() + 8);
-    let title = format!("{}{} {:>6} ", scene.title, " ".repeat(spare), clock(since_start));
+    let room = width.saturating_sub(9);
+    let title = format!("{:<room$.room$} {:>6} ", scene.title, clock(since_start));
     let heading = format!(" {:<14}{:<9}{:<7}{:<12}{}", "", "version", "ready", "success", "p99");
     let lines = [
         Line::of(Tint::Dim, "─".repeat(width)),
@@ -96,6 +118,8 @@ pub(super) fn told(scene: &Scene, told: &Told, since_start: Duration) -> Line {
     match told {
         Told::Event(text) if text.starts_with("Promotion completed") => line.and(Tint::Good, text.clone()),
         Told::Event(text) => line.and(Tint::Plain, text.clone()),
+        // Waiting is no fault, though its events are warnings.
+        Told::Warning(text) if text.contains(" not ready: ") => line.and(Tint::Dim, text.clone()),
         Told::Warning(text) => line.and(Tint::Bad, text.clone()),
         Told::Change => line.and(Tint::Plain, change(scene)),
     }
@@ -254,7 +278,7 @@ mod tests {
             61,
             &[
                 "────────────────────────────────────────────────────────────",
-                " 2 of 2  a bad version, 6.0.2                           1:05",
+                " 2 of 2  a bad version, 6.0.2                          1:05",
                 " Progressing   primary  90 % ██████████████████░ 10 % canary",
                 "               version  ready  success     p99",
                 " primary       6.0.1    2/2    100.00 %    4.8 ms",
@@ -282,6 +306,15 @@ mod tests {
         assert_eq!(line, expected);
         let nothing = told(&Scene::default(), &Told::Change, Duration::ZERO).text();
         assert_eq!(nothing, "  0:00  = not seen yet, traffic 100/0; primary -; canary -; 0 requests, 0 failed");
+    }
+
+    #[test]
+    fn a_long_line_is_folded_between_words_below_its_text() {
+        let line = Line::of(Tint::Dim, "  0:05  ").and(Tint::Plain, "canary is not ready");
+        let folded = |width: usize| line.fold(width).iter().map(Line::text).collect::<Vec<String>>();
+        assert_eq!(folded(80), ["  0:05  canary is not ready"]);
+        assert_eq!(folded(18), ["  0:05  canary is ", "        not ready"]);
+        assert_eq!(folded(3), ["  0:05  canary ", "        is ", "        not ", "        ready"]);
     }
 
     #[test]

@@ -26,8 +26,19 @@ impl Screen {
         self.terminal.as_ref().map(|terminal| usize::from(terminal.size().1))
     }
 
-    /// Writes lines above the panel.
+    /// Writes lines above the panel, folded to the terminal's width.
     pub(super) fn tell(&mut self, lines: &[Line]) {
+        match self.columns() {
+            None => self.tell_as_is(lines),
+            Some(columns) => {
+                let fold = |line: &Line| line.fold(columns.saturating_sub(1));
+                self.tell_as_is(&lines.iter().flat_map(fold).collect::<Vec<Line>>());
+            }
+        }
+    }
+
+    /// Writes lines above the panel, each in one piece, so that it can be copied.
+    pub(super) fn tell_as_is(&mut self, lines: &[Line]) {
         let mut text = self.above();
         for line in lines {
             text.push_str(&self.render(line));

@@ -3,9 +3,10 @@ use super::Arguments;
 use super::build::Build;
 use anyhow::{Context, Result, bail, ensure};
 use burgee_lab::{
-    Cluster, GATEWAY_ADDRESS, Installation, Lab, Load, NODE_ADDRESS, Options, PROMETHEUS_ADDRESS, Request, install,
-    say, start_no_more,
+    Cluster, GATEWAY_ADDRESS, Installation, Lab, Load, NODE_ADDRESS, Options, PROMETHEUS_ADDRESS, Parts, Request,
+    install, say, seconds, start_no_more,
 };
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ impl Stage {
         options.audited_groups.clear();
         match &arguments.kubeconfig {
             None => Self::boot(arguments, &options),
-            Some(file) => Self::visit(arguments, file, &options),
+            Some(file) => Self::visit(arguments, file),
         }
     }
 
@@ -69,8 +70,11 @@ impl Stage {
         let started = Instant::now();
         let lab = Lab::boot(&parts, options)?;
         let cluster_took = started.elapsed();
+        say("operator: installing it with its chart");
         let started = Instant::now();
         lab.install_operator(&binary, &workspace.join("charts/burgee"), &[]).context("install the operator")?;
+        let operator_took = started.elapsed();
+        say(&format!("operator: ready after {}", seconds(operator_took)));
         Ok(Self {
             _guest: None,
             cluster: lab.cluster().clone(),
@@ -78,14 +82,14 @@ impl Stage {
             gateway: arguments.gateway.clone().unwrap_or_else(|| format!("http://{GATEWAY_ADDRESS}/")),
             podinfo: "lab.local/podinfo".to_owned(),
             cluster_took,
-            operator_took: started.elapsed(),
+            operator_took,
         })
     }
 
-    fn visit(arguments: &Arguments, kubeconfig: &Path, options: &Options) -> Result<Self> {
+    fn visit(arguments: &Arguments, kubeconfig: &Path) -> Result<Self> {
         ensure!(kubeconfig.is_file(), "kubeconfig {} is no file", kubeconfig.display());
         let started = Instant::now();
-        let cluster = Cluster::existing(kubeconfig, &Lab::prepare(options)?);
+        let cluster = Cluster::existing(kubeconfig, &Parts::installed()?);
         look(&cluster)?;
         let gateway = arguments.gateway.clone().map_or_else(|| find_gateway(&cluster), Ok)?;
         let cluster_took = started.elapsed();
@@ -118,16 +122,15 @@ impl Stage {
         self.cluster.apply(&yaml.replace("{program}", self.program())).context("deploy podinfo")
     }
 
-    /// Gives podinfo another image and another flag, as a user's pipeline would.
+    /// Gives podinfo another image and other variables, as a user's pipeline would.
     ///
     /// # Errors
     /// With what the API server says.
-    pub(super) fn release(&self, version: &str, flags: &[&str]) -> Result<()> {
-        let own = [self.program(), "--port=9898", "--level=info"];
-        let command: Vec<&str> = own.iter().chain(flags).copied().collect();
+    pub(super) fn release(&self, version: &str, variables: &[(&str, &str)]) -> Result<()> {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         let image = format!("{}:{version}", self.podinfo);
-        let container = serde_json::json!({"name": "podinfod", "image": image, "command": command});
-        let patch = serde_json::json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string();
+        let container = json!({"name": "podinfod", "image": image, "env": variables});
+        let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string();
         let line = ["-n", "test", "patch", "deployment", "podinfo", "--patch", &patch];
         self.cluster.kubectl(&line).map(drop).with_context(|| format!("release podinfo {version}"))
     }
@@ -159,27 +162,31 @@ impl Stage {
         format!("the end of the operator's log:\n{}", logs.unwrap_or_else(|error| format!("{error:#}")).trim_end())
     }
 
-    /// How to look around, as lines of a name and a command.
-    pub(super) fn directions(&self) -> Vec<(&'static str, String)> {
-        let (prefix, prometheus) = match &self.lab {
-            Some(lab) => (lab.enter_script().display().to_string() + " ", Some(format!("http://{NODE_ADDRESS}:9090"))),
-            None => (format!("KUBECONFIG={} ", self.cluster.kubeconfig().display()), None),
-        };
+    /// How to look around, line by line.
+    pub(super) fn directions(&self) -> Vec<String> {
         let podinfo = &self.podinfo;
-        let mut lines = vec![
-            ("watch", format!("{prefix}kubectl -n test get canary podinfo --watch")),
-            ("describe", format!("{prefix}kubectl -n test describe canary podinfo")),
-            ("release", format!("{prefix}kubectl -n test set image deployment/podinfo podinfod={podinfo}:6.0.3")),
-            ("operator", format!("{prefix}kubectl -n istio-system logs deployment/flagger --follow")),
-        ];
-        if let (Some(lab), Some(url)) = (&self.lab, prometheus) {
-            let expression = "sum by (destination_workload, response_code) (rate(istio_requests_total[30s]))";
-            lines.push(("prometheus", format!("{prefix}promtool query instant {url} '{expression}'")));
-            lines.push(("shell", format!("{}   kubectl, helm, hey; Prometheus is {url}", prefix.trim_end())));
-            lines.push(("kubeconfig", lab.kubeconfig().display().to_string()));
-            lines.push(("logs", lab.logs().display().to_string()));
+        let mut lines = match &self.lab {
+            None => vec![format!("export KUBECONFIG={}", self.cluster.kubeconfig().display())],
+            Some(lab) => vec![format!("{}   # a shell inside the cluster's network", lab.enter_script().display())],
+        };
+        lines.extend([
+            "kubectl -n test get canary podinfo --watch".to_owned(),
+            "kubectl -n test describe canary podinfo".to_owned(),
+            "kubectl -n test set env deployment/podinfo PODINFO_RANDOM_ERROR-     # good".to_owned(),
+            "kubectl -n test set env deployment/podinfo PODINFO_RANDOM_ERROR=true # bad".to_owned(),
+            format!("kubectl -n test set image deployment/podinfo podinfod={podinfo}:6.0.3"),
+            "kubectl -n istio-system logs deployment/flagger --follow".to_owned(),
+        ]);
+        if self.lab.is_some() {
+            lines.push(format!("promtool query instant http://{NODE_ADDRESS}:9090 istio_requests_total"));
         }
         lines
+    }
+
+    /// Where the cluster's own logs and kubeconfig are, if it is the lab's.
+    pub(super) fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let of = |lab: &Lab| vec![("kubeconfig", lab.kubeconfig()), ("logs", lab.logs())];
+        self.lab.as_ref().map(of).unwrap_or_default()
     }
 
     fn request(&self, per_second: u32, lasting: Duration) -> Request<'_> {

@@ -59,52 +59,42 @@ impl Summary {
     pub(super) fn lines(&self) -> Vec<Line> {
         let Self { promotion, rollback, preparations, in_all } = self;
         let verdict = |is_well: bool| if is_well { Tint::Good } else { Tint::Bad };
-        let preparations = preparations.iter().map(|(name, took)| format!("{name} {}", seconds(*took)));
         let steps: Vec<String> = preparations
-            .chain([
-                format!("promotion {}", seconds(promotion.took)),
-                format!("rollback {}", seconds(rollback.took)),
-                format!("in all {}", seconds(*in_all)),
-            ])
+            .iter()
+            .chain([&("in all", *in_all)])
+            .map(|(name, took)| format!("{name} {}", seconds(*took)))
             .collect();
         let headline = |outcome: &Outcome, what: &str| {
-            let (version, peak, took) = (outcome.version, outcome.peak_weight, seconds(outcome.took));
-            Line::of(Tint::Strong, format!("  {version} was {what}")).and(
-                Tint::Plain,
-                format!(" in {took}, after at most {peak} % of the traffic: {} requests, ", sent(outcome)),
-            )
+            let text = format!(" in {}: {} requests, ", seconds(outcome.took), grouped(outcome.answers.sent()));
+            Line::of(Tint::Strong, format!("  {} was {what}", outcome.version)).and(Tint::Plain, text)
         };
         let failed = promotion.answers.failed();
-        let rolled_failed = rollback.answers.failed();
-        vec![
+        let mut lines = vec![
             headline(promotion, "promoted")
                 .and(verdict(failed == 0), format!("{} failed", grouped(failed)))
-                .and(Tint::Plain, format!(" ({} tried again)", grouped(promotion.traffic.retried))),
-            headline(rollback, "rolled back").and(Tint::Plain, format!("{} failed", grouped(rolled_failed))),
-            Line::of(verdict(rollback.traffic.primary.1 + rollback.elsewhere() == 0), blame(rollback)),
-            Line::of(Tint::Dim, format!("  {}", steps.join(", "))),
-        ]
+                .and(Tint::Plain, format!(", {} tried again", grouped(promotion.traffic.retried))),
+            headline(rollback, "rolled back")
+                .and(Tint::Plain, format!("{} failed", grouped(rollback.answers.failed()))),
+        ];
+        lines.extend(blame(rollback));
+        lines.push(Line::of(Tint::Dim, format!("  It took: {}", steps.join(", "))));
+        lines
     }
-}
-
-fn sent(outcome: &Outcome) -> String {
-    grouped(outcome.answers.sent())
 }
 
 /// Who gave the failures during the rollback.
-fn blame(outcome: &Outcome) -> String {
+fn blame(outcome: &Outcome) -> Vec<Line> {
     let Traffic { primary, canary, .. } = outcome.traffic;
-    let text = format!(
-        "    {} of them by the canary (of its {} requests), {} by the primary (of its {})",
-        grouped(canary.1),
-        grouped(canary.0),
-        grouped(primary.1),
-        grouped(primary.0)
-    );
-    match outcome.elsewhere() {
-        0 => text,
-        others => format!("{text}, {} by neither", grouped(others)),
+    let side = |who: &str, (all, failed): (u64, u64)| {
+        Line::of(Tint::Plain, format!("    at {who}: {} requests, {} failed", grouped(all), grouped(failed)))
+    };
+    let share = format!("the canary (at most {} % of the traffic)", outcome.peak_weight);
+    let mut lines = vec![side(&share, canary), side("the primary", primary)];
+    let others = outcome.elsewhere();
+    if others > 0 {
+        lines.push(Line::of(Tint::Bad, format!("    at neither: {} failed", grouped(others))));
     }
+    lines
 }
 
 #[cfg(test)]
@@ -135,10 +125,11 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "  6.0.1 was promoted in 1 min 22 s, after at most 50 % of the traffic: 8,000 requests, 0 failed (0 tried again)",
-                "  6.0.2 was rolled back in 1 min 22 s, after at most 50 % of the traffic: 4,000 requests, 130 failed",
-                "    130 of them by the canary (of its 400 requests), 0 by the primary (of its 3,600)",
-                "  cluster 31.0 s, operator 5.0 s, promotion 1 min 22 s, rollback 1 min 22 s, in all 3 min 1 s",
+                "  6.0.1 was promoted in 1 min 22 s: 8,000 requests, 0 failed, 0 tried again",
+                "  6.0.2 was rolled back in 1 min 22 s: 4,000 requests, 130 failed",
+                "    at the canary (at most 50 % of the traffic): 400 requests, 130 failed",
+                "    at the primary: 3,600 requests, 0 failed",
+                "  It took: cluster 31.0 s, operator 5.0 s, in all 3 min 1 s",
             ]
         );
         assert!(summary.faults().is_empty());
@@ -156,6 +147,6 @@ mod tests {
         rollback.answers.unanswered = 3;
         let summary = summary(outcome("6.0.1", (6000, 0), (2000, 0)), rollback);
         assert_eq!(summary.faults(), ["5 requests failed during the rollback elsewhere than at the canary"]);
-        assert!(summary.lines().iter().any(|line| line.text().ends_with("3 by neither")));
+        assert!(summary.lines().iter().any(|line| line.text().ends_with("at neither: 3 failed")));
     }
 }

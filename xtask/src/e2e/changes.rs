@@ -30,6 +30,20 @@ pub(crate) const TESTS: &[Test] = &[
         limit: Duration::from_mins(4),
         run: drifting,
     },
+    Test {
+        name: "listed_weights_lead_to_the_canary_and_promotion_weights_lead_back",
+        space: "stepped",
+        group: Group::Parallel,
+        limit: Duration::from_mins(4),
+        run: stepped,
+    },
+    Test {
+        name: "a_deleted_canary_takes_its_objects_and_numbers_along_and_can_come_back",
+        space: "deleted",
+        group: Group::Parallel,
+        limit: Duration::from_mins(4),
+        run: deleted,
+    },
 ];
 
 /// A Canary without metrics: its steps need no requests.
@@ -133,5 +147,62 @@ fn drifting(stage: &Stage<'_>) -> Result<()> {
     stage.until_phase("Succeeded", 120)?;
     let starts = stage.times_told("Starting canary analysis for podinfo.test");
     ensure!(starts == 1, "the analysis started {starts} times");
+    Ok(())
+}
+
+fn stepped(stage: &Stage<'_>) -> Result<()> {
+    let mut canary = stage.object(SHORT)?;
+    let analysis = json!({"interval": "10s", "threshold": 2, "stepWeights": [5, 30], "stepWeightPromotion": 20});
+    set(&mut canary, "/spec/analysis", analysis);
+    stage.initialize(&canary)?;
+    stage.patch_target(&revision("6.0.1", &[]))?;
+    stage.until_phase("Succeeded", 150)?;
+    stage.until_told("Promotion completed! *", 10)?;
+    expect(
+        &stage.told(),
+        &[
+            "all the metrics providers are available!",
+            "Initialization done! podinfo.test",
+            "New revision detected! Scaling up podinfo.test",
+            "Starting canary analysis for podinfo.test",
+            "Advance podinfo.test canary weight 5",
+            "Advance podinfo.test canary weight 30",
+            "Copying podinfo.test template spec to podinfo-primary.test",
+            "Advance podinfo.test primary weight 90",
+            "Advance podinfo.test primary weight 100",
+            "Promotion completed! Scaling down podinfo.test",
+        ],
+    )?;
+    let told = stage.told();
+    let moments: Vec<_> = told.iter().filter(|told| told.text.starts_with("Advance ")).map(|told| told.at).collect();
+    for (earlier, later) in [(moments[0], moments[1]), (moments[2], moments[3])] {
+        let apart = (later - earlier).as_secs_f64();
+        ensure!((9.0..14.0).contains(&apart), "two steps are {apart:.1} s apart, not one interval");
+    }
+    Ok(())
+}
+
+fn deleted(stage: &Stage<'_>) -> Result<()> {
+    let canary = unmeasured(stage, 50, 50)?;
+    stage.initialize(&canary)?;
+    stage.poll("the canary has numbers", 15, || Ok(stage.metric("flagger_canary_status")?.is_some()))?;
+    stage.kubectl(&["delete", "canary", "podinfo"])?;
+    for (kind, name) in [
+        ("deployment", "podinfo-primary"),
+        ("service", "podinfo"),
+        ("service", "podinfo-primary"),
+        ("service", "podinfo-canary"),
+        ("virtualservice", "podinfo"),
+        ("destinationrule", "podinfo-primary"),
+    ] {
+        stage.poll(&format!("{kind} {name} goes"), 30, || {
+            Ok(stage.kubectl(&["get", kind, name, "--ignore-not-found"])?.is_empty())
+        })?;
+    }
+    stage.poll("its numbers go", 15, || Ok(stage.metric("flagger_canary_status")?.is_none()))?;
+    target_has(stage, 0)?;
+    stage.apply(&canary)?;
+    stage.until_phase("Initialized", 60)?;
+    ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.0", "the primary has another version");
     Ok(())
 }
