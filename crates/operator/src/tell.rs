@@ -80,8 +80,18 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
         Manner::Again { event: name, count } => {
             let patch = json!({"count": count, "lastTimestamp": format!("{now:.0}")});
             let address = format!("{}/{name}", Resource::EVENTS.collection(Some(&story.key.namespace)));
-            forgiving(operator.cluster.raw(Method::PATCH, &address, Some(&patch)).await)?;
-            (name, count, true)
+            match operator.cluster.raw(Method::PATCH, &address, Some(&patch)).await {
+                // The API server forgets events after an hour; what is still so is said again.
+                Err(ApiError::Missing(_)) => {
+                    let name = format!("{}.{:016x}", story.key.name, now.as_nanosecond());
+                    create(operator, story, &event(story, notice, &name, &text, now)).await?;
+                    (name, 1, true)
+                }
+                other => {
+                    forgiving(other)?;
+                    (name, count, true)
+                }
+            }
         }
     };
     lock(&memory).told.said(&text, &name, times, now);
