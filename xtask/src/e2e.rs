@@ -12,7 +12,7 @@ mod stage;
 mod story;
 
 use anyhow::{Context, Result, bail};
-use burgee_lab::{Cluster, Installation, Lab, NODE_ADDRESS, Options, PROMETHEUS_ADDRESS, install, say, seconds};
+use burgee_lab::{Cluster, Installation, Lab, NODE_ADDRESS, Options, PROMETHEUS_ADDRESS, Parts, install, say, seconds};
 use clap::Args;
 use feed::Feed;
 use receiver::Receiver;
@@ -61,7 +61,7 @@ pub(crate) struct Selection {
     ///
     /// It needs Istio, a gateway istio-system/public-gateway with Envoy's administration page at port 15000 of its Service,
     /// Prometheus, the images lab.local/podinfo:6.0.0 to 6.0.4, and the operator as release flagger in istio-system. This
-    /// machine must be reachable from it at --address.
+    /// machine needs kubectl, helm and hey, and must be reachable from it at --address.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Address of this machine as the cluster sees it, for hooks and alerts.
@@ -141,6 +141,15 @@ pub(crate) fn list(selection: &Selection) {
     }
 }
 
+/// Looks for what the tests need of this machine, and makes the parts of the lab that are not there yet. A cluster that
+/// exists needs only kubectl, helm and hey.
+///
+/// # Errors
+/// With one message that tells everything that is missing, or with the log of the part that could not be made.
+pub(crate) fn prepare(selection: &Selection) -> Result<Parts> {
+    if selection.kubeconfig.is_some() { Parts::installed() } else { Lab::prepare(&Options::default()) }
+}
+
 /// Runs the chosen tests; the outcomes are in the order in which they ended.
 ///
 /// # Errors
@@ -197,7 +206,7 @@ fn open_own(selection: &Selection) -> Result<World> {
 }
 
 fn open_existing(selection: &Selection, kubeconfig: &Path) -> Result<World> {
-    let cluster = Cluster::existing(kubeconfig, &Lab::prepare(&Options::default())?);
+    let cluster = Cluster::existing(kubeconfig, &prepare(selection)?);
     let receiver = Receiver::start(&selection.address)?;
     reinstall(&cluster, &values(&receiver))?;
     clear_when_interrupted(&cluster, &chosen(selection))?;
@@ -303,8 +312,13 @@ pub(crate) fn alone(selection: &Selection) -> Result<bool> {
         return Ok(true);
     }
     // Before anything is built: what is missing on this machine is told first.
-    Lab::prepare(&Options::default())?;
+    prepare(selection)?;
     Ok(crate::test::conclude(&run(selection)?))
+}
+
+/// Whether the suite installs the binary of this tree.
+pub(crate) fn needs_binary(selection: &Selection) -> bool {
+    selection.kubeconfig.is_none() && selection.burgee.is_none()
 }
 
 /// Builds the released binary and returns its path.
