@@ -224,6 +224,7 @@ impl Stores {
         let mut changed = Vec::new();
         if let Some(store) = self.lock().get_mut(scope) {
             let restored = version < store.version;
+            let was_blind = matches!(store.progress, Progress::Failing(_) | Progress::Forbidden(_));
             let mut left: BTreeMap<_, _> = std::mem::take(&mut store.objects);
             for object in objects {
                 let Some(key) = ObjectKey::of(&object) else { continue };
@@ -241,6 +242,12 @@ impl Stores {
                 } else {
                     changed.push(ObjectKey::new(scope.kind, &namespace, &name));
                 }
+            }
+            if was_blind {
+                // Whoever looked meanwhile saw nothing, and nothing else would wake it.
+                let all = store.objects.keys();
+                changed.extend(all.map(|(namespace, name)| ObjectKey::new(scope.kind, namespace, name)));
+                changed.push(whole_kind(scope));
             }
             store.version = version;
             store.progress = Progress::Synced;
@@ -276,7 +283,7 @@ impl Stores {
         });
         self.news.notify_waiters();
         if moved {
-            self.tell(ObjectKey::new(scope.kind, scope.namespace.as_deref().unwrap_or_default(), ""));
+            self.tell(whole_kind(scope));
         }
     }
 
@@ -297,6 +304,11 @@ pub(crate) enum Deletion {
     No,
     /// It is gone.
     Yes,
+}
+
+/// The key that wakes whoever reads anything of a scope.
+fn whole_kind(scope: &Scope) -> ObjectKey {
+    ObjectKey::new(scope.kind, scope.namespace.as_deref().unwrap_or_default(), "")
 }
 
 fn parse(json: &str) -> Look {

@@ -21,6 +21,8 @@ const SILENCE: Duration = Duration::from_mins(5);
 const FORBIDDEN_RETRY: Duration = Duration::from_mins(5);
 /// First and longest wait after a failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// A kind that was known is looked for again after shorter waits than this before it counts as gone.
+const UNKNOWN_KIND: Duration = Duration::from_secs(10);
 /// Metadata only, for the kinds whose content must not be kept.
 const METADATA: &str = "application/json;as=PartialObjectMetadata{LIST};g=meta.k8s.io;v=v1,application/json";
 
@@ -52,6 +54,8 @@ fn report(stores: &Stores, scope: &Scope, failure: &ApiError, wait: Duration) ->
             stores.report(scope, Progress::Forbidden(missing));
             FORBIDDEN_RETRY
         }
+        // An API server that has just started does not know the kinds of custom resources yet.
+        ApiError::Missing(_) if wait < UNKNOWN_KIND && stores.progress(scope) == Some(Progress::Synced) => wait,
         ApiError::Missing(_) => {
             stores.report(scope, Progress::Failing(format!("the cluster knows no {kind} ({group})")));
             BACKOFF.1
@@ -165,4 +169,26 @@ fn prepared(scope: &Scope, query: &str) -> Result<http::Request<Vec<u8>>, ApiErr
 
 fn escape(token: &str) -> String {
     url::form_urlencoded::byte_serialize(token.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::connect;
+
+    #[tokio::test]
+    async fn a_kind_that_was_known_and_is_missing_for_a_moment_is_not_given_up() {
+        let (changes, _woken) = tokio::sync::mpsc::unbounded_channel();
+        let stores = Stores::new(None, changes);
+        let scope = Scope { kind: Kind::Canary, namespace: None };
+        let client = connect(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        stores.start(&Cluster::new(client.clone(), client), &scope);
+        stores.listing(&scope, 7, vec![]);
+        let missing = ApiError::Missing("404 page not found".to_owned());
+        assert_eq!(report(&stores, &scope, &missing, BACKOFF.0), BACKOFF.0);
+        assert_eq!(stores.progress(&scope), Some(Progress::Synced));
+        assert_eq!(report(&stores, &scope, &missing, UNKNOWN_KIND), BACKOFF.1);
+        assert!(matches!(stores.progress(&scope), Some(Progress::Failing(_))));
+        assert_eq!(report(&stores, &scope, &missing, BACKOFF.0), BACKOFF.1, "it stays given up");
+    }
 }

@@ -121,3 +121,15 @@ fn a_forbidden_kind_is_asked_for_and_a_failing_one_is_unknown_not_absent() {
     case.stores.report(&case.scope, Progress::Failing("no kind".to_owned()));
     assert!(matches!(case.stores.peek(&key()), Look::Unknown(reason) if reason == "no kind"));
 }
+
+#[test]
+fn a_kind_that_can_be_listed_again_wakes_everyone_though_nothing_has_changed() {
+    let mut case = Case::new(vec![deployment(5, 1)]);
+    case.stores.report(&case.scope, Progress::Failing("no kind".to_owned()));
+    assert_eq!(case.woken(), 1, "readers are told that they cannot read");
+    case.stores.listing(&case.scope, 11, vec![deployment(5, 1)]);
+    let woken: Vec<ObjectKey> = std::iter::from_fn(|| case.changes.try_recv().ok()).collect();
+    assert_eq!(woken, [key(), ObjectKey::new(Kind::Deployment, "", "")]);
+    case.stores.listing(&case.scope, 12, vec![deployment(5, 1)]);
+    assert_eq!((case.replicas(), case.woken()), (Some(1), 0));
+}
