@@ -36,7 +36,7 @@ pub(crate) fn neutral(text: &str, namespace: &str) -> String {
 }
 
 /// Whether an event says only that something is awaited; those come 0 to n times.
-fn is_waiting(text: &str) -> bool {
+pub(crate) fn is_waiting(text: &str) -> bool {
     let is_rollout = text.contains("not ready: waiting for rollout to finish") && !text.starts_with("Rolling back ");
     is_rollout || text.contains("primary replicas before routing")
 }

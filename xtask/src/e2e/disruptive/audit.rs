@@ -22,6 +22,8 @@ pub(super) struct Asked {
     pub resource: String,
     /// The object's namespace; empty for lists over all and for cluster-wide objects.
     pub namespace: String,
+    /// The object's name; empty for lists.
+    pub name: String,
     /// The pod that asked.
     pub pod: String,
     /// The answer's status code.
@@ -54,6 +56,7 @@ impl Asked {
             at: text("/requestReceivedTimestamp").parse().ok()?,
             resource: if resource.is_empty() { text("/requestURI") } else { resource },
             namespace: text("/objectRef/namespace"),
+            name: text("/objectRef/name"),
             pod: text("/user/extra/authentication.kubernetes.io~1pod-name/0"),
             code: entry.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default(),
             verb,

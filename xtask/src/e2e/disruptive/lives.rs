@@ -1,0 +1,142 @@
+//! The operator's lives between two kills: what each one logged, when it began, and whether it kept the pace. It kills
+//! nothing.
+use super::super::stage::Stage;
+use super::super::story::{self, is_waiting};
+use super::audit::{Asked, Audit};
+use super::operators::{Operators, Pod, logged};
+use super::story::{Recorded, recorded};
+use anyhow::{Context, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Interval of every canary of the suite.
+const INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+/// How much sooner than its interval a step may seem to come, by clocks that are read in different places.
+const EARLY: SignedDuration = SignedDuration::from_millis(500);
+/// How soon a process acts on what is due.
+const PROMPT: SignedDuration = SignedDuration::from_secs(3);
+
+/// The lines of each life, by the time of its first one.
+#[derive(Default)]
+pub(super) struct Lives(BTreeMap<Timestamp, Vec<Value>>);
+
+impl Lives {
+    /// Takes what the kubelet keeps of a pod's logs; it keeps only the last containers, so this is called at each kill.
+    pub(super) fn collect(&mut self, operators: &Operators<'_>, pod: &Pod) -> Result<()> {
+        for lines in operators.logs(pod)? {
+            if let Some(began) = logged(&lines, "Starting flagger version") {
+                self.0.insert(began, lines);
+            }
+        }
+        Ok(())
+    }
+
+    /// The longest time from a start to the lease, of all lives that got so far.
+    ///
+    /// # Errors
+    /// When one took too long.
+    pub(super) fn check_starts(&self) -> Result<SignedDuration> {
+        let led = |(began, lines): (&Timestamp, &Vec<Value>)| {
+            logged(lines, "Leadership acquired").map(|led| led.duration_since(*began))
+        };
+        let longest = self.0.iter().filter_map(led).max().context("no operator ever led")?;
+        ensure!(longest < PROMPT, "an operator led only {longest:#} after its start");
+        Ok(longest)
+    }
+
+    /// How many lives there were.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The messages about a test's canary, over all lives.
+    fn told(&self, stage: &Stage<'_>) -> Vec<String> {
+        let title = format!("podinfo.{}", stage.namespace());
+        let lines = self.0.values().flatten().filter(|line| line["canary"] == title.as_str());
+        let lines = lines.filter(|line| line["level"] != "debug");
+        let texts = lines.filter_map(|line| line["msg"].as_str());
+        texts.map(|text| story::neutral(text, stage.namespace())).collect()
+    }
+
+    /// Checks one canary: its events by the API server are exactly these; log, event hook and chat tell them in this
+    /// order and none twice; steps keep their pace. Returns the longest delay of a step.
+    ///
+    /// # Errors
+    /// With what is wrong.
+    pub(super) fn check(&self, stage: &Stage<'_>, audit: &Audit<'_>, expected: &[&str]) -> Result<SignedDuration> {
+        super::story::check(stage, expected)?;
+        let kills = self.count();
+        let missing_lines = within(&self.told(stage), expected).context("in the log")?;
+        let heard: Vec<String> = stage.told().into_iter().map(|told| told.text).collect();
+        let missing_calls = within(&heard, expected).context("at the event hook")?;
+        ensure!(missing_lines.max(missing_calls) <= kills, "{missing_lines} lines and {missing_calls} calls are lost");
+        let mut alerts = stage.alerts();
+        let sent = alerts.len();
+        alerts.dedup();
+        ensure!(alerts.len() == sent, "an alert was sent twice: {:?}", stage.alerts());
+        let delay = self.check_pace(&moments(&recorded(stage)?, &audit.requests()?))?;
+        let lost = format!("{missing_lines} log lines and {missing_calls} calls of the hook died with a process");
+        println!("       {}: {} events, {lost}; latest step {delay:#}", stage.namespace(), expected.len());
+        Ok(delay)
+    }
+
+    /// After a weight the next event comes one interval later: never sooner, and not later than a process needs that
+    /// was started by then.
+    fn check_pace(&self, moments: &[(String, Timestamp)]) -> Result<SignedDuration> {
+        let mut latest = SignedDuration::ZERO;
+        for pair in moments.windows(2).filter(|pair| pair[0].0.starts_with("Advance ")) {
+            let ((_, weighed), (text, at)) = (&pair[0], &pair[1]);
+            let due = weighed.saturating_add(INTERVAL).context("add an interval")?;
+            ensure!(at.duration_since(due) > -EARLY, "{text:?} came {:#} early", due.duration_since(*at));
+            let began = self.0.range(..*at).next_back().map_or(due, |(began, _)| *began);
+            let delay = at.duration_since(due.max(began));
+            ensure!(delay < PROMPT, "{text:?} came {delay:#} late");
+            latest = latest.max(delay);
+        }
+        Ok(latest)
+    }
+}
+
+/// When each event was written, without the waiting.
+fn moments(events: &[Recorded], requests: &[Asked]) -> Vec<(String, Timestamp)> {
+    let created = |event: &Recorded| {
+        let is_it = |asked: &&Asked| asked.resource == "events" && asked.code == 201 && asked.name == event.name;
+        requests.iter().find(is_it).map(|asked| (event.told.text.clone(), asked.at))
+    };
+    events.iter().filter(|event| !is_waiting(&event.told.text)).filter_map(created).collect()
+}
+
+/// Checks that texts are expected ones in their order, none twice, and returns how many are missing.
+fn within(told: &[String], expected: &[&str]) -> Result<usize> {
+    let mut rest = expected.iter();
+    for text in told.iter().filter(|text| !is_waiting(text)) {
+        let found = rest.any(|pattern| story::matches(text, pattern));
+        ensure!(found, "{text:?} was told twice or out of turn: {told:#?}");
+    }
+    let known = told.iter().filter(|text| !is_waiting(text)).count();
+    Ok(expected.len() - known)
+}
+
+/// The texts of what was told, for the failure of a test with several canaries.
+pub(super) fn report<'a>(stages: impl IntoIterator<Item = &'a Stage<'a>>) -> String {
+    stages.into_iter().map(Stage::report).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(told: &[&str], expected: &[&str]) -> Option<usize> {
+        within(&told.iter().map(|&text| text.to_owned()).collect::<Vec<_>>(), expected).ok()
+    }
+
+    #[test]
+    fn what_is_missing_is_counted_and_what_is_doubled_or_out_of_turn_is_refused() {
+        assert_eq!(check(&["a", "b", "c"], &["a", "b", "c"]), Some(0));
+        assert_eq!(check(&["a", "c"], &["a", "b", "c"]), Some(1));
+        assert_eq!(check(&["a", "a", "c"], &["a", "b", "c"]), None);
+        assert_eq!(check(&["b", "a"], &["a", "b"]), None);
+        assert_eq!(check(&["a", "x not ready: waiting for rollout to finish", "b"], &["a", "b"]), Some(0));
+    }
+}
