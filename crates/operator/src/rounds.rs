@@ -21,8 +21,9 @@ use crate::tick;
 const CONCURRENT: usize = 64;
 /// Edits that follow each other faster than this are one (rules: Pace).
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// After a start or a change of leader canaries are looked at over this time, not all at once.
-const SPREAD: Duration = Duration::from_secs(2);
+/// After a start or a change of leader canaries are looked at over a time that grows with their number, not all at once;
+/// this is the share of each, and the most.
+const SPREAD: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 /// How often a process that may not write looks whether it may.
 const LEASE_LOOK: Duration = Duration::from_secs(1);
 /// A canary whose tick panicked is left alone for this long.
@@ -207,13 +208,31 @@ impl Rounds {
 
     /// Winning the lease wakes every canary, spread over a moment.
     fn lead(&mut self) {
+        let over = spread(self.canaries.len());
         for canary in &self.canaries {
-            self.timetable.wake(canary, after(SPREAD.mul_f64(fastrand::f64())));
+            self.timetable.wake(canary, after(over.mul_f64(fastrand::f64())));
         }
     }
+}
+
+/// Over which time so many canaries are looked at.
+fn spread(canaries: usize) -> Duration {
+    let canaries = u32::try_from(canaries).unwrap_or(u32::MAX);
+    SPREAD.0.saturating_mul(canaries).min(SPREAD.1)
 }
 
 fn after(pause: Duration) -> Timestamp {
     let now = Timestamp::now();
     now.saturating_add(pause).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_canaries_are_looked_at_at_once_and_thousands_over_two_seconds() {
+        assert_eq!(spread(3), Duration::from_millis(60));
+        assert_eq!(spread(10_000), Duration::from_secs(2));
+    }
 }
