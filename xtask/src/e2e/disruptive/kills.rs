@@ -155,23 +155,25 @@ struct Actor<'a> {
     /// How often one of its runs changes the weight.
     weights: usize,
     runs: usize,
-    /// A run was asked for and has not begun yet.
-    is_asked: bool,
+    /// The revision of the run before the one that was asked for last.
+    before: Value,
     rested: Option<Instant>,
 }
 
 impl<'a> Actor<'a> {
     fn new(stage: &'a Stage<'a>, end: &'static str, story: &[&[&'static str]], weights: usize) -> Self {
-        Self { stage, end, story: story.concat(), weights, runs: 0, is_asked: false, rested: None }
+        Self { stage, end, story: story.concat(), weights, runs: 0, before: Value::Null, rested: None }
     }
 
     /// Whether its last run has ended.
-    fn is_over(&mut self) -> bool {
-        let phase = self.stage.phase();
-        let is_over = phase == self.end || (self.runs == 0 && phase == "Initialized");
+    fn is_over(&self) -> bool {
         // After a run was asked for, the end of the one before is seen for a while.
-        self.is_asked &= is_over;
-        is_over && !self.is_asked
+        let end = if self.runs == 0 { "Initialized" } else { self.end };
+        self.stage.phase() == end && self.revision() != self.before
+    }
+
+    fn revision(&self) -> Value {
+        self.stage.canary()["status"]["lastAppliedSpec"].clone()
     }
 
     /// Whether its last run has ended, and what is left of it is gone.
@@ -181,17 +183,17 @@ impl<'a> Actor<'a> {
             return false;
         }
         let since = *self.rested.get_or_insert_with(Instant::now);
-        self.end != "Failed" || since.elapsed() > DRAINED
+        self.stage.phase() != "Failed" || since.elapsed() > DRAINED
     }
 
     /// Starts the next run, if the last one has ended.
     fn begin(&mut self) -> Result<()> {
         if self.is_at_rest() {
             let version = if self.runs.is_multiple_of(2) { "6.0.1" } else { "6.0.2" };
+            self.before = self.revision();
             self.stage.patch_target(&revision(version, &[]))?;
             self.runs += 1;
             self.rested = None;
-            self.is_asked = true;
         }
         Ok(())
     }
