@@ -96,6 +96,9 @@ pub fn opponent(object: &Value) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burgee_api::Phase;
+    use burgee_core::notice::Notice;
+    use burgee_core::plan::Telling;
     use burgee_core::world::Kind;
     use serde_json::json;
 
@@ -132,8 +135,11 @@ mod tests {
                                            "metadata": {"name": "podinfo", "namespace": "test"}}));
         let plan = Plan { steps: vec![replace], ..Plan::idle() };
         assert_eq!(repairs(&plan), [service()]);
-        let steps = [plan.steps, vec![Step::Status(Box::default())]].concat();
-        assert_eq!(repairs(&Plan { steps, ..Plan::idle() }), []);
+        let noted = [plan.steps, vec![Step::Status(Box::default())]].concat();
+        assert_eq!(repairs(&Plan { steps: noted.clone(), ..Plan::idle() }), [service()], "only the time was noted");
+        let telling = Telling { notice: Notice::Copying, event_suffix: String::new(), phase: Phase::Progressing };
+        let told = [noted, vec![Step::Tell(telling)]].concat();
+        assert_eq!(repairs(&Plan { steps: told, ..Plan::idle() }), []);
     }
 
     #[test]
