@@ -90,6 +90,8 @@ pub struct Told {
 
 #[derive(Debug)]
 struct Said {
+    /// The name with which it was said last; `event` is where it was said first.
+    name: String,
     event: String,
     count: u32,
     at: Timestamp,
@@ -100,36 +102,48 @@ struct Said {
 pub enum Repetition {
     /// Never in the same moment.
     Never,
+    /// Once per interval, but never as the same event: a status that comes with it was not written, so it is a retry.
+    Moving(SignedDuration),
     /// Once per interval.
     Every(SignedDuration),
 }
 
+/// Something to say.
+#[derive(Clone, Copy, Debug)]
+pub struct Saying<'a> {
+    /// The words.
+    pub text: &'a str,
+    /// The deterministic name of its event: the same as long as the status that follows it is not written.
+    pub name: &'a str,
+}
+
 impl Told {
-    /// How to say `text` at `now`.
-    pub fn manner(&mut self, moment: &Moment, text: &str, repetition: Repetition, now: Timestamp) -> Manner {
+    /// How to say something at `now`.
+    pub fn manner(&mut self, moment: &Moment, saying: Saying<'_>, repetition: Repetition, now: Timestamp) -> Manner {
         if self.moment != *moment {
             self.moment = moment.clone();
             self.texts.clear();
         }
-        match (self.texts.get(text), repetition) {
-            (None, _) => Manner::Anew,
-            (Some(_), Repetition::Never) => Manner::Silently,
+        let Some(said) = self.texts.get(saying.text) else { return Manner::Anew };
+        let is_silent = match repetition {
+            Repetition::Never => true,
             // A tick that is a little early for its interval still counts as the next one.
-            (Some(said), Repetition::Every(interval)) if now.duration_since(said.at) < interval * 9 / 10 => {
-                Manner::Silently
-            }
-            (Some(said), Repetition::Every(_)) => {
-                Manner::Again { event: said.event.clone(), count: said.count.saturating_add(1) }
-            }
+            Repetition::Every(interval) => now.duration_since(said.at) < interval * 9 / 10,
+            Repetition::Moving(interval) => said.name == saying.name || now.duration_since(said.at) < interval * 9 / 10,
+        };
+        if is_silent {
+            return Manner::Silently;
         }
+        Manner::Again { event: said.event.clone(), count: said.count.saturating_add(1) }
     }
 
-    /// Notes that `text` was said as `event` for the `count`th time.
-    pub fn said(&mut self, text: &str, event: &str, count: u32, at: Timestamp) {
+    /// Notes that something was said as `event` for the `count`th time.
+    pub fn said(&mut self, saying: Saying<'_>, event: &str, count: u32, at: Timestamp) {
         if self.texts.len() >= TEXTS {
             self.texts.clear();
         }
-        self.texts.insert(text.to_owned(), Said { event: event.to_owned(), count, at });
+        let said = Said { name: saying.name.to_owned(), event: event.to_owned(), count, at };
+        self.texts.insert(saying.text.to_owned(), said);
     }
 }
 
@@ -147,29 +161,54 @@ mod tests {
         Moment { run: run.to_owned(), phase }
     }
 
+    fn saying<'a>(text: &'a str, name: &'a str) -> Saying<'a> {
+        Saying { text, name }
+    }
+
+    #[test]
+    fn a_status_that_could_not_be_written_repeats_nothing_however_long_it_took() {
+        let (mut told, moment) = (Told::default(), moment("1", Phase::Progressing));
+        let moving = Repetition::Moving(SignedDuration::from_secs(10));
+        let first = saying("halt", "podinfo.1");
+        told.manner(&moment, first, moving, at(0));
+        told.said(first, "podinfo.1", 1, at(0));
+        assert_eq!(told.manner(&moment, first, moving, at(19)), Manner::Silently);
+        let second = saying("halt", "podinfo.2");
+        let again = Manner::Again { event: "podinfo.1".to_owned(), count: 2 };
+        assert_eq!(told.manner(&moment, second, moving, at(20)), again);
+        told.said(second, "podinfo.1", 2, at(20));
+        assert_eq!(told.manner(&moment, second, moving, at(99)), Manner::Silently);
+    }
+
     #[test]
     fn the_same_text_is_silent_within_an_interval_and_counted_after_it() {
         let (mut told, moment) = (Told::default(), moment("1", Phase::Progressing));
-        assert_eq!(told.manner(&moment, "halt", EVERY, at(0)), Manner::Anew);
-        told.said("halt", "podinfo.1", 1, at(0));
-        assert_eq!(told.manner(&moment, "halt", EVERY, at(5)), Manner::Silently);
+        assert_eq!(told.manner(&moment, saying("halt", "podinfo.1"), EVERY, at(0)), Manner::Anew);
+        told.said(saying("halt", "podinfo.1"), "podinfo.1", 1, at(0));
+        assert_eq!(told.manner(&moment, saying("halt", "podinfo.1"), EVERY, at(5)), Manner::Silently);
         assert_eq!(
-            told.manner(&moment, "halt", EVERY, at(10)),
+            told.manner(&moment, saying("halt", "podinfo.1"), EVERY, at(10)),
             Manner::Again { event: "podinfo.1".to_owned(), count: 2 }
         );
-        assert_eq!(told.manner(&moment, "other", EVERY, at(10)), Manner::Anew);
+        assert_eq!(told.manner(&moment, saying("other", "podinfo.1"), EVERY, at(10)), Manner::Anew);
     }
 
     #[test]
     fn another_phase_or_run_says_it_anew_and_some_things_are_never_repeated() {
         let mut told = Told::default();
         let first = moment("1", Phase::Waiting);
-        told.manner(&first, "waiting", Repetition::Never, at(0));
-        told.said("waiting", "podinfo.1", 1, at(0));
-        assert_eq!(told.manner(&first, "waiting", Repetition::Never, at(9_999)), Manner::Silently);
-        assert_eq!(told.manner(&moment("1", Phase::Progressing), "waiting", Repetition::Never, at(1)), Manner::Anew);
-        told.said("waiting", "podinfo.2", 1, at(0));
-        assert_eq!(told.manner(&moment("2", Phase::Progressing), "waiting", Repetition::Never, at(1)), Manner::Anew);
+        told.manner(&first, saying("waiting", "podinfo.1"), Repetition::Never, at(0));
+        told.said(saying("waiting", "podinfo.1"), "podinfo.1", 1, at(0));
+        assert_eq!(told.manner(&first, saying("waiting", "podinfo.1"), Repetition::Never, at(9_999)), Manner::Silently);
+        assert_eq!(
+            told.manner(&moment("1", Phase::Progressing), saying("waiting", "podinfo.1"), Repetition::Never, at(1)),
+            Manner::Anew
+        );
+        told.said(saying("waiting", "podinfo.1"), "podinfo.2", 1, at(0));
+        assert_eq!(
+            told.manner(&moment("2", Phase::Progressing), saying("waiting", "podinfo.1"), Repetition::Never, at(1)),
+            Manner::Anew
+        );
     }
 
     #[test]

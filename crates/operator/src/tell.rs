@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::cluster::{ApiError, Resource};
-use crate::memory::{Manner, Moment, Repetition};
+use crate::memory::{Manner, Moment, Repetition, Saying};
 use crate::operator::{Operator, lock};
 use crate::outbox::Letter;
 
@@ -28,8 +28,10 @@ pub struct Story {
     pub canary: Canary,
     /// The names that notices use.
     pub names: Names,
-    /// How often the same text is repeated.
+    /// Pace of the canary.
     pub interval: SignedDuration,
+    /// How often the same text is repeated.
+    pub repetition: Repetition,
 }
 
 impl Story {
@@ -42,7 +44,13 @@ impl Story {
             target: target.name.clone(),
             target_kind: target.kind.clone(),
         };
-        Self { key: key.clone(), canary: canary.clone(), names, interval }
+        let repetition = Repetition::Every(interval);
+        Self { key: key.clone(), canary: canary.clone(), names, interval, repetition }
+    }
+
+    /// From now on what is told comes with a status: until that is written, telling it again is a retry (I23).
+    pub const fn moves(&mut self) {
+        self.repetition = Repetition::Moving(self.interval);
     }
 
     /// `<name>.<namespace>`, as logs and chats name a canary.
@@ -67,15 +75,16 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
     let text = cut(&notice.text(&story.names), LONGEST);
     let now = Timestamp::now();
     let memory = operator.memory(&story.key);
-    let repetition = if notice.is_said_once() { Repetition::Never } else { Repetition::Every(story.interval) };
+    let own_name = format!("{}.{event_suffix}", story.key.name);
+    let saying = Saying { text: &text, name: &own_name };
+    let repetition = if notice.is_said_once() { Repetition::Never } else { story.repetition };
     let moment = Moment { run: story.run(), phase: *phase };
-    let manner = lock(&memory).told.manner(&moment, &text, repetition, now);
+    let manner = lock(&memory).told.manner(&moment, saying, repetition, now);
     let (name, times, is_news) = match manner {
         Manner::Silently => return Ok(()),
         Manner::Anew => {
-            let name = format!("{}.{event_suffix}", story.key.name);
-            let is_news = create(operator, story, &event(story, notice, &name, &text, now)).await?;
-            (name, 1, is_news)
+            let is_news = create(operator, story, &event(story, notice, &own_name, &text, now)).await?;
+            (own_name.clone(), 1, is_news)
         }
         Manner::Again { event: name, count } => {
             let patch = json!({"count": count, "lastTimestamp": format!("{now:.0}")});
@@ -94,7 +103,7 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
             }
         }
     };
-    lock(&memory).told.said(&text, &name, times, now);
+    lock(&memory).told.said(saying, &name, times, now);
     if is_news {
         log(story, notice, &text);
         let letter = Letter::Event { text, event_type: notice.event_type(), phase: *phase, at: now };

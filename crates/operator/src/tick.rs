@@ -92,6 +92,9 @@ async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wa
         }
     }
     let Plan { steps, next, quiet_until } = plan;
+    if steps.iter().any(|step| matches!(step, Step::Status(_))) {
+        story.moves();
+    }
     let acted = act::act(operator, &mut story, steps).await;
     gauges::show(&operator.telemetry, &story.canary, Timestamp::now());
     match acted {
