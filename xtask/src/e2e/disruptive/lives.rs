@@ -71,10 +71,7 @@ impl Lives {
         let heard: Vec<String> = stage.told().into_iter().map(|told| told.text).collect();
         let missing_calls = within(&heard, expected).context("at the event hook")?;
         ensure!(missing_lines.max(missing_calls) <= kills, "{missing_lines} lines and {missing_calls} calls are lost");
-        let mut alerts = stage.alerts();
-        let sent = alerts.len();
-        alerts.dedup();
-        ensure!(alerts.len() == sent, "an alert was sent twice: {:?}", stage.alerts());
+        within(&stage.alerts(), &alerts(expected)).context("in the chat")?;
         let delay = self.check_pace(&moments(&recorded(stage)?, &audit.requests()?))?;
         let lost = format!("{missing_lines} log lines and {missing_calls} calls of the hook died with a process");
         println!("       {}: {} events, {lost}; latest step {delay:#}", stage.namespace(), expected.len());
@@ -96,6 +93,24 @@ impl Lives {
         }
         Ok(latest)
     }
+}
+
+/// The alerts that go with events, in their order. One may die with a process, but none is sent twice.
+fn alerts<'a>(events: &[&str]) -> Vec<&'a str> {
+    let alert = |event: &&str| match *event {
+        text if text.starts_with("Initialization done! ") => Some("New Deployment detected, initialization completed."),
+        text if text.starts_with("New revision detected! ") => {
+            Some("New revision detected, progressing canary analysis.")
+        }
+        text if text.contains(" waiting for approval ") => Some("Canary is waiting for approval."),
+        text if text.contains(" waiting for promotion approval ") => Some("Canary promotion is waiting for approval."),
+        text if text.starts_with("Rolling back ") => Some("Failed checks threshold reached 1"),
+        text if text.starts_with("Promotion completed! ") => {
+            Some("Canary analysis completed successfully, promotion finished.")
+        }
+        _ => None,
+    };
+    events.iter().filter_map(alert).collect()
 }
 
 /// When each event was written, without the waiting.
