@@ -4,7 +4,7 @@
 //! that says until when. What remains on the straight path is the rollout as the contract tells it (lifecycle §2),
 //! at the pace of the rules.
 
-use burgee_api::Phase;
+use burgee_api::{Phase, Run};
 use jiff::Timestamp;
 
 use crate::notice::Notice;
@@ -98,7 +98,12 @@ fn say(tick: &Tick, notice: Notice) -> Plan {
     draft.finish(Wake::OnChange)
 }
 
-impl Tick<'_> {
+impl<'a> Tick<'a> {
+    /// What the status remembers of the run, if there is one.
+    fn run(&self) -> Option<&'a Run> {
+        self.world.canary.status.as_ref()?.run.as_ref()
+    }
+
     /// The phase that the status is in.
     fn phase(&self) -> Phase {
         self.world.canary.status.as_ref().map_or(Phase::Unset, |status| status.phase)

@@ -131,9 +131,4 @@ impl Answers {
     pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.quiet_until.filter(|until| *until > now)
     }
-
-    /// Whether nothing has been answered in this round.
-    pub fn is_empty(&self) -> bool {
-        self.given.is_empty()
-    }
 }

@@ -11,7 +11,7 @@ use crate::scaler;
 use crate::services::Role;
 use crate::settings::Settings;
 use crate::tracked::{self, Reference};
-use crate::world::{Kind, ObjectKey, Observed, World};
+use crate::world::{ObjectKey, Observed, World};
 
 /// The objects that every tick of a canary reads, apart from the canary itself.
 pub fn objects(rollout: &Rollout) -> Vec<ObjectKey> {
@@ -51,6 +51,3 @@ pub fn configs(rollout: &Rollout, settings: &Settings, target: Option<&Value>) -
         Some(_) | None => Vec::new(),
     }
 }
-
-/// The kinds that hold the content of configs.
-pub const CONFIG_KINDS: [Kind; 2] = [Kind::ConfigMap, Kind::Secret];

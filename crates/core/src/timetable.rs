@@ -79,11 +79,6 @@ impl<K: Ord + Clone> Timetable<K> {
     pub fn next_due(&self) -> Option<Timestamp> {
         self.due.iter().filter(|(key, _)| !self.running.contains(*key)).map(|(_, due)| *due).min()
     }
-
-    /// How many ticks are in flight.
-    pub fn in_flight(&self) -> usize {
-        self.running.len()
-    }
 }
 
 #[cfg(test)]

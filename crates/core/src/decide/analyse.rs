@@ -89,7 +89,7 @@ fn conclude(tick: &Tick, outcomes: &[Outcome]) -> Verdict {
 const CATCHING_UP: &str = "provider answers without data since ";
 
 fn held_reason<'a>(tick: &Tick<'a>) -> Option<&'a str> {
-    let run = tick.world.canary.status.as_ref()?.run.as_ref()?;
+    let run = tick.run()?;
     run.held_since.as_ref().and(run.held_reason.as_deref())
 }
 

@@ -51,11 +51,11 @@ impl Asker<'_> {
     /// The answer of one hook.
     pub(super) fn hook(&self, hook: &Webhook) -> Decision<Result<(), String>> {
         let key = self.key(format!("webhook {} {}", kind_name(hook.kind), hook.name));
-        let payload = self.payload(hook);
         match self.answers.get(&key) {
             Some(Answer::Hook(answer)) => Ok(answer.clone()),
             Some(Answer::Measured(_)) | None => {
-                Err(self.leave(vec![(key, Ask::Hook { webhook: hook.clone(), payload })]))
+                let ask = Ask::Hook { webhook: hook.clone(), payload: self.payload(hook) };
+                Err(self.leave(vec![(key, ask)]))
             }
         }
     }

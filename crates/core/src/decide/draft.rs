@@ -69,6 +69,12 @@ impl<'a> Draft<'a> {
         self.steps.push(Step::Tell(telling));
     }
 
+    /// Failed checks and iterations begin again.
+    pub(super) fn reset_counters(&mut self) {
+        self.status.failed_checks = 0;
+        self.status.iterations = 0;
+    }
+
     pub(super) fn count(&mut self, count: Count) {
         self.afterwards.push(Step::Count(count));
     }
@@ -165,13 +171,12 @@ pub(super) fn telling(tick: &Tick, notice: Notice, told: i64, phase: Phase) -> T
 
 /// How much has been told when a tick begins.
 pub(super) fn told_so_far(tick: &Tick) -> i64 {
-    tick.world.canary.status.as_ref().and_then(|status| status.run.as_ref()).map_or(0, |run| run.told)
+    tick.run().map_or(0, |run| run.told)
 }
 
 /// Second at which the run began, or the canary was made: the part of event names that sorts.
 fn base_second(tick: &Tick) -> u32 {
-    let started = tick.world.canary.status.as_ref().and_then(|status| status.run.as_ref());
-    let started = started.and_then(|run| run.started_at.as_deref()).and_then(time);
+    let started = tick.run().and_then(|run| run.started_at.as_deref()).and_then(time);
     let created = tick.world.canary.metadata.creation_timestamp.as_ref().map(|created| created.0);
     let second = started.map(Timestamp::as_second).or(created.map(Timestamp::as_second)).unwrap_or(0);
     u32::try_from(second).unwrap_or(0)

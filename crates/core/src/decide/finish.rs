@@ -63,8 +63,7 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     draft.count(if tick.rollout.skip_analysis { Count::Skipped } else { Count::Completed });
     draft.post_rollout();
     draft.status.canary_weight = 0;
-    draft.status.failed_checks = 0;
-    draft.status.iterations = 0;
+    draft.reset_counters();
     let run = draft.run();
     run.drain_until = None;
     run.step_started_at = None;

@@ -169,8 +169,7 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     draft.enter(Phase::Initialized);
     draft.tell(Notice::InitializationDone);
     draft.status.canary_weight = 0;
-    draft.status.failed_checks = 0;
-    draft.status.iterations = 0;
+    draft.reset_counters();
     draft.status.last_applied_spec.clone_from(&revision);
     draft.status.last_promoted_spec = revision;
     if draft.status.tracked_configs.is_none() {

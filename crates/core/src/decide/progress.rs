@@ -54,8 +54,7 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
 
 /// When the next check is due: exactly one interval after the weight was written or the last check failed.
 fn due(tick: &Tick) -> Option<Timestamp> {
-    let run = tick.world.canary.status.as_ref()?.run.as_ref()?;
-    let started = time(run.step_started_at.as_deref()?)?;
+    let started = time(tick.run()?.step_started_at.as_deref()?)?;
     Some(started.saturating_add(tick.rollout.interval).unwrap_or(Timestamp::MAX))
 }
 
@@ -82,8 +81,7 @@ pub(super) fn restart(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         primary_ready_at_start: ready,
         ..burgee_api::Run::default()
     });
-    draft.status.failed_checks = 0;
-    draft.status.iterations = 0;
+    draft.reset_counters();
     record_revision(&mut draft, scene, 0);
     Ok(draft.finish(Wake::At(tick.now)))
 }
@@ -169,7 +167,7 @@ pub(super) fn note_passed(draft: &mut Draft, gate: Gate, passed: Vec<String>) {
 }
 
 fn asker<'a>(tick: &'a Tick, answers: &'a Answers) -> Asker<'a> {
-    let run = tick.world.canary.status.as_ref().and_then(|status| status.run.clone()).unwrap_or_default();
+    let run = tick.run().cloned().unwrap_or_default();
     let moment = format!("{} {}", run.revision, run.step_started_at.or(run.started_at).unwrap_or_default());
     Asker { tick, answers, moment, phase: Phase::Progressing, before: Vec::new() }
 }

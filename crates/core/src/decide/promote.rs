@@ -50,7 +50,7 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
 
 /// Marks the primary of this promotion: a restarted operator finds out whether the copy was made.
 fn promotion_id(tick: &Tick) -> String {
-    let run = tick.world.canary.status.as_ref().and_then(|status| status.run.clone()).unwrap_or_default();
+    let run = tick.run().cloned().unwrap_or_default();
     kept::flagger_id(&tick.rollout.uid, &run.revision, &run.started_at.unwrap_or_default())
 }
 
@@ -125,14 +125,13 @@ fn missing_capacity(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> 
 }
 
 fn step_started(tick: &Tick) -> Option<Timestamp> {
-    time(tick.world.canary.status.as_ref()?.run.as_ref()?.step_started_at.as_deref()?)
+    time(tick.run()?.step_started_at.as_deref()?)
 }
 
 /// One step of `stepWeightPromotion`; the steps are an interval apart, the first comes at once.
 fn shift_by(tick: &Tick, step: u8) -> Decision<Plan> {
     let Strategy::Canary(_) = &tick.rollout.strategy else { return Ok(Plan::idle()) };
-    let status = tick.world.canary.status.clone().unwrap_or_default();
-    let begun = status.run.as_ref().is_some_and(|run| run.outcome.as_deref() == Some(SHIFTING));
+    let begun = tick.run().is_some_and(|run| run.outcome.as_deref() == Some(SHIFTING));
     if begun && let Some(due) = step_started(tick).map(|at| at.saturating_add(tick.rollout.interval)) {
         let due = due.unwrap_or(Timestamp::MAX);
         if tick.now < due {
@@ -176,8 +175,7 @@ pub(super) fn fail(tick: &Tick, scene: &Scene, reason: String) -> Decision<Plan>
     draft.intend(settle::routes(tick, split)?);
     draft.enter(Phase::Failed);
     draft.status.canary_weight = i64::from(split.canary());
-    draft.status.failed_checks = 0;
-    draft.status.iterations = 0;
+    draft.reset_counters();
     let run = draft.run();
     run.outcome = Some("promotion-failed".to_owned());
     run.step_started_at = None;

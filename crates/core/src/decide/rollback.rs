@@ -80,8 +80,7 @@ fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
     draft.tell(Notice::CanaryFailed);
     draft.intend(settle::primary_scaler(tick, Sync::CreateOnly, None).unwrap_or_default());
     draft.status.canary_weight = 0;
-    draft.status.failed_checks = 0;
-    draft.status.iterations = 0;
+    draft.reset_counters();
     draft.drop_condition("Held");
     let until = tick.drained_at();
     let run = draft.run();

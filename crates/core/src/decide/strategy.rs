@@ -29,8 +29,7 @@ pub(super) fn has_begun(tick: &Tick) -> bool {
 
 /// Whether a closed traffic gate has been told of, and with it all that comes before.
 pub(super) fn waits_for_traffic(tick: &Tick) -> bool {
-    let run = tick.world.canary.status.as_ref().and_then(|status| status.run.as_ref());
-    run.is_some_and(|run| run.hooks_passed.iter().any(|hook| hook.starts_with(CLOSED)))
+    tick.run().is_some_and(|run| run.hooks_passed.iter().any(|hook| hook.starts_with(CLOSED)))
 }
 
 /// The check passed, or the run begins.
