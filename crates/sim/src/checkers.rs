@@ -1,112 +1,209 @@
-//! What must never happen, looked at after every step of every play. A checker sees the stage before and after, and
-//! says what is wrong; it repairs nothing.
+//! What must never happen, one file per invariant, looked at after every step of every play. A checker sees what moved
+//! and remembers what it needs of the play so far; it says what is wrong, and repairs nothing.
 
-use burgee_api::{Canary, CanaryStatus, Phase};
-use burgee_core::phase::PhaseRules;
+use std::sync::Arc;
+
+use burgee_core::plan::{Plan, Step};
+use burgee_core::question::{Ask, AskKey};
 use burgee_core::rollout::Rollout;
-use burgee_core::split::Split;
+use burgee_core::workload;
+use burgee_core::world::{Observed, World};
+use serde_json::Value;
 
-/// What a checker sees of an instant.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Instant {
-    /// Seconds since the beginning.
-    pub second: i64,
-    /// The canary's status.
-    pub status: CanaryStatus,
-    /// How the routes split the traffic; none before there are routes.
-    pub split: Option<Split>,
-    /// Ready pods of the primary.
-    pub primary_pods: usize,
-    /// Ready pods of the target.
-    pub canary_pods: usize,
-    /// Whether the target is meant to have pods.
-    pub target_is_up: bool,
+use crate::instant::Instant;
+
+mod act;
+mod i01_capacity;
+mod i02_only_ready_set;
+mod i03_endpoints;
+mod i04_drain;
+mod i05_rest;
+mod i06_fix;
+mod i07_routes;
+mod i08_no_traffic;
+mod i09_digest;
+mod i10_revisions;
+mod i11_unknown;
+mod i12_primary;
+mod i13_deadlines;
+mod i14_views;
+mod i16_gates;
+mod i17_writers;
+mod i18_writes;
+mod i19_silence;
+mod i20_verdict;
+mod i21_metrics;
+mod i22_rollback;
+mod i23_pace;
+mod i23_tellings;
+mod i24_round_trip;
+mod i25_deletion;
+mod i26_takeover;
+mod revision;
+pub mod round;
+
+use round::Round;
+
+/// What a checker finds.
+pub type Verdict = Result<(), String>;
+
+/// What has just happened.
+#[derive(Clone, Copy, Debug)]
+pub enum What<'a> {
+    /// Time passed, pods came or went, or somebody else than the operator wrote.
+    Outside,
+    /// Somebody was asked.
+    Asked(&'a AskKey, &'a Ask),
+    /// An operator decided; nothing of it has been done yet.
+    Decided {
+        /// What it is going to do.
+        plan: &'a Plan,
+        /// What it saw.
+        world: &'a World,
+        /// What it had been answered since its last plan.
+        round: &'a Round,
+    },
+    /// A step took effect.
+    Step(&'a Step),
 }
 
-/// A rule about two instants that follow each other.
-pub type Rule = fn(&Rollout, &Instant, &Instant) -> Result<(), String>;
+/// What an operator last decided on.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// Ready pods of the primary, as it saw them.
+    pub primary_pods: i64,
+    /// Ready pods of the target, as it saw them.
+    pub canary_pods: i64,
+    /// The target, as it saw it.
+    pub target: Option<Arc<Value>>,
+    /// Version of the canary that it saw.
+    pub version: Option<String>,
+    /// Number of the decision.
+    pub number: u64,
+}
 
-/// All checkers, by the names of the invariants (design: invariants).
-pub const CHECKERS: [(&str, Rule); 7] = [
-    ("I2 the only ready set is never scaled down", only_ready_set_stays),
-    ("I3 traffic goes only where pods are ready", traffic_has_pods),
-    ("I5 phases follow the graph", phases_follow_the_graph),
-    ("I7 the routes follow the status", routes_follow_the_status),
-    ("I10 a revision is seen only by the write that starts its analysis", revisions_are_seen_when_analysed),
-    ("I16 a revision is promoted only from an analysis of it", promotions_were_analysed),
-    ("I23 a weight stays for its interval", weights_keep_their_pace),
-];
-
-fn only_ready_set_stays(_: &Rollout, before: &Instant, after: &Instant) -> Result<(), String> {
-    let scaled_down = before.target_is_up && !after.target_is_up;
-    if scaled_down && after.primary_pods == 0 && before.canary_pods > 0 {
-        return Err("the target went to zero while the primary had no ready pod".to_owned());
+impl Sight {
+    /// What a world shows.
+    pub fn of(world: &World, rollout: &Rollout, number: u64) -> Self {
+        let present = |key| match world.seen(&key) {
+            Observed::Present(object) => Some(object),
+            Observed::Absent | Observed::Unknown(_) => None,
+        };
+        let pods = |seen: &Value| workload::ready_pods(rollout.target_kind, seen);
+        let target = present(rollout.target_key());
+        Self {
+            primary_pods: present(rollout.primary_key()).map_or(0, |primary| pods(&primary)),
+            canary_pods: target.as_ref().map_or(0, |target| pods(target)),
+            target,
+            version: world.canary.metadata.resource_version.clone(),
+            number,
+        }
     }
-    Ok(())
 }
 
-fn traffic_has_pods(_: &Rollout, before: &Instant, after: &Instant) -> Result<(), String> {
-    let (Some(old), Some(new)) = (before.split, after.split) else { return Ok(()) };
-    if new.canary() > old.canary() && after.canary_pods == 0 {
-        return Err(format!("the canary got {} % without a ready pod", new.canary()));
+/// What a checker looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// What has just happened.
+    pub what: What<'a>,
+    /// Which operator did it, counted from 0.
+    pub operator: usize,
+    /// What this operator last decided on.
+    pub sight: &'a Sight,
+    /// What was before it.
+    pub before: &'a Instant,
+    /// What is after it; the same instant if it moved nothing.
+    pub after: &'a Instant,
+}
+
+impl Moment<'_> {
+    /// The step, if it is one that took effect while the canary stayed. The last step of a deletion takes everything
+    /// with it; what that may do is I24.
+    fn step(&self) -> Option<&Step> {
+        match self.what {
+            What::Step(step) if !self.is_release() => Some(step),
+            What::Step(_) | What::Outside | What::Asked(..) | What::Decided { .. } => None,
+        }
     }
-    if new.primary() > old.primary() && after.primary_pods == 0 && after.canary_pods > 0 {
-        return Err(format!("the primary got {} % without a ready pod", new.primary()));
+
+    /// Whether a step has just let the canary go.
+    fn is_release(&self) -> bool {
+        matches!(self.what, What::Step(_)) && self.before.exists() && !self.after.exists()
     }
-    Ok(())
-}
 
-fn phases_follow_the_graph(_: &Rollout, before: &Instant, after: &Instant) -> Result<(), String> {
-    let (from, to) = (before.status.phase, after.status.phase);
-    if from.may_become(to) { Ok(()) } else { Err(format!("{from} became {to}")) }
-}
-
-/// Between the two writes of a step the routes lag behind by exactly that step; never do they run ahead.
-fn routes_follow_the_status(_: &Rollout, before: &Instant, after: &Instant) -> Result<(), String> {
-    let (Some(old), Some(new)) = (before.split, after.split) else { return Ok(()) };
-    if old != new && i64::from(new.canary()) != after.status.canary_weight {
-        return Err(format!("the routes went to {new} while the status says {}", after.status.canary_weight));
+    /// The most pods of the primary that there are, or that the operator saw: nobody is blamed for a late report.
+    fn primary_pods(&self) -> i64 {
+        self.before.primary_pods.max(self.sight.primary_pods)
     }
-    Ok(())
-}
 
-fn revisions_are_seen_when_analysed(_: &Rollout, before: &Instant, after: &Instant) -> Result<(), String> {
-    let (old, new) = (&before.status.last_applied_spec, &after.status.last_applied_spec);
-    let starts = matches!(after.status.phase, Phase::Progressing | Phase::Initialized);
-    if old != new && !starts {
-        return Err(format!("{new} was recorded as seen in {}", after.status.phase));
+    /// The same of the target.
+    fn canary_pods(&self) -> i64 {
+        self.before.canary_pods.max(self.sight.canary_pods)
     }
-    Ok(())
 }
 
-fn promotions_were_analysed(_: &Rollout, before: &Instant, after: &Instant) -> Result<(), String> {
-    let (old, new) = (&before.status.last_promoted_spec, &after.status.last_promoted_spec);
-    if old != new && after.status.phase == Phase::Succeeded && *new != before.status.last_applied_spec {
-        return Err(format!("{new} was promoted, {} was analysed", before.status.last_applied_spec));
-    }
-    Ok(())
+/// A rule about what may happen.
+trait Checker {
+    /// Looks at what has just happened.
+    fn look(&mut self, moment: &Moment) -> Verdict;
 }
 
-fn weights_keep_their_pace(rollout: &Rollout, before: &Instant, after: &Instant) -> Result<(), String> {
-    let is_raise = after.status.phase == Phase::Progressing && after.status.canary_weight > before.status.canary_weight;
-    let started = before.status.run.as_ref().and_then(|run| run.step_started_at.as_deref());
-    let Some(started) = started.filter(|_| is_raise).and_then(|text| text.parse::<jiff::Timestamp>().ok()) else {
-        return Ok(());
+macro_rules! checkers {
+    ($($name:literal $field:ident: $kind:ty;)*) => {
+        /// All checkers of a play, with what they remember of it.
+        #[derive(Clone, Debug, Default)]
+        pub struct Checkers {
+            $($field: $kind,)*
+        }
+
+        /// What the checkers are called: the number of the invariant, and the invariant.
+        pub const NAMES: &[&str] = &[$($name),*];
+
+        impl Checkers {
+            /// Looks with every checker. The error is what the first one found, after its name.
+            pub fn look(&mut self, moment: &Moment) -> Verdict {
+                $(self.$field.look(moment).map_err(|wrong| format!("{}: {wrong}", $name))?;)*
+                Ok(())
+            }
+        }
     };
-    let raised = after.status.run.as_ref().and_then(|run| run.step_started_at.as_deref());
-    let raised = raised.and_then(|text| text.parse::<jiff::Timestamp>().ok()).unwrap_or(started);
-    if raised.duration_since(started) < rollout.interval {
-        return Err(format!("weight {} came after {}", after.status.canary_weight, raised.duration_since(started)));
-    }
-    Ok(())
 }
 
-/// Looks at two instants with every checker.
-pub fn check(canary: &Canary, rollout: &Rollout, before: &Instant, after: &Instant) -> Result<(), String> {
-    for (name, rule) in CHECKERS {
-        rule(rollout, before, after).map_err(|wrong| {
-            format!("{name}: {} at {}s: {wrong}", canary.metadata.name.as_deref().unwrap_or(""), after.second)
-        })?;
+checkers! {
+    "I1 no weight is raised on a set without its capacity" capacity: i01_capacity::Capacity;
+    "I2 the only ready set is never scaled down" only_ready_set: i02_only_ready_set::OnlyReadySet;
+    "I3 traffic goes only where pods are ready" endpoints: i03_endpoints::Endpoints;
+    "I4 a set without traffic keeps its pods for the drain delay" drain: i04_drain::Drain;
+    "I5 an ended run stays ended until a new revision comes" rest: i05_rest::Rest;
+    "I6 an unhealthy primary never blocks the fix" fix: i06_fix::Fix;
+    "I7 the routes are whole and follow the status" routes: i07_routes::Routes;
+    "I8 a step without traffic never passes" no_traffic: i08_no_traffic::NoTraffic;
+    "I9 only another template is another revision" digests: i09_digest::Digests;
+    "I10 a revision is seen when it is analysed, and none is lost" revisions: i10_revisions::Revisions;
+    "I11 unknown is not changed" unknown: i11_unknown::Unknown;
+    "I12 nothing becomes the primary that was not analysed" primary: i12_primary::Primary;
+    "I13 every wait has an end or a reason" deadlines: i13_deadlines::Deadlines;
+    "I14 nothing is written on an older view than our own last write" views: i14_views::Views;
+    "I16 a gate is asked in its phase, and not again when it has passed" gates: i16_gates::Gates;
+    "I17 one operator writes at a time" writers: i17_writers::Writers;
+    "I18 what has not changed is not written" writes: i18_writes::Writes;
+    "I19 a silent provider neither promotes nor rolls back" silence: i19_silence::Silence;
+    "I20 the verdict follows from the answers, not from their order" verdict: i20_verdict::Verdicts;
+    "I21 a metric that cannot be resolved never passes" metrics: i21_metrics::Metrics;
+    "I22 a rollback comes within an interval" rollback: i22_rollback::Rollback;
+    "I23 a weight stays for its interval" pace: i23_pace::Pace;
+    "I23 each transition is told once" tellings: i23_tellings::Tellings;
+    "I24 the user's objects come back as they were" round_trip: i24_round_trip::RoundTrip;
+    "I25 what is missing never hangs a deletion" deletion: i25_deletion::Deletion;
+    "I26 what another operator left is adopted as it stands" takeover: i26_takeover::Takeover;
+}
+
+/// The status as two versions of it have to be compared: without what moves with every write.
+fn without_marks(status: &burgee_api::CanaryStatus) -> burgee_api::CanaryStatus {
+    let mut status = status.clone();
+    status.last_transition_time = None;
+    if let Some(run) = &mut status.run {
+        run.told = 0;
     }
-    Ok(())
+    status
 }

@@ -7,6 +7,8 @@ pub mod checkers;
 pub mod cluster;
 pub mod faults;
 pub mod film;
+pub mod inspector;
+pub mod instant;
 pub mod outside;
 pub mod scenario;
 pub mod stage;

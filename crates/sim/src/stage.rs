@@ -15,10 +15,11 @@ use burgee_core::world::{Kind, ObjectKey, World};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::checkers::{self, Instant};
 use crate::cluster::{Cluster, Refusal};
 use crate::faults::{Faults, Mishap};
 use crate::film::{Film, Frame};
+use crate::inspector::{Inspector, Report};
+use crate::instant::View;
 use crate::outside::Outside;
 use crate::workloads::Workloads;
 
@@ -57,6 +58,7 @@ pub struct Stage {
     pub broken: Option<String>,
     /// How many steps each plan had so far.
     pub plans: Vec<usize>,
+    inspector: Inspector,
     canary: ObjectKey,
     start: Timestamp,
     now: Timestamp,
@@ -80,6 +82,7 @@ impl Stage {
             faults: None,
             broken: None,
             plans: Vec::new(),
+            inspector: Inspector::default(),
             canary,
             start,
             now: start,
@@ -126,6 +129,7 @@ impl Stage {
         for _ in 0..MOST_TICKS_AT_ONCE {
             let before = self.cluster.version();
             self.workloads.settle(&mut self.cluster, self.now);
+            self.report(Report::Outside);
             self.tick()?;
             let is_due = matches!(self.next, Wake::At(at) if at <= self.now);
             if self.cluster.version() == before && !is_due {
@@ -160,8 +164,12 @@ impl Stage {
             let world = self.observe(rollout, canary);
             let settings = self.settings.clone();
             let tick = Tick { world: &world, rollout, settings: &settings, now: self.now };
+            self.report(Report::Looks(&world, rollout));
             match decide(&tick, &self.answers) {
-                Ok(plan) => return Ok(plan),
+                Ok(plan) => {
+                    self.report(Report::Decides(&plan, &world));
+                    return Ok(plan);
+                }
                 Err(question) => self.ask(&question)?,
             }
         }
@@ -172,10 +180,13 @@ impl Stage {
         let told = self.film.frames.len();
         for step in &question.first {
             self.take(step).map_err(|refusal| refusal.to_string())?;
+            self.report(Report::Takes(step));
         }
         self.show_split(told);
         for (key, ask) in &question.asks {
+            self.report(Report::Asks(key, ask));
             let answer = self.outside.answer(ask);
+            self.report(Report::Hears(key, ask, &answer));
             self.answers.insert(key.clone(), answer);
         }
         Ok(())
@@ -223,9 +234,8 @@ impl Stage {
         if mishap == Mishap::Conflict {
             return Err(Refusal::Conflict(self.canary.clone()));
         }
-        let before = self.instant();
         self.take(step)?;
-        self.check(before);
+        self.report(Report::Takes(step));
         if mishap == Mishap::Crash {
             self.restart();
             return Err(Refusal::Conflict(self.canary.clone()));
@@ -233,30 +243,19 @@ impl Stage {
         Ok(())
     }
 
-    fn check(&mut self, before: Option<Instant>) {
-        let (Some(before), Some(after), Some(rollout), Some(canary)) =
-            (before, self.instant(), self.rollout(), self.typed())
-        else {
-            return;
+    /// Shows the checkers what has just happened.
+    fn report(&mut self, report: Report) {
+        let view = View {
+            cluster: &self.cluster,
+            canary: &self.canary,
+            settings: &self.settings,
+            start: self.start,
+            now: self.now,
         };
+        self.inspector.hear(&view, 0, report);
         if self.broken.is_none() {
-            self.broken = checkers::check(&canary, &rollout, &before, &after).err();
+            self.broken = self.inspector.broken().map(str::to_owned);
         }
-    }
-
-    /// What a checker sees now.
-    fn instant(&self) -> Option<Instant> {
-        let (rollout, canary) = (self.rollout()?, self.typed()?);
-        let world = self.observe(&rollout, &canary);
-        let target = self.cluster.get(&rollout.target_key())?;
-        Some(Instant {
-            second: self.second(),
-            status: canary.status.clone().unwrap_or_default(),
-            split: router::of(&rollout).read(&rollout, &world).ok().flatten(),
-            primary_pods: self.workloads.ready(&rollout.primary_key(), self.now),
-            canary_pods: self.workloads.ready(&rollout.target_key(), self.now),
-            target_is_up: target["spec"]["replicas"].as_i64().unwrap_or(1) > 0,
-        })
     }
 
     /// Whether the last run is over and drained, and nothing is due.

@@ -1,0 +1,54 @@
+//! What a plan makes of a check: goes on, counts a failure, or holds. It only reads plans.
+
+use burgee_api::{CanaryStatus, Phase};
+use burgee_core::notice::Notice;
+use burgee_core::phase::PhaseRules;
+use burgee_core::plan::{Plan, Step};
+
+/// What a plan makes of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// The check passed: the next weight or iteration, or the promotion.
+    Advance,
+    /// The check failed: it is counted, or ends the run.
+    Fail,
+    /// There is no verdict.
+    Hold,
+}
+
+/// What a plan makes of a check; none if it is about something else.
+pub(super) fn of(before: &CanaryStatus, plan: &Plan) -> Option<Act> {
+    let after = plan.status()?;
+    if !before.phase.is_run() || tells(plan, |notice| matches!(notice, Notice::RestartingAnalysis)) {
+        return None;
+    }
+    let held = |status: &CanaryStatus| status.run.as_ref().and_then(|run| run.held_since.clone());
+    if after.failed_checks > before.failed_checks || tells(plan, |notice| matches!(notice, Notice::ThresholdReached(_)))
+    {
+        Some(Act::Fail)
+    } else if is_advance(before, after) {
+        Some(Act::Advance)
+    } else if held(before).is_none() && held(after).is_some() {
+        Some(Act::Hold)
+    } else {
+        None
+    }
+}
+
+fn is_advance(before: &CanaryStatus, after: &CanaryStatus) -> bool {
+    let is_checking = |phase| matches!(phase, Phase::Progressing | Phase::WaitingPromotion);
+    let goes_on = is_checking(after.phase)
+        && (after.canary_weight > before.canary_weight || after.iterations > before.iterations);
+    is_checking(before.phase) && (goes_on || after.phase == Phase::Promoting)
+}
+
+/// Whether a plan tells of something.
+pub(super) fn tells(plan: &Plan, wanted: impl Fn(&Notice) -> bool) -> bool {
+    plan.steps.iter().any(|step| matches!(step, Step::Tell(telling) if wanted(&telling.notice)))
+}
+
+/// Whether the canary has had anything to do in this run: before that, no metric is asked (rules: Pace).
+pub(super) fn has_begun(status: &CanaryStatus) -> bool {
+    let outcome = status.run.as_ref().and_then(|run| run.outcome.as_deref());
+    status.canary_weight > 0 || status.iterations > 0 || outcome == Some("mirroring")
+}

@@ -1,0 +1,74 @@
+//! I1: a weight is raised only on a set that is ready; traffic returns to the primary by promotion only when it has the
+//! pods that it began with, and its autoscaler keeps them during the run. A rollback never waits for any of this.
+
+use burgee_api::Phase;
+use burgee_core::phase::PhaseRules;
+use burgee_core::plan::Step;
+
+use super::{Checker, Moment, Verdict};
+use crate::instant::{Instant, Part};
+
+/// Remembers nothing: every rule is about one step.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Capacity;
+
+impl Checker for Capacity {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        let Some(step) = moment.step() else { return Ok(()) };
+        raise(moment)?;
+        promotion(moment)?;
+        floor(step, moment.before, moment.after)
+    }
+}
+
+fn raise(moment: &Moment) -> Verdict {
+    let weight = moment.after.traffic.canary;
+    if weight > moment.before.traffic.canary && moment.canary_pods() == 0 {
+        return Err(format!("the canary got {weight} % without a ready pod"));
+    }
+    Ok(())
+}
+
+fn promotion(moment: &Moment) -> Verdict {
+    let (Some(old), Some(new)) = (moment.before.split, moment.after.split) else { return Ok(()) };
+    let needed = needed_pods(moment.after);
+    if new.primary() > old.primary() && returns_by_promotion(moment.before) && moment.primary_pods() < needed {
+        let pods = moment.primary_pods();
+        return Err(format!("the primary got {} % with {pods} of {needed} pods", new.primary()));
+    }
+    Ok(())
+}
+
+/// Whether traffic that returns now does so by a promotion, or by the healing after a failed one.
+fn returns_by_promotion(instant: &Instant) -> bool {
+    let status = &instant.status;
+    let outcome = status.run.as_ref().and_then(|run| run.outcome.as_deref());
+    matches!(status.phase, Phase::Promoting | Phase::Finalising)
+        || (status.phase == Phase::Failed && outcome == Some("promotion-failed"))
+}
+
+/// The pods that the primary began with, as far as its autoscaler allows (rules: Capacity).
+fn needed_pods(instant: &Instant) -> i64 {
+    let recorded = instant.status.run.as_ref().and_then(|run| run.primary_ready_at_start).unwrap_or(0);
+    let spec = &instant.object(Part::PrimaryScaler)["spec"];
+    let most = spec["maxReplicas"].as_i64().or_else(|| spec["maxReplicaCount"].as_i64());
+    recorded.min(most.unwrap_or(i64::MAX))
+}
+
+fn floor(step: &Step, before: &Instant, after: &Instant) -> Verdict {
+    let begins = !before.status.phase.is_run() && after.status.phase == Phase::Progressing;
+    let holds = matches!(before.status.phase, Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting);
+    let (Some(old), Some(new)) = (minimum(before), minimum(after)) else { return Ok(()) };
+    let needed = needed_pods(after);
+    let is_lowered = holds && matches!(step, Step::Replace(_)) && new < old;
+    if (begins || is_lowered) && new < needed {
+        return Err(format!("the primary's autoscaler may go down to {new}, the run began with {needed}"));
+    }
+    Ok(())
+}
+
+/// The least pods that the primary's autoscaler allows; none without one.
+fn minimum(instant: &Instant) -> Option<i64> {
+    let spec = &instant.part(Part::PrimaryScaler)?["spec"];
+    spec["minReplicas"].as_i64().or_else(|| spec["minReplicaCount"].as_i64()).or(Some(0))
+}

@@ -1,0 +1,61 @@
+//! I4: a set whose traffic went to nothing keeps its pods and its Service for the drain delay, because proxies learn of a
+//! new route later than the API server does.
+
+use jiff::Timestamp;
+
+use super::{Checker, Moment, Verdict};
+use crate::instant::{Instant, Part};
+
+/// Since when each set has had no traffic; none while it has some, or if it never had any.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Drain {
+    primary: Option<Timestamp>,
+    canary: Option<Timestamp>,
+}
+
+impl Checker for Drain {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        let (before, after) = (moment.before, moment.after);
+        self.primary = quiet_since(self.primary, (before.traffic.primary, after.traffic.primary), after.now);
+        self.canary = quiet_since(self.canary, (before.traffic.canary, after.traffic.canary), after.now);
+        if moment.step().is_none() {
+            return Ok(());
+        }
+        if before.canary_pods > 0 && went(moment, Part::CanaryService, Part::Target) {
+            not_too_early(self.canary, after)
+                .map_err(|waited| format!("the canary went {waited} after its traffic"))?;
+        }
+        if before.primary_pods > 0 && went(moment, Part::PrimaryService, Part::Primary) {
+            not_too_early(self.primary, after)
+                .map_err(|waited| format!("the primary went {waited} after its traffic"))?;
+        }
+        Ok(())
+    }
+}
+
+fn quiet_since(known: Option<Timestamp>, (old, new): (i64, i64), now: Timestamp) -> Option<Timestamp> {
+    match (old > 0, new > 0) {
+        (_, true) => None,
+        (true, false) => Some(now),
+        (false, false) => known,
+    }
+}
+
+/// Whether a step took a set away from requests on old routes.
+fn went(moment: &Moment, service: Part, workload: Part) -> bool {
+    serves(moment.before, service, workload) && !serves(moment.after, service, workload)
+}
+
+/// The Service need not be there before the first route.
+fn serves(instant: &Instant, service: Part, workload: Part) -> bool {
+    instant.part(service).is_none() || instant.has_endpoints(service, workload)
+}
+
+/// The error is how long ago the last traffic was.
+fn not_too_early(since: Option<Timestamp>, after: &Instant) -> Result<(), String> {
+    let waited = since.map(|since| after.now.duration_since(since));
+    match waited {
+        Some(waited) if waited < after.drain_delay() => Err(format!("{waited:#}")),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,29 @@
+//! I8: a step in which the provider had no values, or in which no metric was asked, never passes: the canary may not have
+//! seen any traffic at all.
+
+use super::act::{self, Act};
+use super::round::Outcome;
+use super::{Checker, Moment, Verdict, What};
+
+/// Remembers nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NoTraffic;
+
+impl Checker for NoTraffic {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
+        let rollout = &moment.after.rollout;
+        let Some(status) = &world.canary.status else { return Ok(()) };
+        if rollout.skip_analysis || act::of(status, plan) != Some(Act::Advance) || !act::has_begun(status) {
+            return Ok(());
+        }
+        let outcomes = round.outcomes(rollout);
+        if outcomes.contains(&Outcome::NoData) {
+            return Err("the step passed although a metric had no values".to_owned());
+        }
+        if outcomes.is_empty() && !rollout.metrics().is_empty() {
+            return Err("the step passed although no metric was asked".to_owned());
+        }
+        Ok(())
+    }
+}

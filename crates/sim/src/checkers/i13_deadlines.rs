@@ -1,0 +1,91 @@
+//! I13: every wait has an end or a reason. An operator that falls asleep in the middle of something has said why, and a
+//! run that nobody holds moves on before all deadlines have passed twice.
+
+use burgee_api::{CanaryStatus, Phase};
+use burgee_core::notice::EventType;
+use burgee_core::phase::PhaseRules;
+use burgee_core::plan::{Plan, Step};
+use burgee_core::timetable::Wake;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Checker, Moment, Verdict, What, revision, without_marks};
+use crate::instant::{Instant, Part};
+
+/// What the API server gives a Deployment that says nothing of it.
+const DEADLINE_SECONDS: i64 = 600;
+
+/// What has been said and done since something last moved.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deadlines {
+    has_warned: bool,
+    moved: Option<Timestamp>,
+}
+
+impl Checker for Deadlines {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        let (before, after) = (moment.before, moment.after);
+        match moment.what {
+            What::Step(Step::Tell(telling)) => {
+                if telling.notice.event_type() == EventType::Warning {
+                    self.has_warned = true;
+                }
+                Ok(())
+            }
+            What::Step(Step::Status(_)) => {
+                if without_marks(&before.status) != without_marks(&after.status) {
+                    *self = Self { has_warned: false, moved: Some(after.now) };
+                }
+                Ok(())
+            }
+            What::Outside if !before.is_same(after, &[Part::Canary, Part::Target, Part::Primary]) => {
+                self.moved = Some(after.now);
+                Ok(())
+            }
+            What::Decided { plan, world, .. } if !revision::has_gaps(world) => {
+                self.falls_asleep(after, plan)?;
+                self.stands_still(after)
+            }
+            What::Step(_) | What::Outside | What::Asked(..) | What::Decided { .. } => Ok(()),
+        }
+    }
+}
+
+impl Deadlines {
+    fn falls_asleep(&self, instant: &Instant, plan: &Plan) -> Verdict {
+        let status = &instant.status;
+        let sleeps = plan.steps.is_empty() && plan.next == Wake::OnChange;
+        let is_under_way = !status.phase.is_terminal() && !matches!(status.phase, Phase::Terminating | Phase::Unset);
+        let is_free = !instant.rollout.suspended && !instant.is_deleted() && instant.exists();
+        if sleeps && is_under_way && is_free && !self.has_warned {
+            return Err(format!("{} waits without a time and without a word", status.phase));
+        }
+        Ok(())
+    }
+
+    fn stands_still(&self, instant: &Instant) -> Verdict {
+        let phase = instant.status.phase;
+        let is_run = matches!(phase, Phase::Progressing | Phase::Promoting | Phase::Finalising);
+        let Some(moved) = self.moved.filter(|_| is_run && !is_held(&instant.status)) else { return Ok(()) };
+        let waited = instant.now.duration_since(moved);
+        if !instant.rollout.suspended && waited > longest_wait(instant) {
+            return Err(format!("{phase} has not moved for {waited:#}"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether somebody holds the run, and says so: a provider, or a gate that is closed.
+fn is_held(status: &CanaryStatus) -> bool {
+    status
+        .run
+        .as_ref()
+        .is_some_and(|run| run.held_since.is_some() || run.hooks_passed.iter().any(|hook| hook.starts_with("closed ")))
+}
+
+/// Twice the longest of all deadlines, and a few intervals.
+fn longest_wait(instant: &Instant) -> SignedDuration {
+    let own = |part| instant.object(part)["spec"]["progressDeadlineSeconds"].as_i64().unwrap_or(DEADLINE_SECONDS);
+    let deadlines = [instant.rollout.progress_deadline_seconds, own(Part::Target), own(Part::Primary)];
+    let longest = deadlines.into_iter().max().unwrap_or(DEADLINE_SECONDS);
+    SignedDuration::from_secs(longest.saturating_mul(2)).saturating_add(instant.rollout.interval.saturating_mul(4))
+}

@@ -1,0 +1,91 @@
+//! I16: a gate is asked only in its phase, one that has passed is not asked again for that revision, and a run promotes
+//! once, what it has analysed.
+
+use std::collections::BTreeSet;
+
+use burgee_api::{Phase, Webhook, WebhookType};
+use burgee_core::plan::Step;
+use burgee_core::question::Ask;
+
+use super::{Checker, Moment, Verdict, What};
+use crate::instant::Instant;
+
+/// The runs that have promoted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gates {
+    promoted: BTreeSet<String>,
+}
+
+impl Checker for Gates {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        match moment.what {
+            What::Asked(_, Ask::Hook { webhook, .. }) => {
+                in_its_phase(moment.after, webhook)?;
+                not_again(moment.after, webhook)
+            }
+            What::Step(Step::Status(_)) => {
+                promotes_what_was_analysed(moment)?;
+                self.promotes_once(moment)
+            }
+            What::Step(_) | What::Asked(..) | What::Outside | What::Decided { .. } => Ok(()),
+        }
+    }
+}
+
+impl Gates {
+    fn promotes_once(&mut self, moment: &Moment) -> Verdict {
+        let (before, after) = (&moment.before.status, moment.after);
+        let begins = before.phase != Phase::Promoting && after.status.phase == Phase::Promoting;
+        if begins && !self.promoted.insert(after.run_start().to_owned()) {
+            return Err(format!("the run of {} promotes a second time", after.run_start()));
+        }
+        Ok(())
+    }
+}
+
+fn promotes_what_was_analysed(moment: &Moment) -> Verdict {
+    let (before, after) = (&moment.before.status, &moment.after.status);
+    let is_new = before.last_promoted_spec != after.last_promoted_spec;
+    if is_new && after.phase == Phase::Succeeded && after.last_promoted_spec != before.last_applied_spec {
+        return Err(format!("{} was promoted, {} was analysed", after.last_promoted_spec, before.last_applied_spec));
+    }
+    Ok(())
+}
+
+/// The phases in which hooks of a type are asked (contract: webhooks §2).
+fn in_its_phase(instant: &Instant, webhook: &Webhook) -> Verdict {
+    use Phase::{Failed, Initialized, Progressing, Succeeded, Waiting, WaitingPromotion};
+    let phases: &[Phase] = match webhook.kind {
+        WebhookType::ConfirmRollout => &[Initialized, Succeeded, Failed, Waiting],
+        WebhookType::PreRollout | WebhookType::ConfirmTrafficIncrease => &[Progressing],
+        WebhookType::Untyped | WebhookType::Rollout | WebhookType::ConfirmPromotion => &[Progressing, WaitingPromotion],
+        WebhookType::Rollback => &[Progressing, Waiting, WaitingPromotion],
+        WebhookType::PostRollout | WebhookType::Event => &[],
+    };
+    if phases.contains(&instant.status.phase) {
+        return Ok(());
+    }
+    Err(format!("{:?} {} was asked in {}", webhook.kind, webhook.name, instant.status.phase))
+}
+
+/// Before a run the gates speak of the revision that waits; in it, of the run.
+fn not_again(instant: &Instant, webhook: &Webhook) -> Verdict {
+    let Some(run) = &instant.status.run else { return Ok(()) };
+    let kind = match webhook.kind {
+        WebhookType::ConfirmRollout => "confirm-rollout",
+        WebhookType::PreRollout => "pre-rollout",
+        WebhookType::ConfirmPromotion => "confirm-promotion",
+        WebhookType::Untyped
+        | WebhookType::Rollout
+        | WebhookType::ConfirmTrafficIncrease
+        | WebhookType::PostRollout
+        | WebhookType::Rollback
+        | WebhookType::Event => return Ok(()),
+    };
+    let is_about_it = instant.status.phase != Phase::Waiting || *run.revision == *instant.revision;
+    let is_gate_of_phase = webhook.kind != WebhookType::ConfirmRollout || instant.status.phase == Phase::Waiting;
+    if is_about_it && is_gate_of_phase && run.hooks_passed.contains(&format!("{kind}/{}", webhook.name)) {
+        return Err(format!("{kind} {} was asked again after it had passed", webhook.name));
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! I19: a provider that does not answer neither promotes nor rolls back. What fails beside it still fails (I20).
+
+use burgee_api::MetricErrors;
+
+use super::act::{self, Act};
+use super::round::Outcome;
+use super::{Checker, Moment, Verdict, What};
+
+/// Remembers nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Silence;
+
+impl Checker for Silence {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
+        let rollout = &moment.after.rollout;
+        let Some(status) = &world.canary.status else { return Ok(()) };
+        let is_verdict =
+            rollout.analysis.as_ref().is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
+        let outcomes = round.outcomes(rollout);
+        if rollout.skip_analysis || is_verdict || !outcomes.contains(&Outcome::Silent) {
+            return Ok(());
+        }
+        let only_silence = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Silent | Outcome::Passed));
+        match act::of(status, plan) {
+            Some(Act::Advance) => Err("the step passed although a provider did not answer".to_owned()),
+            Some(Act::Fail) if only_silence && !round.has_failed_hook() => {
+                Err("the silence of a provider was counted as a failed check".to_owned())
+            }
+            Some(Act::Fail | Act::Hold) | None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! I22: when the last check allowed has failed, the rollback comes within an interval, whatever else is slow. That a hook
+//! or an alert that hangs delays no other canary is tested where they are sent (operator: outbox, hooks).
+
+use burgee_api::{CanaryStatus, Phase};
+use burgee_core::world::World;
+use jiff::Timestamp;
+
+use super::act::{self, Act};
+use super::round::{Outcome, Round};
+use super::{Checker, Moment, Verdict, What, revision};
+use crate::instant::Instant;
+
+/// Since when a rollback has been due, and in which run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rollback {
+    due: Option<(Timestamp, String)>,
+}
+
+impl Checker for Rollback {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
+        let instant = moment.after;
+        let Some(status) = &world.canary.status else { return Ok(()) };
+        let is_over = self.due.as_ref().is_some_and(|(_, run)| run != instant.run_start());
+        let passes = matches!(act::of(status, plan), Some(Act::Advance | Act::Hold));
+        if is_over || passes || !is_checking(status) || !is_possible(instant, world) {
+            self.due = None;
+        }
+        let ends = plan.status().is_some_and(|next| next.phase != status.phase);
+        if is_checking(status) && is_possible(instant, world) && !passes && has_failed(instant, status, round) {
+            self.due.get_or_insert_with(|| (instant.now, instant.run_start().to_owned()));
+        }
+        match &self.due {
+            Some((since, _)) if !ends && instant.now.duration_since(*since) > instant.rollout.interval => {
+                let waited = instant.now.duration_since(*since);
+                Err(format!("the rollback has been due for {waited:#}"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn is_checking(status: &CanaryStatus) -> bool {
+    matches!(status.phase, Phase::Progressing | Phase::WaitingPromotion)
+}
+
+/// Nobody rolls back what he cannot see, nor to a primary without pods.
+fn is_possible(instant: &Instant, world: &World) -> bool {
+    !revision::has_gaps(world) && instant.primary_pods > 0 && !instant.rollout.suspended && !instant.is_deleted()
+}
+
+/// Whether the answers of this round are the last failure allowed.
+fn has_failed(instant: &Instant, status: &CanaryStatus, round: &Round) -> bool {
+    let held = status.run.as_ref().is_some_and(|run| run.held_since.is_some());
+    let has_failed = match round.verdict(&instant.rollout) {
+        Some(Outcome::Failed) => true,
+        Some(Outcome::NoData) => !held,
+        Some(Outcome::Silent | Outcome::Passed) | None => round.has_failed_hook(),
+    };
+    let allowed = i64::from(instant.rollout.threshold);
+    status.failed_checks >= allowed || (has_failed && status.failed_checks + 1 >= allowed)
+}

@@ -1,0 +1,113 @@
+//! I23: each transition has exactly one event, told before the status write that makes it unrepeatable, and at most one
+//! alert, sent after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burgee_api::Phase;
+use burgee_core::notice::Notice;
+use burgee_core::plan::{Step, Telling};
+
+use super::{Checker, Moment, Verdict};
+use crate::instant::Instant;
+
+/// What was told: under which name in which run, and by the decision under way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tellings {
+    names: BTreeMap<String, String>,
+    decision: u64,
+    has_told: bool,
+    has_written: bool,
+    alerts: BTreeSet<String>,
+}
+
+impl Checker for Tellings {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        let Some(step) = moment.step() else { return Ok(()) };
+        if self.decision != moment.sight.number {
+            let names = std::mem::take(&mut self.names);
+            *self = Self { names, decision: moment.sight.number, ..Self::default() };
+        }
+        match step {
+            Step::Tell(telling) => self.tell(moment.before, telling),
+            Step::Status(_) => self.write(moment.before.status.phase, moment.after.status.phase),
+            Step::Alert(alert) if !self.has_written => Err(format!("the alert {} came before its status", alert.text)),
+            Step::Alert(alert) if !self.alerts.insert(alert.text.clone()) => {
+                Err(format!("the alert {} came twice", alert.text))
+            }
+            Step::Alert(_)
+            | Step::Create(_)
+            | Step::Replace(_)
+            | Step::Patch { .. }
+            | Step::Drop(_)
+            | Step::Keep(_)
+            | Step::CopyConfig(_)
+            | Step::Count(_)
+            | Step::PostRollout(_) => Ok(()),
+        }
+    }
+}
+
+impl Tellings {
+    /// An event of the same name is one event: its retry is a conflict.
+    fn tell(&mut self, before: &Instant, telling: &Telling) -> Verdict {
+        self.has_told = true;
+        if !is_transition(&telling.notice) {
+            return Ok(());
+        }
+        let text = telling.notice.text(&before.rollout.names());
+        let revision = before.status.run.as_ref().map_or("", |run| &run.revision);
+        let occasion = format!("{} {} {revision} {text}", before.run_start(), before.status.phase);
+        let name = self.names.entry(occasion).or_insert_with(|| telling.event_suffix.clone());
+        if *name == telling.event_suffix {
+            return Ok(());
+        }
+        Err(format!("{text} was told as {name} and as {}", telling.event_suffix))
+    }
+
+    fn write(&mut self, from: Phase, to: Phase) -> Verdict {
+        self.has_written = true;
+        if from != to && is_told(from, to) && !self.has_told {
+            return Err(format!("{from} became {to} without a word"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a transition has an event of its own. The traffic may return in silence where there is none to route, and a
+/// revision that is taken back at the gate was never a run.
+fn is_told(from: Phase, to: Phase) -> bool {
+    match to {
+        Phase::Unset | Phase::Initializing | Phase::Finalising | Phase::Terminated => false,
+        Phase::Succeeded | Phase::Failed => from != Phase::Waiting,
+        Phase::Initialized
+        | Phase::Waiting
+        | Phase::Progressing
+        | Phase::WaitingPromotion
+        | Phase::Promoting
+        | Phase::Terminating => true,
+    }
+}
+
+/// Whether a notice says that something happened, not how things still are.
+fn is_transition(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::InitializationDone
+            | Notice::NewRevision
+            | Notice::CanaryAdvanced(_)
+            | Notice::IterationAdvanced(..)
+            | Notice::PrimaryAdvanced(_)
+            | Notice::Copying
+            | Notice::RoutingToPrimary
+            | Notice::RoutingToCanary
+            | Notice::MirroringStopped
+            | Notice::PromotionCompleted
+            | Notice::AnalysisSkipped
+            | Notice::ManualRollback
+            | Notice::ThresholdReached(_)
+            | Notice::CanaryFailed
+            | Notice::PromotionFailed(_)
+            | Notice::RestoringPrimary
+            | Notice::Terminating
+    )
+}

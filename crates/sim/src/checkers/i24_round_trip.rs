@@ -1,0 +1,93 @@
+//! I24: with `revertOnDeletion` the primary is released only when the target is ready and has the traffic, and the user's
+//! objects are then what they were before the first write to them, but for the replicas, which are the primary's.
+
+use burgee_core::object::is_owned_by;
+use burgee_core::reconcile::is_settled;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Checker, Moment, Verdict, What};
+use crate::instant::{Instant, Part};
+
+/// The objects that may be the user's own.
+const PARTS: [Part; 4] = [Part::Target, Part::Apex, Part::Route, Part::Scaler];
+
+/// The user's objects before the first write of an operator, and when the primary lost its traffic.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RoundTrip {
+    originals: [Option<Value>; 4],
+    moved: Option<Timestamp>,
+}
+
+impl Checker for RoundTrip {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        let (before, after) = (moment.before, moment.after);
+        if before.traffic.primary > 0 && after.traffic.primary == 0 && after.exists() {
+            self.moved = Some(after.now);
+        }
+        match moment.what {
+            What::Step(_) if moment.is_release() && before.rollout.revert_on_deletion => self.judge(before, after),
+            What::Step(_) => {
+                self.remember(before, after);
+                Ok(())
+            }
+            What::Outside => {
+                self.follow(before, after);
+                Ok(())
+            }
+            What::Asked(..) | What::Decided { .. } => Ok(()),
+        }
+    }
+}
+
+impl RoundTrip {
+    fn remember(&mut self, before: &Instant, after: &Instant) {
+        for (place, part) in PARTS.into_iter().enumerate() {
+            let Some(object) = before.part(part).filter(|object| !is_owned_by(object, &before.rollout.uid)) else {
+                continue;
+            };
+            if self.originals[place].is_none() && !before.is_same(after, &[part]) {
+                self.originals[place] = Some(object.clone());
+            }
+        }
+    }
+
+    /// A user who edits his object knows best what it should be; what we had written before is his now.
+    fn follow(&mut self, before: &Instant, after: &Instant) {
+        for (place, part) in PARTS.into_iter().enumerate() {
+            let (Some(old), Some(new)) = (before.part(part), after.part(part)) else {
+                self.originals[place] = self.originals[place].take().filter(|_| before.is_same(after, &[part]));
+                continue;
+            };
+            if !before.is_same(after, &[part]) && !is_settled(old, new) {
+                self.originals[place] = None;
+            }
+        }
+    }
+
+    fn judge(&self, before: &Instant, after: &Instant) -> Verdict {
+        if before.part(Part::Target).is_some() && before.canary_pods == 0 && before.primary_pods > 0 {
+            return Err("the primary was released while the target had no ready pod".to_owned());
+        }
+        let waited = self.moved.map(|moved| after.now.duration_since(moved));
+        if before.primary_pods > 0 && waited.is_some_and(|waited| waited < after.drain_delay()) {
+            return Err("the primary was released before it was drained".to_owned());
+        }
+        for (original, part) in self.originals.iter().zip(PARTS) {
+            let Some(original) = original else { continue };
+            let Some(now) = after.part(part) else { return Err(format!("{part:?} of the user is gone")) };
+            if !is_settled(&plain(original, part), &plain(now, part)) {
+                return Err(format!("{part:?} of the user is not what it was"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn plain(object: &Value, part: Part) -> Value {
+    let mut object = object.clone();
+    if part == Part::Target {
+        object["spec"]["replicas"] = Value::Null;
+    }
+    object
+}

@@ -1,0 +1,83 @@
+//! What was answered since the last plan, and what that has to mean by the rules: an oracle beside the decisions, so that
+//! a mistake in them is not made twice. It decides nothing.
+
+use std::collections::BTreeMap;
+
+use burgee_api::{Metric, WebhookType};
+use burgee_core::metric::builtin::Builtin;
+use burgee_core::question::{Answer, Ask, AskKey, MeasureError};
+use burgee_core::rollout::Rollout;
+
+/// What one metric says, in the order in which they prevail (rules: Verdict of a step).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Within its bounds.
+    Passed,
+    /// The provider does not answer.
+    Silent,
+    /// The provider has nothing to say.
+    NoData,
+    /// Out of its bounds, or a question that is wrong.
+    Failed,
+}
+
+/// The answers since the last plan, by what was asked; a later one replaces an earlier one.
+#[derive(Clone, Debug, Default)]
+pub struct Round {
+    answers: BTreeMap<String, (Ask, Answer)>,
+}
+
+impl Round {
+    /// Notes an answer.
+    pub fn hear(&mut self, key: &AskKey, ask: &Ask, answer: &Answer) {
+        self.answers.insert(key.what.clone(), (ask.clone(), answer.clone()));
+    }
+
+    /// What the metrics said, one by one.
+    pub fn outcomes(&self, rollout: &Rollout) -> Vec<Outcome> {
+        self.answers.values().filter_map(|(ask, answer)| outcome(rollout, ask, answer)).collect()
+    }
+
+    /// What the metrics say together; none if none was asked.
+    pub fn verdict(&self, rollout: &Rollout) -> Option<Outcome> {
+        self.outcomes(rollout).into_iter().max()
+    }
+
+    /// Whether a hook failed that fails the check with it.
+    pub fn has_failed_hook(&self) -> bool {
+        self.answers.values().any(|(ask, answer)| {
+            let Ask::Hook { webhook, .. } = ask else { return false };
+            let counts = webhook.kind.is_rollout() || webhook.kind == WebhookType::PreRollout;
+            counts && matches!(answer, Answer::Hook(Err(_)))
+        })
+    }
+}
+
+fn outcome(rollout: &Rollout, ask: &Ask, answer: &Answer) -> Option<Outcome> {
+    let (Ask::Measure { metric, scale, .. }, Answer::Measured(answer)) = (ask, answer) else { return None };
+    let metric = rollout.metrics().iter().find(|known| known.name == *metric)?;
+    Some(match answer {
+        Ok(value) if value.is_nan() => Outcome::NoData,
+        Ok(value) if is_within(metric, *scale, *value) => Outcome::Passed,
+        Ok(_) | Err(MeasureError::Wrong(_) | MeasureError::Secret(_)) => Outcome::Failed,
+        Err(MeasureError::NoValues(_)) => Outcome::NoData,
+        Err(MeasureError::Unavailable(_)) => Outcome::Silent,
+    })
+}
+
+/// Whether a value is within the bounds of its metric. Durations count in whole milliseconds (contract: metrics §3).
+fn is_within(metric: &Metric, scale: f64, value: f64) -> bool {
+    let is_own = metric.query.is_some() || metric.template_ref.is_some();
+    let builtin = Builtin::from_name(&metric.name).filter(|_| !is_own);
+    let value = match builtin {
+        Some(Builtin::Duration { .. }) => (value * scale * 1000.0).trunc(),
+        Some(Builtin::SuccessRate) | None => value,
+    };
+    let legacy = metric.threshold.unwrap_or_default();
+    let (least, most) = match (metric.threshold_range, builtin) {
+        (Some(range), _) => (range.min, range.max),
+        (None, Some(Builtin::SuccessRate)) => (Some(legacy), None),
+        (None, Some(Builtin::Duration { .. }) | None) => (None, Some(legacy)),
+    };
+    least.is_none_or(|least| value >= least) && most.is_none_or(|most| value <= most)
+}

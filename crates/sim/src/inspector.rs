@@ -1,0 +1,83 @@
+//! Between the stage and the checkers: it keeps the last instant and what each operator saw and was answered, and hands
+//! every moment to every checker. What they find first counts; it judges nothing itself.
+
+use std::collections::BTreeMap;
+
+use burgee_core::plan::{Plan, Step};
+use burgee_core::question::{Answer, Ask, AskKey};
+use burgee_core::rollout::Rollout;
+use burgee_core::world::World;
+
+use crate::checkers::round::Round;
+use crate::checkers::{Checkers, Moment, Sight, What};
+use crate::instant::{Instant, View};
+
+/// What a stage reports.
+#[derive(Clone, Copy, Debug)]
+pub enum Report<'a> {
+    /// Something may have moved without an operator: time, pods, a user's edit.
+    Outside,
+    /// An operator looks at a world, to decide on it.
+    Looks(&'a World, &'a Rollout),
+    /// It asks somebody.
+    Asks(&'a AskKey, &'a Ask),
+    /// It is answered.
+    Hears(&'a AskKey, &'a Ask, &'a Answer),
+    /// It has decided on a world.
+    Decides(&'a Plan, &'a World),
+    /// A step of it took effect. [`Report::Outside`] comes before the step.
+    Takes(&'a Step),
+}
+
+/// What is remembered of a play.
+#[derive(Clone, Debug, Default)]
+pub struct Inspector {
+    checkers: Checkers,
+    last: Option<Instant>,
+    sights: BTreeMap<usize, Sight>,
+    rounds: BTreeMap<usize, Round>,
+    count: u64,
+    broken: Option<String>,
+}
+
+impl Inspector {
+    /// What the checkers found first, if they found anything.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
+    /// Takes a report of an operator, counted from 0. After the first finding nothing is looked at any more.
+    pub fn hear(&mut self, view: &View, operator: usize, report: Report) {
+        if self.broken.is_some() {
+            return;
+        }
+        match report {
+            Report::Outside => self.show(view, operator, What::Outside),
+            Report::Looks(world, rollout) => {
+                self.count += 1;
+                self.sights.insert(operator, Sight::of(world, rollout, self.count));
+            }
+            Report::Asks(key, ask) => self.show(view, operator, What::Asked(key, ask)),
+            Report::Hears(key, ask, answer) => self.rounds.entry(operator).or_default().hear(key, ask, answer),
+            Report::Decides(plan, world) => {
+                let round = self.rounds.remove(&operator).unwrap_or_default();
+                self.show(view, operator, What::Decided { plan, world, round: &round });
+            }
+            Report::Takes(step) => self.show(view, operator, What::Step(step)),
+        }
+    }
+
+    fn show(&mut self, view: &View, operator: usize, what: What) {
+        let Some(after) = Instant::look(view, self.last.as_ref()) else { return };
+        let before = self.last.take().unwrap_or_else(|| after.clone());
+        let is_quiet = matches!(what, What::Outside) && before.now == after.now && before.is_like(&after);
+        if !is_quiet {
+            let sight = self.sights.entry(operator).or_default();
+            let moment = Moment { what, operator, sight, before: &before, after: &after };
+            let found = self.checkers.look(&moment);
+            let second = after.now.duration_since(view.start).as_secs();
+            self.broken = found.err().map(|wrong| format!("{wrong} (at {second}s)"));
+        }
+        self.last = Some(after);
+    }
+}

@@ -1,0 +1,324 @@
+//! What the checkers see of an instant: the canary, what it means, and the objects around it. It is made once for each
+//! step, from what is stored; whatever has not moved since the instant before is shared with it. It judges nothing.
+
+use std::sync::Arc;
+
+use burgee_api::{Canary, CanaryStatus};
+use burgee_core::digest::digest;
+use burgee_core::object::items;
+use burgee_core::rollout::{Provider, Rollout};
+use burgee_core::services::Role;
+use burgee_core::settings::Settings;
+use burgee_core::split::Split;
+use burgee_core::world::{Kind, ObjectKey, Observed, World};
+use burgee_core::{router, scaler, workload};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+
+/// What an instant is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The objects as they are stored.
+    pub cluster: &'a Cluster,
+    /// Which canary is looked at.
+    pub canary: &'a ObjectKey,
+    /// What the operator was started with.
+    pub settings: &'a Settings,
+    /// When the play began.
+    pub start: Timestamp,
+    /// The time itself, whatever any operator's clock shows.
+    pub now: Timestamp,
+}
+
+/// The objects that an instant holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the objects")]
+pub enum Part {
+    Canary,
+    Target,
+    Primary,
+    Apex,
+    PrimaryService,
+    CanaryService,
+    Route,
+    Scaler,
+    PrimaryScaler,
+}
+
+impl Part {
+    /// Every part, in the order in which an instant keeps them.
+    pub const ALL: [Self; 9] = [
+        Self::Canary,
+        Self::Target,
+        Self::Primary,
+        Self::Apex,
+        Self::PrimaryService,
+        Self::CanaryService,
+        Self::Route,
+        Self::Scaler,
+        Self::PrimaryScaler,
+    ];
+
+    fn key(self, canary: &ObjectKey, rollout: &Rollout) -> Option<ObjectKey> {
+        match self {
+            Self::Canary => Some(canary.clone()),
+            Self::Target => Some(rollout.target_key()),
+            Self::Primary => Some(rollout.primary_key()),
+            Self::Apex => Some(Role::Apex.key(rollout)),
+            Self::PrimaryService => Some(Role::Primary.key(rollout)),
+            Self::CanaryService => Some(Role::Canary.key(rollout)),
+            Self::Route => Some(rollout.key(Kind::VirtualService, &rollout.apex)),
+            Self::Scaler => scaler::key(rollout),
+            Self::PrimaryScaler => scaler::primary_key(rollout),
+        }
+    }
+}
+
+/// How much of the users' requests can get to each set at most, in percent: with an A/B test all of some and all of the
+/// others, so the two need not add up to 100.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Of the requests to the primary.
+    pub primary: i64,
+    /// Of the requests to the canary.
+    pub canary: i64,
+}
+
+/// What the checkers see of an instant.
+#[derive(Clone, Debug)]
+pub struct Instant {
+    /// The time itself.
+    pub now: Timestamp,
+    /// What the canary means; of one that is gone, what it last meant.
+    pub rollout: Arc<Rollout>,
+    /// The canary's status; of one that is gone, its last.
+    pub status: Arc<CanaryStatus>,
+    /// How the routes split the traffic; none before there are routes.
+    pub split: Option<Split>,
+    /// Where the requests go.
+    pub traffic: Traffic,
+    /// Ready pods of the primary that its spec still wants.
+    pub primary_pods: i64,
+    /// Ready pods of the target that its spec still wants.
+    pub canary_pods: i64,
+    /// Whether the target is meant to have pods.
+    pub target_is_up: bool,
+    /// Digest of the target's template; empty without a target.
+    pub revision: Arc<str>,
+    /// What the operator was started with.
+    pub settings: Arc<Settings>,
+    keys: Arc<[Option<ObjectKey>; 9]>,
+    parts: [Option<Arc<Value>>; 9],
+}
+
+static NOTHING: Value = Value::Null;
+
+impl Instant {
+    /// What is to be seen now. None if there never was a canary, or if it cannot be meant.
+    pub fn look(view: &View, previous: Option<&Self>) -> Option<Self> {
+        let canary = present(view.cluster, view.canary);
+        let (rollout, status) = match (&canary, previous) {
+            (None, previous) => {
+                let previous = previous?;
+                (Arc::clone(&previous.rollout), Arc::clone(&previous.status))
+            }
+            (Some(object), Some(previous)) if is_same(canary.as_ref(), previous.shared(Part::Canary)) => {
+                debug_assert!(object.is_object(), "objects are stored as such");
+                (Arc::clone(&previous.rollout), Arc::clone(&previous.status))
+            }
+            (Some(object), previous) => {
+                let status = Deserialize::deserialize(&object["status"]).unwrap_or_default();
+                (rollout(object, view.settings, previous)?, Arc::new(status))
+            }
+        };
+        Some(Self::of(view, (rollout, status), previous))
+    }
+
+    fn of(view: &View, (rollout, status): (Arc<Rollout>, Arc<CanaryStatus>), previous: Option<&Self>) -> Self {
+        let keys = match previous {
+            Some(previous) if Arc::ptr_eq(&previous.rollout, &rollout) => Arc::clone(&previous.keys),
+            Some(_) | None => Arc::new(Part::ALL.map(|part| part.key(view.canary, &rollout))),
+        };
+        let parts = std::array::from_fn(|place| present(view.cluster, keys[place].as_ref()?));
+        let mut instant = Self {
+            now: view.now,
+            rollout,
+            status,
+            split: None,
+            traffic: Traffic::default(),
+            primary_pods: 0,
+            canary_pods: 0,
+            target_is_up: false,
+            revision: Arc::from(""),
+            settings: previous.map_or_else(|| Arc::new(view.settings.clone()), |known| Arc::clone(&known.settings)),
+            keys,
+            parts,
+        };
+        instant.count(previous);
+        instant
+    }
+
+    /// Fills in what follows from the objects.
+    fn count(&mut self, previous: Option<&Self>) {
+        let kind = self.rollout.target_kind;
+        let pods = |workload: Option<&Value>| workload.map_or(0, |workload| workload::ready_pods(kind, workload));
+        self.primary_pods = pods(self.part(Part::Primary));
+        self.canary_pods = pods(self.part(Part::Target));
+        self.target_is_up = self.part(Part::Target).is_some_and(|target| !workload::is_scaled_to_zero(kind, target));
+        let previous = previous.filter(|previous| Arc::ptr_eq(&previous.keys, &self.keys));
+        self.revision = match previous {
+            Some(previous) if is_same_spec(previous.part(Part::Target), self.part(Part::Target)) => {
+                Arc::clone(&previous.revision)
+            }
+            Some(_) | None => self.digest(),
+        };
+        self.split = match previous {
+            Some(previous) if previous.is_same(self, &[Part::Route, Part::Canary]) => previous.split,
+            Some(_) | None => self.read_split(),
+        };
+        self.traffic = self.read_traffic();
+    }
+
+    fn digest(&self) -> Arc<str> {
+        let kind = self.rollout.target_kind;
+        let digest = self.part(Part::Target).map(|target| digest(&workload::template(kind, target)));
+        Arc::from(digest.unwrap_or_default())
+    }
+
+    fn read_split(&self) -> Option<Split> {
+        let status = Some(CanaryStatus::clone(&self.status));
+        let mut world = World::new(Canary { status, ..Canary::default() });
+        for place in 0..self.parts.len() {
+            let observed = self.parts[place].as_ref().map_or(Observed::Absent, |part| Observed::Present(part.clone()));
+            if let Some(key) = &self.keys[place] {
+                world.objects.push((key.clone(), observed));
+            }
+        }
+        router::of(&self.rollout).read(&self.rollout, &world).ok().flatten()
+    }
+
+    /// With routes, what they say; without, all goes where the apex Service leads.
+    fn read_traffic(&self) -> Traffic {
+        let spec = &self.object(Part::Route)["spec"];
+        if self.is_routed() {
+            let entries = || items(&spec["http"]).chain(items(&spec["tcp"]));
+            let most = |host: &str| entries().map(|entry| share(entry, host)).max().unwrap_or(0);
+            return Traffic {
+                primary: most(&self.rollout.primary_service()),
+                canary: most(&self.rollout.canary_service()),
+            };
+        }
+        let leads_to = |part| i64::from(selects(self.object(Part::Apex), self.object(part))) * 100;
+        Traffic { primary: leads_to(Part::Primary), canary: leads_to(Part::Target) }
+    }
+
+    /// Whether routes divide the traffic, not the apex Service alone.
+    pub fn is_routed(&self) -> bool {
+        self.rollout.provider == Provider::Istio && self.split.is_some()
+    }
+
+    /// An object; none if it is not there.
+    pub fn part(&self, part: Part) -> Option<&Value> {
+        self.parts[part as usize].as_deref()
+    }
+
+    /// An object, or null if it is not there.
+    pub fn object(&self, part: Part) -> &Value {
+        self.part(part).unwrap_or(&NOTHING)
+    }
+
+    /// An object as it is shared.
+    pub fn shared(&self, part: Part) -> Option<&Arc<Value>> {
+        self.parts[part as usize].as_ref()
+    }
+
+    /// Which part of the play an object is, if it is one.
+    pub fn part_of(&self, key: &ObjectKey) -> Option<Part> {
+        Part::ALL.into_iter().find(|part| self.keys[*part as usize].as_ref() == Some(key))
+    }
+
+    /// Whether these objects are the same in two instants.
+    pub fn is_same(&self, other: &Self, parts: &[Part]) -> bool {
+        parts.iter().all(|part| is_same(self.shared(*part), other.shared(*part)))
+    }
+
+    /// Whether the Service of a set leads to its ready pods.
+    pub fn has_endpoints(&self, service: Part, workload: Part) -> bool {
+        let pods = if workload == Part::Primary { self.primary_pods } else { self.canary_pods };
+        pods > 0 && selects(self.object(service), self.object(workload))
+    }
+
+    /// When the run began, as the status says; empty without a run.
+    pub fn run_start(&self) -> &str {
+        self.status.run.as_ref().and_then(|run| run.started_at.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether the canary is there.
+    pub fn exists(&self) -> bool {
+        self.part(Part::Canary).is_some()
+    }
+
+    /// Whether nothing but time may have moved between two instants.
+    pub fn is_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.keys, &other.keys) && self.is_same(other, &Part::ALL)
+    }
+
+    /// How long a set keeps its pods after its weight went to 0.
+    pub fn drain_delay(&self) -> SignedDuration {
+        SignedDuration::from_millis(i64::try_from(self.settings.drain_delay_milliseconds).unwrap_or(i64::MAX))
+    }
+
+    /// Whether the canary is being deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.object(Part::Canary)["metadata"]["deletionTimestamp"].is_string()
+    }
+}
+
+fn present(cluster: &Cluster, key: &ObjectKey) -> Option<Arc<Value>> {
+    match cluster.observe(key) {
+        Observed::Present(object) => Some(object),
+        Observed::Absent | Observed::Unknown(_) => None,
+    }
+}
+
+/// What the canary means: as before, unless its spec moved.
+fn rollout(object: &Value, settings: &Settings, previous: Option<&Instant>) -> Option<Arc<Rollout>> {
+    if let Some(previous) = previous
+        && is_same_spec(previous.part(Part::Canary), Some(object))
+    {
+        return Some(Arc::clone(&previous.rollout));
+    }
+    let canary: Canary = Deserialize::deserialize(object).ok()?;
+    Rollout::parse(&canary, settings).ok().map(Arc::new)
+}
+
+fn is_same(one: Option<&Arc<Value>>, other: Option<&Arc<Value>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// Whether two versions of an object have one spec: the generation moves with it.
+fn is_same_spec(one: Option<&Value>, other: Option<&Value>) -> bool {
+    let identity = |object: &Value| (object["metadata"]["uid"].clone(), object["metadata"]["generation"].clone());
+    one.map(identity) == other.map(identity)
+}
+
+/// The weight of a destination; Istio gives all to one that stands alone, whatever it says.
+fn share(entry: &Value, host: &str) -> i64 {
+    let is_alone = items(&entry["route"]).count() == 1;
+    let found = items(&entry["route"]).find(|route| route["destination"]["host"] == host);
+    found.map_or(0, |route| if is_alone { 100 } else { route["weight"].as_i64().unwrap_or(0) })
+}
+
+/// Whether a Service selects the pods of a workload.
+fn selects(service: &Value, workload: &Value) -> bool {
+    let labels = &workload["spec"]["template"]["metadata"]["labels"];
+    let selector = service["spec"]["selector"].as_object();
+    selector.is_some_and(|selector| !selector.is_empty() && selector.iter().all(|(key, value)| labels[key] == *value))
+}
