@@ -152,3 +152,65 @@ fn a_service_without_a_usable_target_port_uses_its_port() {
         assert_eq!(made(&service, Role::Apex, None)["spec"]["ports"][0]["targetPort"], 80);
     }
 }
+
+#[test]
+fn each_service_carries_its_own_custom_metadata() {
+    let entries = |name: &str| json!({"labels": {"for": name}, "annotations": {"note": name}});
+    let service = json!({"name": "web", "port": 80,
+        "apex": entries("apex"), "primary": entries("primary"), "canary": entries("canary")});
+    for (role, name, own) in
+        [(Role::Apex, "web", "apex"), (Role::Primary, "web-primary", "primary"), (Role::Canary, "web-canary", "canary")]
+    {
+        let metadata = made(&service, role, None)["metadata"].clone();
+        assert_eq!(metadata["name"], name);
+        assert_eq!(metadata["labels"], json!({"for": own, "app": name}));
+        assert_eq!(metadata["annotations"]["note"], own);
+    }
+}
+
+#[test]
+fn another_name_of_the_service_does_not_change_whom_it_selects() {
+    let service = json!({"name": "web", "port": 80});
+    assert_eq!(made(&service, Role::Primary, None)["spec"]["selector"], json!({"app": "podinfo-primary"}));
+    assert_eq!(made(&service, Role::Canary, None)["spec"]["selector"], json!({"app": "podinfo"}));
+}
+
+#[test]
+fn type_headlessness_and_distribution_are_not_changed_after_creation() {
+    let seen = stored(made(&json!({"port": 80}), Role::Primary, None));
+    let wanted = json!({"port": 80, "headless": true, "trafficDistribution": "PreferClose"});
+    assert_eq!(settle(made(&wanted, Role::Primary, Some(&seen)), Some(&seen)), None);
+}
+
+#[test]
+fn unmanaged_labels_stay_as_they_are_found_and_others_are_put_back() {
+    let service = json!({"port": 80, "unmanagedMetadata": {"labels": ["theirs", "team"]},
+        "primary": {"labels": {"team": "red", "tier": "web"}}});
+    let mut seen = stored(made(&service, Role::Primary, None));
+    seen["metadata"]["labels"] = json!({"theirs": "1", "team": "blue", "tier": "db", "stray": "1"});
+    let labels = made(&service, Role::Primary, Some(&seen))["metadata"]["labels"].clone();
+    assert_eq!(labels, json!({"theirs": "1", "team": "blue", "tier": "web", "app": "podinfo-primary"}));
+}
+
+#[test]
+fn a_changed_protocol_or_port_name_reaches_a_service_that_is_there() {
+    let seen = stored(made(&json!({"port": 80}), Role::Canary, None));
+    let again = made(&json!({"port": 80, "portName": "grpc", "appProtocol": "grpc"}), Role::Canary, Some(&seen));
+    let port = json!({"name": "grpc", "protocol": "TCP", "port": 80, "targetPort": 80, "appProtocol": "grpc"});
+    assert_eq!(again["spec"]["ports"], json!([port]));
+}
+
+#[test]
+fn ports_that_the_api_server_would_refuse_are_not_discovered_twice() {
+    let ports = json!([{"name": "web", "containerPort": 8080}, {"name": "same", "containerPort": 80},
+        {"name": "dns", "containerPort": 53, "protocol": "UDP"}, {"name": "dns-tcp", "containerPort": 53}]);
+    let target = json!({"spec": {"template": {"spec": {"containers": [{"name": "app", "ports": ports},
+        {"name": "envoy", "ports": [{"containerPort": 9901}]}]}}}});
+    let service = json!({"port": 80, "targetPort": "web", "portDiscovery": true});
+    let found = discovered_ports(&rollout(&json!({"service": service})), &target);
+    let expected = json!([
+        {"name": "dns", "protocol": "UDP", "port": 53, "targetPort": 53},
+        {"name": "dns-tcp", "protocol": "TCP", "port": 53, "targetPort": 53},
+    ]);
+    assert_eq!(Value::Array(found), expected);
+}

@@ -360,3 +360,93 @@ fn a_settled_primary_stays_settled() {
     let once = with_recipe(&rollout(), |recipe| promoted(recipe, &target(), &again, 5)).unwrap();
     assert_eq!(settle(once, Some(&again)), None);
 }
+
+fn metadata_with(prefixes: &[&str], make: impl FnOnce(&Recipe<'_>) -> Value) -> Value {
+    let include_label_prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+    let settings = Settings { include_label_prefixes, ..Settings::default() };
+    make(&Recipe { rollout: &rollout(), settings: &settings, tracked: &[], flagger_id: "id" })["metadata"].clone()
+}
+
+#[test]
+fn a_star_includes_every_label_and_an_empty_list_none_but_the_selecting_one() {
+    let labels =
+        |prefixes: &[&str]| metadata_with(prefixes, |recipe| primary(recipe, &target()).unwrap())["labels"].clone();
+    assert_eq!(labels(&["*"]), json!({"app": "podinfo-primary", "team": "red"}));
+    assert_eq!(labels(&[]), json!({"app": "podinfo-primary"}));
+    assert_eq!(labels(&["te"]), json!({"app": "podinfo-primary", "team": "red"}));
+}
+
+#[test]
+fn promotion_copies_included_annotations_and_never_what_speaks_of_the_target() {
+    let annotations = |prefixes: &[&str]| {
+        metadata_with(prefixes, |recipe| promoted(recipe, &target(), &stored(), 0).unwrap())["annotations"].clone()
+    };
+    let own = json!({"deployment.kubernetes.io/revision": "1"});
+    assert_eq!(annotations(&["*"]), json!({"deployment.kubernetes.io/revision": "1", "note": "keep"}));
+    assert_eq!(annotations(&["kubectl", "argocd", "kustomize"]), own);
+    assert_eq!(annotations(&[]), own);
+}
+
+#[test]
+fn the_flags_order_chooses_the_selecting_label_and_the_primary_selects_by_it_alone() {
+    let settings = Settings { selector_labels: vec!["tier".to_owned(), "app".to_owned()], ..Settings::default() };
+    let recipe = Recipe { rollout: &rollout(), settings: &settings, tracked: &[], flagger_id: "id" };
+    let primary = primary(&recipe, &target()).unwrap();
+    assert_eq!(primary["spec"]["selector"]["matchLabels"], json!({"tier": "web-primary"}));
+    let labels = &primary["spec"]["template"]["metadata"]["labels"];
+    assert_eq!((&labels["tier"], &labels["app"]), (&json!("web-primary"), &json!("podinfo")));
+    // What spreads pods apart is renamed under every label of the flag, where it names the target.
+    let spread = &primary["spec"]["template"]["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"];
+    assert_eq!(*spread, json!({"app": "podinfo-primary", "tier": "podinfo-primary"}));
+}
+
+/// The label selectors of a required anti-affinity, as the primary has them.
+fn required_apart(rollout: &Rollout, target: &Value, selector: &Value) -> Value {
+    let mut target = target.clone();
+    let path =
+        "/spec/template/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution/0/labelSelector";
+    *target.pointer_mut(path).unwrap() = selector.clone();
+    with_recipe(rollout, |recipe| primary(recipe, &target)).unwrap().pointer(path).unwrap().clone()
+}
+
+#[test]
+fn a_required_anti_affinity_is_renamed_where_it_names_the_target_first() {
+    let check = |selector: &Value, expected: &Value| {
+        assert_eq!(required_apart(&rollout(), &target(), selector), *expected);
+    };
+    check(
+        &json!({"matchLabels": {"name": "podinfo", "x": "podinfo"}}),
+        &json!({"matchLabels": {"name": "podinfo-primary", "x": "podinfo"}}),
+    );
+    let expressions =
+        |values: &Value| json!({"matchExpressions": [{"key": "app", "operator": "In", "values": values}]});
+    check(&expressions(&json!(["podinfo", "podinfo"])), &expressions(&json!(["podinfo-primary", "podinfo"])));
+    let foreign = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["podinfo"]},
+        {"key": "app", "operator": "Exists"}]});
+    check(&foreign, &foreign);
+}
+
+#[test]
+fn a_daemonsets_affinity_is_left_as_it_is() {
+    let selector = json!({"matchLabels": {"app": "podinfo"}});
+    assert_eq!(required_apart(&daemon_rollout(), &daemonset(), &selector), selector);
+}
+
+#[test]
+fn a_daemonset_that_lags_waits_without_a_deadline_and_promotion_takes_its_settings() {
+    let mut lagging = daemonset();
+    lagging["status"]["observedGeneration"] = json!(2);
+    let reason = "waiting for rollout to finish: observed daemonset generation less than desired generation".to_owned();
+    let expected = Readiness::Waiting { reason, deadline: None };
+    assert_eq!(readiness(TargetKind::DaemonSet, &lagging, &patience(100)), expected);
+
+    let rollout = daemon_rollout();
+    let seen = with_recipe(&rollout, |recipe| primary(recipe, &daemonset())).unwrap();
+    let mut target = daemonset();
+    target["spec"]["minReadySeconds"] = json!(7);
+    target["spec"]["template"]["spec"]["nodeSelector"] = json!({"flagger.app/scale-to-zero": "true", "disk": "ssd"});
+    let promoted = with_recipe(&rollout, |recipe| promoted(recipe, &target, &seen, 2)).unwrap();
+    assert_eq!(promoted["spec"]["minReadySeconds"], 7);
+    assert_eq!(promoted["spec"]["template"]["spec"]["nodeSelector"], json!({"disk": "ssd"}));
+    assert_eq!(promoted["spec"].get("replicas"), None);
+}
