@@ -258,6 +258,14 @@ impl Stage {
         }
     }
 
+    /// Ready pods of a set. A Service counts as one: its pods are nobody's here.
+    fn ready(&self, key: &ObjectKey) -> usize {
+        if key.kind == Kind::Service {
+            return usize::from(self.cluster.get(key).is_some());
+        }
+        self.workloads.ready(key, self.now)
+    }
+
     /// Whether the last run is over and drained, and nothing is due.
     pub fn rests(&self) -> bool {
         let phase = self.status()["phase"].as_str().unwrap_or_default().to_owned();
@@ -266,8 +274,13 @@ impl Stage {
 
     /// A new revision of the target, as an edit of its pod template makes one.
     pub fn new_revision(&mut self) -> Result<(), String> {
-        let template = self.rollout().and_then(|rollout| self.cluster.get(&rollout.target_key()).cloned());
-        let template = template.ok_or("there is no target")?;
+        let target = self.rollout().ok_or("the canary cannot be parsed")?.target_key();
+        let template = self.cluster.get(&target).cloned().ok_or("there is no target")?;
+        if target.kind == Kind::Service {
+            let mut selector = template["spec"]["selector"].clone();
+            selector["revision"] = Value::String(format!("at-{}s", self.second()));
+            return self.edit("/spec/selector", &selector);
+        }
         let mut annotations = template["spec"]["template"]["metadata"]["annotations"].clone();
         if !annotations.is_object() {
             annotations = serde_json::json!({});
@@ -344,8 +357,8 @@ impl Stage {
             second: self.second(),
             phase: telling.phase.to_string(),
             split: None,
-            primary_pods: self.workloads.ready(&rollout.primary_key(), self.now),
-            canary_pods: self.workloads.ready(&rollout.target_key(), self.now),
+            primary_pods: self.ready(&rollout.primary_key()),
+            canary_pods: self.ready(&rollout.target_key()),
             text,
         });
     }

@@ -1,4 +1,4 @@
-//! What becomes of Deployments: pods get ready some seconds after they are made, or never. It knows no canary.
+//! What becomes of Deployments and DaemonSets: pods get ready some seconds after they are made, or never. It knows no canary.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+
+mod daemonset;
 
 /// How pods behave.
 #[derive(Clone, Debug)]
@@ -36,7 +38,7 @@ struct Pod {
     ready_at: Option<Timestamp>,
 }
 
-/// The pods of all Deployments.
+/// The pods of all Deployments and DaemonSets.
 #[derive(Clone, Debug, Default)]
 pub struct Workloads {
     /// How pods behave from now on.
@@ -54,6 +56,7 @@ impl Workloads {
             .filter(|(key, _)| key.kind == Kind::Deployment)
             .map(|(key, object)| (key.clone(), object.clone()))
             .collect();
+        self.settle_daemonsets(cluster, now);
         for (key, deployment) in deployments {
             self.roll(&key, &deployment, now);
             let status = self.status(&key, &deployment, now);
@@ -68,7 +71,7 @@ impl Workloads {
         pods.chain(deadlines).filter(|at| *at > now).min()
     }
 
-    /// Pods of a Deployment that are ready.
+    /// Pods of a Deployment or DaemonSet that are ready.
     pub fn ready(&self, key: &ObjectKey, now: Timestamp) -> usize {
         self.pods.get(key).into_iter().flatten().filter(|pod| is_ready(pod, now)).count()
     }
