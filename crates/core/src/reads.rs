@@ -45,7 +45,7 @@ pub fn more(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey>
 /// The ConfigMaps and Secrets that the target's pod template mentions.
 pub fn configs(rollout: &Rollout, settings: &Settings, target: Option<&Value>) -> Vec<Reference> {
     match target {
-        Some(target) if settings.config_tracking => {
+        Some(target) if settings.config_tracking && rollout.target_kind.has_pods() => {
             tracked::references(&rollout.namespace, &target["spec"]["template"])
         }
         Some(_) | None => Vec::new(),

@@ -15,6 +15,9 @@ use crate::world::{Kind, ObjectKey};
 /// Analyses are never paced faster than this (contract: api §1.3).
 const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
+/// The version of a Service that is not the core one.
+const KNATIVE: &str = "serving.knative.dev/v1";
+
 /// Who splits the traffic (contract: routers §0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
@@ -31,6 +34,8 @@ pub enum TargetKind {
     Deployment,
     /// `apps/v1` DaemonSet.
     DaemonSet,
+    /// `v1` Service: routing alone is rolled out, to pods that others look after.
+    Service,
 }
 
 impl TargetKind {
@@ -39,6 +44,15 @@ impl TargetKind {
         match self {
             Self::Deployment => Kind::Deployment,
             Self::DaemonSet => Kind::DaemonSet,
+            Self::Service => Kind::Service,
+        }
+    }
+
+    /// Whether the primary has pods of its own: they are selected by a label, scaled, and use copies of tracked configs.
+    pub const fn has_pods(self) -> bool {
+        match self {
+            Self::Deployment | Self::DaemonSet => true,
+            Self::Service => false,
         }
     }
 }
@@ -188,6 +202,7 @@ impl Rollout {
         if canary.spec.service.is_none() {
             return Err("spec.service is missing, set at least spec.service.port".to_owned());
         }
+        self.verify_target()?;
         if settings.no_cross_namespace_refs {
             self.verify_references()?;
         }
@@ -201,6 +216,24 @@ impl Rollout {
             return Err("can't use the same cookie name for both primary and cookie name; please update them to be \
                         different"
                 .to_owned());
+        }
+        Ok(())
+    }
+
+    /// A Service target has no pods to scale, and its Services are named after it (contract: lifecycle §7.7): routes to
+    /// another name would lead nowhere.
+    fn verify_target(&self) -> Result<(), String> {
+        if self.target_kind != TargetKind::Service {
+            return Ok(());
+        }
+        if self.scaler.is_some() {
+            return Err("can't use autoscaler with Service".to_owned());
+        }
+        if self.apex != self.target.name {
+            return Err(format!(
+                "can't use {} as service.name with Service {} as target, its primary and canary are named after it",
+                self.apex, self.target.name
+            ));
         }
         Ok(())
     }
@@ -318,7 +351,11 @@ fn target_kind(target: &TargetRef) -> Result<TargetKind, String> {
     match target.kind.as_str() {
         "Deployment" => Ok(TargetKind::Deployment),
         "DaemonSet" => Ok(TargetKind::DaemonSet),
-        other => Err(format!("targetRef.kind {other} is not supported yet, use Deployment or DaemonSet")),
+        "Service" if target.api_version == KNATIVE => {
+            Err("Knative Services are not supported yet as target".to_owned())
+        }
+        "Service" => Ok(TargetKind::Service),
+        other => Err(format!("targetRef.kind {other} is not supported, use Deployment, DaemonSet or Service")),
     }
 }
 

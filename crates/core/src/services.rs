@@ -159,7 +159,7 @@ fn metadata(rollout: &Rollout, selector: &Selector, role: Role, field: &str) -> 
 }
 
 /// What is wanted, and what is seen under the keys of `service.unmanagedMetadata`.
-fn managed(rollout: &Rollout, field: &str, mut wanted: Value, seen: &Value) -> Value {
+pub(crate) fn managed(rollout: &Rollout, field: &str, mut wanted: Value, seen: &Value) -> Value {
     let unmanaged = plain(&rollout.service)["unmanagedMetadata"][field].clone();
     let is_unmanaged = |key: &str| items(&unmanaged).any(|name| name == key);
     merge(&mut wanted, &filtered(seen, is_unmanaged));
@@ -167,7 +167,7 @@ fn managed(rollout: &Rollout, field: &str, mut wanted: Value, seen: &Value) -> V
 }
 
 /// The wanted ports with the node ports of those that are seen; in the seen order when they are the same ports.
-fn kept_ports(mut ports: Vec<Value>, seen: &Value) -> Value {
+pub(crate) fn kept_ports(mut ports: Vec<Value>, seen: &Value) -> Value {
     for port in &mut ports {
         let same = items(seen).find(|other| other["name"] == port["name"]);
         if let Some(node_port) = same.and_then(|same| same.get("nodePort")) {

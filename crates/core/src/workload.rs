@@ -13,6 +13,7 @@ use crate::world::ObjectKey;
 
 mod daemonset;
 mod deployment;
+mod service;
 
 /// The pod template annotation that forces a rollout of the primary at each promotion (contract: api §4).
 const FLAGGER_ID: &str = "flagger-id";
@@ -85,6 +86,7 @@ pub fn selector(rollout: &Rollout, settings: &Settings, target: &Value) -> Resul
             TargetKind::Deployment => ("deployment", ""),
             // The stray quote is the contract's.
             TargetKind::DaemonSet => ("daemonset", "'"),
+            TargetKind::Service => ("service", ""),
         };
         format!(
             "getSelectorLabel failed: {kind} {}.{} spec.selector.matchLabels must contain one of [{}]{end}",
@@ -97,6 +99,13 @@ pub fn selector(rollout: &Rollout, settings: &Settings, target: &Value) -> Resul
 
 /// A primary as it is created (contract: lifecycle §7.2, §7.3; S23).
 pub fn primary(recipe: &Recipe<'_>, target: &Value) -> Result<Value, String> {
+    match recipe.rollout.target_kind {
+        TargetKind::Deployment | TargetKind::DaemonSet => pod_primary(recipe, target),
+        TargetKind::Service => Ok(service::primary(recipe, &target["spec"], target)),
+    }
+}
+
+fn pod_primary(recipe: &Recipe<'_>, target: &Value) -> Result<Value, String> {
     let Recipe { rollout, settings, .. } = recipe;
     verify(rollout, target)?;
     let selector = selector(rollout, settings, target)?;
@@ -116,6 +125,13 @@ pub fn primary(recipe: &Recipe<'_>, target: &Value) -> Result<Value, String> {
 /// The primary with the target's template (contract: lifecycle §7.2 "At Promote"). Without an autoscaler it takes the
 /// target's replicas, but never fewer than `floor`; a target at zero leaves the primary's own.
 pub fn promoted(recipe: &Recipe<'_>, target: &Value, primary: &Value, floor: i64) -> Result<Value, String> {
+    match recipe.rollout.target_kind {
+        TargetKind::Deployment | TargetKind::DaemonSet => pod_promoted(recipe, target, primary, floor),
+        TargetKind::Service => Ok(service::promoted(recipe, target, primary)),
+    }
+}
+
+fn pod_promoted(recipe: &Recipe<'_>, target: &Value, primary: &Value, floor: i64) -> Result<Value, String> {
     let Recipe { rollout, settings, .. } = recipe;
     verify(rollout, target)?;
     let selector = selector(rollout, settings, target)?;
@@ -141,6 +157,12 @@ pub fn restored(
     target: &Value,
     primary: Option<&Value>,
 ) -> Result<Value, String> {
+    if recipe.rollout.target_kind == TargetKind::Service {
+        return Ok(primary.map_or_else(
+            || service::primary(recipe, template, target),
+            |seen| service::restored(recipe, template, seen),
+        ));
+    }
     let Some(seen) = primary else {
         let mut good = target.clone();
         good["spec"]["template"] = template.clone();
@@ -152,16 +174,35 @@ pub fn restored(
     Ok(restored)
 }
 
-/// What makes a revision: the pod template, without the marks of scaling to zero (contract: lifecycle §3).
+/// What makes a revision: the pod template, without the marks of scaling to zero, or a Service's whole spec (contract:
+/// lifecycle §3).
 pub fn template(kind: TargetKind, target: &Value) -> Value {
     match kind {
         TargetKind::Deployment => target["spec"]["template"].clone(),
         TargetKind::DaemonSet => daemonset::template(target),
+        TargetKind::Service => target["spec"].clone(),
     }
+}
+
+/// The id that the last copy of a template left on a primary.
+pub fn flagger_id(kind: TargetKind, primary: &Value) -> Option<&str> {
+    let marked = match kind {
+        TargetKind::Deployment | TargetKind::DaemonSet => &primary["spec"]["template"],
+        TargetKind::Service => primary,
+    };
+    marked["metadata"]["annotations"][FLAGGER_ID].as_str()
+}
+
+/// The Service in front of the canary when the target is a Service: it follows the target (contract: lifecycle §7.7).
+pub fn canary_service(rollout: &Rollout, target: &Value, seen: Option<&Value>) -> Value {
+    service::canary(rollout, target, seen)
 }
 
 /// Whether a primary already runs this template of the target, apart from its random id (S1: taking over).
 pub fn runs(recipe: &Recipe<'_>, template: &Value, target: &Value, primary: &Value) -> Result<bool, String> {
+    if recipe.rollout.target_kind == TargetKind::Service {
+        return Ok(service::runs(recipe.rollout, template, primary));
+    }
     let selector = selector(recipe.rollout, recipe.settings, target)?;
     let mut wanted = primary_template(recipe, &selector, template);
     let mut seen = primary["spec"]["template"].clone();
@@ -178,6 +219,7 @@ pub fn readiness(kind: TargetKind, object: &Value, patience: &Patience) -> Readi
     match kind {
         TargetKind::Deployment => deployment::readiness(object, patience),
         TargetKind::DaemonSet => daemonset::readiness(object, patience),
+        TargetKind::Service => Readiness::Ready,
     }
 }
 
@@ -187,6 +229,7 @@ pub fn primary_prefix(rollout: &Rollout) -> String {
     match rollout.target_kind {
         TargetKind::Deployment => format!("{name}.{namespace} not ready: "),
         TargetKind::DaemonSet => format!("primary daemonset {name}.{namespace} not ready: "),
+        TargetKind::Service => format!("primary service {name}.{namespace} not ready: "),
     }
 }
 
@@ -198,14 +241,17 @@ pub fn canary_prefix(rollout: &Rollout, readiness: &Readiness) -> String {
         TargetKind::Deployment => format!("canary deployment {name}.{namespace} not ready: "),
         // Spelled as in the contract.
         TargetKind::DaemonSet => format!("canary damonset {name}.{namespace} not ready with retryable {retriable}: "),
+        TargetKind::Service => format!("canary service {name}.{namespace} not ready: "),
     }
 }
 
-/// Pods that are ready now. While the controller lags behind the spec, pods that are on their way out do not count.
+/// Pods that are ready now. While the controller lags behind the spec, pods that are on their way out do not count. A
+/// Service counts as one: it is always ready.
 pub fn ready_pods(kind: TargetKind, object: &Value) -> i64 {
     match kind {
         TargetKind::Deployment => deployment::ready_pods(object),
         TargetKind::DaemonSet => daemonset::ready_pods(object),
+        TargetKind::Service => 1,
     }
 }
 
@@ -214,6 +260,7 @@ pub fn is_scaled_to_zero(kind: TargetKind, object: &Value) -> bool {
     match kind {
         TargetKind::Deployment => deployment::replicas(object) == 0,
         TargetKind::DaemonSet => daemonset::is_scaled_to_zero(object),
+        TargetKind::Service => false,
     }
 }
 
@@ -225,6 +272,7 @@ pub fn scale_to_zero(rollout: &Rollout, target: &Value) -> Option<Step> {
     let operation = match rollout.target_kind {
         TargetKind::Deployment => deployment::set_replicas(0),
         TargetKind::DaemonSet => daemonset::add_mark(target),
+        TargetKind::Service => return None,
     };
     Some(guarded(rollout.target_key(), target, &operation))
 }
@@ -242,6 +290,7 @@ pub fn scale_from_zero(
     let operation = match rollout.target_kind {
         TargetKind::Deployment => deployment::set_replicas(wanted_replicas(rollout, primary, scaler)),
         TargetKind::DaemonSet => daemonset::remove_mark(),
+        TargetKind::Service => return None,
     };
     Some(guarded(rollout.target_key(), target, &operation))
 }
@@ -254,7 +303,9 @@ pub fn scale_like_primary(rollout: &Rollout, target: &Value, primary: Option<&Va
             (deployment::replicas(target) != wanted)
                 .then(|| guarded(rollout.target_key(), target, &deployment::set_replicas(wanted)))
         }
-        (TargetKind::Deployment, None) | (TargetKind::DaemonSet, _) => scale_from_zero(rollout, target, primary, None),
+        (TargetKind::Deployment, None) | (TargetKind::DaemonSet | TargetKind::Service, _) => {
+            scale_from_zero(rollout, target, primary, None)
+        }
     }
 }
 
@@ -279,7 +330,7 @@ fn guarded(key: ObjectKey, target: &Value, operation: &Value) -> Step {
 
 fn verify(rollout: &Rollout, target: &Value) -> Result<(), String> {
     match rollout.target_kind {
-        TargetKind::Deployment => Ok(()),
+        TargetKind::Deployment | TargetKind::Service => Ok(()),
         TargetKind::DaemonSet => daemonset::verify(rollout, target),
     }
 }
@@ -288,6 +339,7 @@ fn copy_settings(kind: TargetKind, primary: &mut Value, target: &Value) {
     let fields: &[&str] = match kind {
         TargetKind::Deployment => &["progressDeadlineSeconds", "minReadySeconds", "revisionHistoryLimit", "strategy"],
         TargetKind::DaemonSet => &["minReadySeconds", "revisionHistoryLimit", "updateStrategy"],
+        TargetKind::Service => &[],
     };
     for field in fields {
         put(&mut primary["spec"], field, target["spec"][*field].clone());

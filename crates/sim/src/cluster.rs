@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use burgee_core::world::{ConfigSeen, ObjectKey, Observed};
+use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed};
 use burgee_core::{plan::ConfigCopy, tracked};
 use serde_json::{Value, json};
 
@@ -79,7 +79,9 @@ impl Cluster {
         self.version += 1;
         object["metadata"]["uid"] = json!(format!("uid-{}", self.version));
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        object["metadata"]["generation"] = json!(1);
+        if has_generation(&key) {
+            object["metadata"]["generation"] = json!(1);
+        }
         self.objects.insert(key, Arc::new(object));
         Ok(())
     }
@@ -169,8 +171,10 @@ impl Cluster {
     /// The generation moves with the spec, the version with anything.
     fn store(&mut self, key: &ObjectKey, mut object: Value) {
         let seen = self.get(key).cloned().unwrap_or_default();
-        let generation = seen["metadata"]["generation"].as_i64().unwrap_or(1);
-        object["metadata"]["generation"] = json!(generation + i64::from(seen["spec"] != object["spec"]));
+        if has_generation(key) {
+            let generation = seen["metadata"]["generation"].as_i64().unwrap_or(1);
+            object["metadata"]["generation"] = json!(generation + i64::from(seen["spec"] != object["spec"]));
+        }
         object["metadata"]["resourceVersion"] = seen["metadata"]["resourceVersion"].clone();
         if seen == object {
             return;
@@ -188,6 +192,11 @@ impl Cluster {
     pub fn version(&self) -> u64 {
         self.version
     }
+}
+
+/// A core Service has none.
+fn has_generation(key: &ObjectKey) -> bool {
+    key.kind != Kind::Service
 }
 
 fn is_held(object: &Value) -> bool {

@@ -245,9 +245,12 @@ impl Instant {
         parts.iter().all(|part| is_same(self.shared(*part), other.shared(*part)))
     }
 
-    /// Whether the Service of a set leads to its ready pods.
+    /// Whether the Service of a set leads to its ready pods. Where the target is a Service, nobody here knows its pods.
     pub fn has_endpoints(&self, service: Part, workload: Part) -> bool {
         let pods = if workload == Part::Primary { self.primary_pods } else { self.canary_pods };
+        if !self.rollout.target_kind.has_pods() {
+            return pods > 0 && self.part(service).is_some();
+        }
         pods > 0 && selects(self.object(service), self.object(workload))
     }
 
@@ -303,9 +306,13 @@ fn is_same(one: Option<&Arc<Value>>, other: Option<&Arc<Value>>) -> bool {
     }
 }
 
-/// Whether two versions of an object have one spec: the generation moves with it.
+/// Whether two versions of an object have one spec: the generation moves with it, and where there is none, the version.
 fn is_same_spec(one: Option<&Value>, other: Option<&Value>) -> bool {
-    let identity = |object: &Value| (object["metadata"]["uid"].clone(), object["metadata"]["generation"].clone());
+    let identity = |object: &Value| {
+        let metadata = &object["metadata"];
+        let version = metadata.get("generation").unwrap_or(&metadata["resourceVersion"]);
+        (metadata["uid"].clone(), version.clone())
+    };
     one.map(identity) == other.map(identity)
 }
 

@@ -113,3 +113,13 @@ fn a_revert_in_the_middle_of_a_run_survives_every_crash() -> Result<(), String> 
 fn a_deadline_ends_the_run_after_every_crash() -> Result<(), String> {
     check("deadline")
 }
+
+#[test]
+fn a_service_target_survives_every_crash() -> Result<(), String> {
+    check("service-target")
+}
+
+#[test]
+fn a_daemonset_survives_every_crash() -> Result<(), String> {
+    check("daemonset")
+}

@@ -4,7 +4,6 @@
 use burgee_api::Phase;
 
 use super::draft::fraction;
-use super::revision::flagger_id;
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, look};
 use super::{Decision, Draft, Tick};
@@ -32,7 +31,7 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let status = tick.world.canary.status.clone().unwrap_or_default();
     let started = status.run.as_ref().and_then(|run| run.started_at.clone()).unwrap_or_default();
     let id = kept::flagger_id(&tick.rollout.uid, &status.last_promoted_spec, &format!("restored {started}"));
-    if flagger_id(primary).as_deref() != Some(id.as_str()) {
+    if workload::flagger_id(tick.rollout.target_kind, primary) != Some(id.as_str()) {
         let Some(kept) = look(tick, &kept::key(tick.rollout, &status.last_promoted_spec))? else {
             let reason = "no promoted revision is kept to restore the primary to, the canary keeps the traffic";
             draft.tell(Notice::Problem(reason.to_owned()));

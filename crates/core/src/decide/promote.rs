@@ -38,7 +38,7 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
 pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     let scene = Scene::look(tick)?;
     let Some(primary) = scene.primary else { return super::initialize::recreate_primary(tick, &scene) };
-    if revision::flagger_id(primary).as_deref() != Some(promotion_id(tick).as_str()) {
+    if workload::flagger_id(tick.rollout.target_kind, primary) != Some(promotion_id(tick).as_str()) {
         return copy(tick, &scene, primary);
     }
     if let Some(plan) = settle::misrouted(tick)? {

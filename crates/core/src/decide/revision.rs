@@ -86,17 +86,14 @@ pub(super) fn runs_as_primary(tick: &Tick, scene: &Scene) -> bool {
     workload::runs(&scene.recipe(tick, ""), &scene.template, scene.target, primary).unwrap_or(false)
 }
 
-/// The `flagger-id` annotation of a workload's pod template.
-pub(super) fn flagger_id(workload: &Value) -> Option<String> {
-    workload["spec"]["template"]["metadata"]["annotations"]["flagger-id"].as_str().map(str::to_owned)
-}
-
 /// Uid of an object.
 pub(super) fn uid(object: &Value) -> String {
     object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Generation of an object.
+/// Generation of an object. A Service has none: its version moves with every write, and at least with no read.
 pub(super) fn generation(object: &Value) -> i64 {
-    object["metadata"]["generation"].as_i64().unwrap_or(0)
+    let metadata = &object["metadata"];
+    let version = || metadata["resourceVersion"].as_str()?.parse().ok();
+    metadata["generation"].as_i64().or_else(version).unwrap_or(0)
 }

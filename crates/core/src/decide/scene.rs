@@ -9,6 +9,7 @@ use super::draft::time;
 use super::{Decision, Tick};
 use crate::digest::digest;
 use crate::phase::PhaseRules;
+use crate::reads;
 use crate::rollout::TargetKind;
 use crate::tracked;
 use crate::workload::{self, Patience, Readiness, Recipe, Selector};
@@ -18,8 +19,9 @@ use crate::world::{ConfigSeen, ConfigTracking, ObjectKey};
 pub(super) struct Scene<'a> {
     pub(super) target: &'a Value,
     pub(super) primary: Option<&'a Value>,
-    pub(super) selector: Selector,
-    /// The target's pod template as stored.
+    /// What selects the target's pods, if it has any.
+    pub(super) selector: Option<Selector>,
+    /// What makes the revision, as stored: mostly the target's pod template.
     pub(super) template: Value,
     /// Its digest.
     pub(super) revision: String,
@@ -40,7 +42,9 @@ impl<'a> Scene<'a> {
             Err(reason) => return Err(halt(tick, get_error(tick, &reason))),
         };
         let primary = tick.world.look(&rollout.primary_key()).map_err(|reason| halt(tick, reason))?;
-        let selector = workload::selector(rollout, tick.settings, target).map_err(|reason| halt(tick, reason))?;
+        let has_pods = rollout.target_kind.has_pods();
+        let selector = has_pods.then(|| workload::selector(rollout, tick.settings, target)).transpose();
+        let selector = selector.map_err(|reason| halt(tick, reason))?;
         let (tracked, checksums) = configs(tick, target)?;
         let template = workload::template(rollout.target_kind, target);
         Ok(Self { target, primary, selector, revision: digest(&template), template, tracked, checksums })
@@ -97,12 +101,14 @@ fn kind_word(tick: &Tick) -> &'static str {
     match tick.rollout.target_kind {
         TargetKind::Deployment => "deployment",
         TargetKind::DaemonSet => "daemonset",
+        TargetKind::Service => "service",
     }
 }
 
 pub(super) fn missing_target(tick: &Tick) -> String {
-    let word = kind_word(tick);
-    get_error(tick, &format!("{word}s.apps \"{}\" not found", tick.rollout.target.name))
+    let (group, _, _, plural) = tick.rollout.target_kind.kind().names();
+    let resource = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
+    get_error(tick, &format!("{resource} \"{}\" not found", tick.rollout.target.name))
 }
 
 fn get_error(tick: &Tick, reason: &str) -> String {
@@ -120,7 +126,7 @@ fn configs(tick: &Tick, target: &Value) -> Decision<Configs> {
     let mut tracked = Vec::new();
     let mut checksums = BTreeMap::new();
     let mut all_known = true;
-    for reference in tracked::references(&tick.rollout.namespace, &target["spec"]["template"]) {
+    for reference in reads::configs(tick.rollout, tick.settings, Some(target)) {
         match tick.world.config(&reference.key) {
             ConfigSeen::Present { checksum, tracking: ConfigTracking::Tracked } => {
                 checksums.insert(tracked::status_key(&reference.key), checksum);

@@ -18,6 +18,7 @@ use crate::scaler::{self, Sync};
 use crate::services::{self, Role};
 use crate::split::Split;
 use crate::timetable::Wake;
+use crate::workload;
 use crate::world::ObjectKey;
 
 /// Steps towards all standing objects but the routes; nothing when all is as it should be.
@@ -56,12 +57,19 @@ pub(super) fn with_repairs(tick: &Tick, mut repairs: Vec<Step>, decision: Decisi
     }
 }
 
-/// Steps towards one Service.
+/// Steps towards one Service. Of a target that is a Service itself only the canary's is made here: the primary's is its
+/// primary, and the apex is the target.
 pub(super) fn service(tick: &Tick, scene: &Scene, role: Role) -> Decision<Vec<Step>> {
     let rollout = tick.rollout;
     let seen = look(tick, &role.key(rollout))?;
-    let ports = services::discovered_ports(rollout, scene.target);
-    let desired = services::render(rollout, &scene.selector, &ports, role, seen);
+    let desired = match (&scene.selector, role) {
+        (Some(selector), _) => {
+            let ports = services::discovered_ports(rollout, scene.target);
+            services::render(rollout, selector, &ports, role, seen)
+        }
+        (None, Role::Canary) => workload::canary_service(rollout, scene.target, seen),
+        (None, Role::Primary | Role::Apex) => return Ok(Vec::new()),
+    };
     Ok(settle(desired, seen).into_iter().collect())
 }
 

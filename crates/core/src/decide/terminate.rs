@@ -72,7 +72,8 @@ fn unready(tick: &Tick, scene: &Scene) -> Option<String> {
 /// The user's own Service and routes as they were before. Routes whose former state nobody knows stay as they are.
 fn user_objects(tick: &Tick, scene: &Scene) -> Decision<Vec<Step>> {
     let apex = look(tick, &Role::Apex.key(tick.rollout))?;
-    let reverted = apex.and_then(|apex| services::reverted(tick.rollout, &scene.selector, apex));
+    let reverted =
+        apex.zip(scene.selector.as_ref()).and_then(|(apex, selector)| services::reverted(tick.rollout, selector, apex));
     let routes = router::of(tick.rollout).finalize(tick.rollout, tick.world).unwrap_or_default();
     let steps = reverted.into_iter().chain(routes).filter_map(|object| {
         let seen = ObjectKey::of(&object).and_then(|key| tick.world.present(&key));

@@ -1,0 +1,51 @@
+//! What becomes of the objects of targets other than Deployments.
+
+use std::path::Path;
+
+use burgee_core::world::Kind;
+use burgee_sim::scenario::Scenario;
+use burgee_sim::stage::Stage;
+use serde_json::{Value, json};
+
+/// Plays a scenario, at most until its line that begins with `stop`.
+fn play(name: &str, stop: &str) -> Result<Stage, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name).with_extension("txt");
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let lines: Vec<&str> = text.lines().take_while(|line| !line.starts_with(stop)).collect();
+    let mut stage = Scenario::parse(&lines.join("\n"))?.play()?;
+    stage.play_until(stage.second() + 60)?;
+    Ok(stage)
+}
+
+fn external_name(stage: &Stage, service: &str) -> Value {
+    stage.object(Kind::Service, service)["spec"]["externalName"].clone()
+}
+
+#[test]
+fn a_promoted_service_leads_where_the_target_led() -> Result<(), String> {
+    let stage = play("service-target", "at 100s")?;
+    for service in ["backend", "backend-primary", "backend-canary"] {
+        assert_eq!(external_name(&stage, service), "two.example.com", "{service}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_failed_service_never_reaches_the_primary() -> Result<(), String> {
+    let stage = play("service-target", "at 160s")?;
+    assert_eq!(external_name(&stage, "backend-primary"), "two.example.com");
+    assert_eq!(external_name(&stage, "backend-canary"), "three.example.com");
+    Ok(())
+}
+
+#[test]
+fn a_service_outlives_its_canary_as_its_user_has_it() -> Result<(), String> {
+    let stage = play("service-target", "at 200s")?;
+    let target = stage.object(Kind::Service, "backend");
+    assert_eq!(target["spec"], json!({"type": "ExternalName", "externalName": "three.example.com"}));
+    assert_eq!(target["metadata"]["labels"], json!({"app": "backend"}));
+    assert_eq!(target["metadata"].get("annotations"), None);
+    let left: Vec<String> = stage.cluster.iter().map(|(key, _)| key.to_string()).collect();
+    assert_eq!(left, ["Service backend.test"]);
+    Ok(())
+}
