@@ -60,7 +60,7 @@ pub enum What<'a> {
         plan: &'a Plan,
         /// What it saw.
         world: &'a World,
-        /// What it had been answered since its last plan.
+        /// What it has been answered for this step.
         round: &'a Round,
     },
     /// A step took effect.

@@ -62,8 +62,15 @@ impl Inspector {
             Report::Decides(plan, world) => {
                 let round = self.rounds.remove(&operator).unwrap_or_default();
                 self.show(view, operator, What::Decided { plan, world, round: &round });
+                // A plan that is refused is decided again on the same answers.
+                self.rounds.insert(operator, round);
             }
-            Report::Takes(step) => self.show(view, operator, What::Step(step)),
+            Report::Takes(step) => {
+                if matches!(step, Step::Status(_)) {
+                    self.rounds.remove(&operator);
+                }
+                self.show(view, operator, What::Step(step));
+            }
         }
     }
 

@@ -9,6 +9,7 @@ pub mod faults;
 pub mod film;
 pub mod inspector;
 pub mod instant;
+pub mod mutations;
 pub mod outside;
 pub mod scenario;
 pub mod stage;

@@ -4,6 +4,7 @@ use burgee_core::world::{Kind, ObjectKey};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::mutations::Mutation;
 use crate::outside::Reply;
 use crate::stage::{Crash, Stage};
 
@@ -83,6 +84,17 @@ impl Scenario {
     pub fn play_with(&self, crash: Option<Crash>) -> Result<Stage, String> {
         let mut stage = self.set_up()?;
         stage.crash = crash;
+        self.play_on(stage)
+    }
+
+    /// Plays the scenario with a rule that is broken on purpose.
+    pub fn play_mutated(&self, mutation: Mutation) -> Result<Stage, String> {
+        let mut stage = self.set_up()?;
+        stage.mutation = Some(mutation);
+        self.play_on(stage)
+    }
+
+    fn play_on(&self, mut stage: Stage) -> Result<Stage, String> {
         for (second, command) in &self.commands {
             stage.play_until(*second)?;
             obey(&mut stage, command).map_err(|error| format!("at {second}s {command}: {error}"))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burgee_api::Canary;
-use burgee_core::decide::{Tick, decide, refuse};
+use burgee_core::decide::{Tick, refuse};
 use burgee_core::plan::{Plan, Step, Telling};
 use burgee_core::question::{Answers, Question};
 use burgee_core::reads;
@@ -20,6 +20,7 @@ use crate::faults::{Faults, Mishap};
 use crate::film::{Film, Frame};
 use crate::inspector::{Inspector, Report};
 use crate::instant::View;
+use crate::mutations::{Mutation, decide_with};
 use crate::outside::Outside;
 use crate::workloads::Workloads;
 
@@ -54,6 +55,8 @@ pub struct Stage {
     pub crash: Option<Crash>,
     /// What goes wrong by chance, if anything does.
     pub faults: Option<Faults>,
+    /// The rule that is broken on purpose, if one is.
+    pub mutation: Option<Mutation>,
     /// What a checker found, if one found anything; the first one counts.
     pub broken: Option<String>,
     /// How many steps each plan had so far.
@@ -80,6 +83,7 @@ impl Stage {
             aside: Vec::new(),
             crash: None,
             faults: None,
+            mutation: None,
             broken: None,
             plans: Vec::new(),
             inspector: Inspector::default(),
@@ -105,6 +109,9 @@ impl Stage {
 
     /// Plays until `second`. The error says where decisions go round in circles.
     pub fn play_until(&mut self, second: i64) -> Result<(), String> {
+        if self.broken.is_some() && self.mutation.is_some() {
+            return Ok(());
+        }
         let end = self.start.as_second() + second;
         self.settle()?;
         while let Some(now) = self.next_time().filter(|now| now.as_second() <= end) {
@@ -131,6 +138,10 @@ impl Stage {
             self.workloads.settle(&mut self.cluster, self.now);
             self.report(Report::Outside);
             self.tick()?;
+            if self.broken.is_some() && self.mutation.is_some() {
+                self.next = Wake::OnChange;
+                return Ok(());
+            }
             let is_due = matches!(self.next, Wake::At(at) if at <= self.now);
             if self.cluster.version() == before && !is_due {
                 return Ok(());
@@ -165,7 +176,7 @@ impl Stage {
             let settings = self.settings.clone();
             let tick = Tick { world: &world, rollout, settings: &settings, now: self.now };
             self.report(Report::Looks(&world, rollout));
-            match decide(&tick, &self.answers) {
+            match decide_with(self.mutation, &tick, &self.answers) {
                 Ok(plan) => {
                     self.report(Report::Decides(&plan, &world));
                     return Ok(plan);

@@ -4,6 +4,7 @@ use burgee_api::{CanaryStatus, Phase};
 use burgee_core::notice::Notice;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
+use burgee_core::rollout::Rollout;
 
 /// What a plan makes of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +18,16 @@ pub(super) enum Act {
 }
 
 /// What a plan makes of a check; none if it is about something else.
-pub(super) fn of(before: &CanaryStatus, plan: &Plan) -> Option<Act> {
+pub(super) fn of(rollout: &Rollout, before: &CanaryStatus, plan: &Plan) -> Option<Act> {
     let after = plan.status()?;
     if !before.phase.is_run() || tells(plan, |notice| matches!(notice, Notice::RestartingAnalysis)) {
         return None;
     }
     let held = |status: &CanaryStatus| status.run.as_ref().and_then(|run| run.held_since.clone());
-    if after.failed_checks > before.failed_checks || tells(plan, |notice| matches!(notice, Notice::ThresholdReached(_)))
-    {
+    // A threshold that was lowered ends a run without a check.
+    let was_over = before.failed_checks >= i64::from(rollout.threshold);
+    let is_over = tells(plan, |notice| matches!(notice, Notice::ThresholdReached(_)));
+    if after.failed_checks > before.failed_checks || (is_over && !was_over) {
         Some(Act::Fail)
     } else if is_advance(before, after) {
         Some(Act::Advance)

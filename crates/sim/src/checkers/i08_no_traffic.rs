@@ -14,7 +14,7 @@ impl Checker for NoTraffic {
         let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
         let rollout = &moment.after.rollout;
         let Some(status) = &world.canary.status else { return Ok(()) };
-        if rollout.skip_analysis || act::of(status, plan) != Some(Act::Advance) || !act::has_begun(status) {
+        if rollout.skip_analysis || act::of(rollout, status, plan) != Some(Act::Advance) || !act::has_begun(status) {
             return Ok(());
         }
         let outcomes = round.outcomes(rollout);

@@ -22,7 +22,7 @@ impl Checker for Silence {
             return Ok(());
         }
         let only_silence = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Silent | Outcome::Passed));
-        match act::of(status, plan) {
+        match act::of(rollout, status, plan) {
             Some(Act::Advance) => Err("the step passed although a provider did not answer".to_owned()),
             Some(Act::Fail) if only_silence && !round.has_failed_hook() => {
                 Err("the silence of a provider was counted as a failed check".to_owned())

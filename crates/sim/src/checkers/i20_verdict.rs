@@ -14,7 +14,9 @@ impl Checker for Verdicts {
         let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
         let rollout = &moment.after.rollout;
         let Some(status) = &world.canary.status else { return Ok(()) };
-        let (Some(verdict), Some(act)) = (round.verdict(rollout), act::of(status, plan)) else { return Ok(()) };
+        let (Some(verdict), Some(act)) = (round.verdict(rollout), act::of(rollout, status, plan)) else {
+            return Ok(());
+        };
         // Metrics that cannot even be asked for fail too, but nobody answers for them.
         let all_were_asked = round.outcomes(rollout).len() >= rollout.metrics().len();
         let is_held = status.run.as_ref().is_some_and(|run| run.held_since.is_some());

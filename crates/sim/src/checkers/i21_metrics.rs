@@ -19,7 +19,7 @@ impl Checker for Metrics {
         let What::Decided { plan, world, .. } = moment.what else { return Ok(()) };
         let rollout = &moment.after.rollout;
         let Some(status) = &world.canary.status else { return Ok(()) };
-        if rollout.skip_analysis || act::of(status, plan) != Some(Act::Advance) || !act::has_begun(status) {
+        if rollout.skip_analysis || act::of(rollout, status, plan) != Some(Act::Advance) || !act::has_begun(status) {
             return Ok(());
         }
         match rollout.metrics().iter().find(|metric| is_lost(rollout, world, metric)) {

@@ -22,7 +22,7 @@ impl Checker for Rollback {
         let instant = moment.after;
         let Some(status) = &world.canary.status else { return Ok(()) };
         let is_over = self.due.as_ref().is_some_and(|(_, run)| run != instant.run_start());
-        let passes = matches!(act::of(status, plan), Some(Act::Advance | Act::Hold));
+        let passes = matches!(act::of(&instant.rollout, status, plan), Some(Act::Advance | Act::Hold));
         if is_over || passes || !is_checking(status) || !is_possible(instant, world) {
             self.due = None;
         }

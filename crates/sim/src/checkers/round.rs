@@ -1,4 +1,4 @@
-//! What was answered since the last plan, and what that has to mean by the rules: an oracle beside the decisions, so that
+//! What was answered for a step, and what that has to mean by the rules: an oracle beside the decisions, so that
 //! a mistake in them is not made twice. It decides nothing.
 
 use std::collections::BTreeMap;
@@ -21,15 +21,21 @@ pub enum Outcome {
     Failed,
 }
 
-/// The answers since the last plan, by what was asked; a later one replaces an earlier one.
+/// The answers for one moment of the rollout that have not led to a status yet, by what was asked; a later one replaces
+/// an earlier one.
 #[derive(Clone, Debug, Default)]
 pub struct Round {
+    moment: String,
     answers: BTreeMap<String, (Ask, Answer)>,
 }
 
 impl Round {
     /// Notes an answer.
     pub fn hear(&mut self, key: &AskKey, ask: &Ask, answer: &Answer) {
+        if self.moment != key.moment {
+            self.moment.clone_from(&key.moment);
+            self.answers.clear();
+        }
         self.answers.insert(key.what.clone(), (ask.clone(), answer.clone()));
     }
 
