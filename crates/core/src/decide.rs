@@ -30,6 +30,7 @@ mod scene;
 mod settle;
 mod start;
 mod strategy;
+mod takeover;
 mod terminate;
 
 pub use analyse::template_key;
@@ -80,6 +81,9 @@ fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     }
     if tick.rollout.suspended {
         return Ok(say(tick, Notice::Suspended));
+    }
+    if let Some(plan) = takeover::take_over(tick)? {
+        return Ok(plan);
     }
     match tick.phase() {
         Phase::Unset | Phase::Initializing => initialize::initialize(tick, answers),

@@ -4,7 +4,7 @@ use burgee_api::Phase;
 
 use super::ask::{Asker, halt};
 use super::draft::{fraction, time};
-use super::revision::{generation, uid};
+use super::revision::{generation, runs_as_primary, uid};
 use super::scene::{Scene, primary_readiness};
 use super::settle::{self, look};
 use super::start::record_revision;
@@ -161,7 +161,8 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     let moved = i64::from(scale_down.is_some());
     draft.steps(settle::pause_target(tick));
     draft.steps(scale_down);
-    if draft.run().revision.is_empty() {
+    // A primary that was there before may run another revision: then nothing is recorded, and the target's is new.
+    if draft.run().revision.is_empty() && runs_as_primary(tick, scene) {
         record_revision(&mut draft, scene, 0);
         draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
     }

@@ -10,7 +10,7 @@ use super::initialize::known_copies;
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
-use super::{Decision, Draft, Tick, progress};
+use super::{Decision, Draft, Tick, progress, takeover};
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
@@ -38,7 +38,7 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
 pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     let scene = Scene::look(tick)?;
     let Some(primary) = scene.primary else { return super::initialize::recreate_primary(tick, &scene) };
-    if workload::flagger_id(tick.rollout.target_kind, primary) != Some(promotion_id(tick).as_str()) {
+    if !is_copied(tick, primary) {
         return copy(tick, &scene, primary);
     }
     if let Some(plan) = settle::misrouted(tick)? {
@@ -46,6 +46,12 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     }
     let repairs = settle::standing(tick, &scene)?;
     settle::with_repairs(tick, repairs, shift(tick, &scene, primary))
+}
+
+/// Whether the primary has the template of this promotion, from us or from a peer whose run was taken over.
+fn is_copied(tick: &Tick, primary: &serde_json::Value) -> bool {
+    let by_peer = tick.run().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == takeover::COPIED));
+    by_peer || workload::flagger_id(tick.rollout.target_kind, primary) == Some(promotion_id(tick).as_str())
 }
 
 /// Marks the primary of this promotion: a restarted operator finds out whether the copy was made.

@@ -26,7 +26,11 @@ pub(super) fn change(tick: &Tick, scene: &Scene) -> Change {
     if is_foreign(&status.last_applied_spec) {
         return foreign_change(tick, scene, &status);
     }
-    if target_changed(scene, &status) || configs_changed(scene, &status) { Change::Revision } else { Change::None }
+    if target_changed(tick, scene, &status) || configs_changed(scene, &status) {
+        Change::Revision
+    } else {
+        Change::None
+    }
 }
 
 /// Between runs, going back to what was promoted is nothing new. During one it is: what is promoted must be what was
@@ -34,16 +38,21 @@ pub(super) fn change(tick: &Tick, scene: &Scene) -> Change {
 ///
 /// A new digest counts only if the object itself moved as well: an API server that defaults a new field on read
 /// changes what is stored of every template without anybody having edited one.
-fn target_changed(scene: &Scene, status: &CanaryStatus) -> bool {
+fn target_changed(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> bool {
     if status.last_applied_spec.is_empty() {
         return true;
     }
-    let is_promoted = scene.revision == status.last_promoted_spec && !status.phase.is_run();
-    if is_promoted || scene.revision == status.last_applied_spec {
+    if scene.revision == status.last_applied_spec || (!status.phase.is_run() && is_promoted(tick, scene, status)) {
         return false;
     }
     let Some(run) = &status.run else { return true };
     run.target_uid != uid(scene.target) || run.target_generation != Some(generation(scene.target))
+}
+
+/// Whether the target is what was promoted last. What the peer promoted is known by the primary alone.
+fn is_promoted(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> bool {
+    let promoted = &status.last_promoted_spec;
+    scene.revision == *promoted || (is_foreign(promoted) && runs_as_primary(tick, scene))
 }
 
 /// The peer's rule: another number of tracked configs, or another checksum. Tracking that is off or not fully known

@@ -8,8 +8,7 @@ use super::ask::halt;
 use super::draft::fraction;
 use super::scene::Scene;
 use super::strategy::MIRRORING;
-use super::{Decision, Draft, Stop, Tick};
-use crate::digest::is_foreign;
+use super::{Decision, Draft, Stop, Tick, takeover};
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step};
 use crate::reconcile::settle;
@@ -150,11 +149,9 @@ pub(super) fn needed_pods(tick: &Tick) -> i64 {
 /// The split that holds according to the status. Only what was written there is intended; anything else is drift.
 pub(super) fn intended_split(tick: &Tick) -> Split {
     let Some(status) = &tick.world.canary.status else { return Split::PRIMARY };
-    if is_foreign(&status.last_applied_spec)
-        && status.phase.is_run()
-        && let Ok(Some(split)) = router::of(tick.rollout).read(tick.rollout, tick.world)
+    if takeover::is_due(status)
+        && let Some(split) = takeover::split(tick)
     {
-        // The peer's status is not always true while a run is under way (S8); its routes are.
         return split;
     }
     let split = Split::with_canary(u8::try_from(status.canary_weight.clamp(0, 100)).unwrap_or(0));

@@ -31,7 +31,9 @@ pub(super) fn start(tick: &Tick, answers: &Answers) -> Decision<Plan> {
 fn next_run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let change = revision::change(tick, scene);
     let ships_a_fix = change == Change::Revision && (tick.rollout.skip_analysis || !heal::is_possible(tick)?);
-    if heal::is_wanted(tick) && !ships_a_fix {
+    // What the peer left failed is recorded first: else a revision that fixes it would never look new.
+    let is_taken_over = change == Change::Adopt && !heal::is_possible(tick)?;
+    if heal::is_wanted(tick) && !ships_a_fix && !is_taken_over {
         return heal::heal(tick, scene);
     }
     match change {

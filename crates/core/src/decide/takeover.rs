@@ -1,0 +1,101 @@
+//! A run that the peer began is carried on: its records are made ours before anything is decided on them (S1, I26). It
+//! moves no weight, no phase and no pod.
+
+use burgee_api::{CanaryStatus, Phase, Run};
+
+use super::draft::{fraction, time};
+use super::revision;
+use super::scene::{Scene, ready_pods};
+use super::strategy::MIRRORING;
+use super::{Decision, Draft, Tick};
+use crate::digest::is_foreign;
+use crate::phase::PhaseRules;
+use crate::plan::Plan;
+use crate::rollout::Strategy;
+use crate::router;
+use crate::split::{Mirror, Split};
+use crate::timetable::Wake;
+
+/// Among the hooks of a run: the peer has copied the template to the primary, which is not rolled once more.
+pub(super) const COPIED: &str = "promotion/copied";
+
+/// Whether a run of the peer is under way that has not been taken over yet.
+pub(super) fn is_due(status: &CanaryStatus) -> bool {
+    let is_known = status.run.as_ref().is_some_and(|run| run.started_at.is_some());
+    status.phase.is_run() && is_foreign(&status.last_applied_spec) && !is_known
+}
+
+/// The split that the peer's routes show. Its status is not always true while a run is under way (S8).
+pub(super) fn split(tick: &Tick) -> Option<Split> {
+    let router = router::of(tick.rollout);
+    if router.reads(tick.rollout).is_empty() {
+        return None;
+    }
+    router.read(tick.rollout, tick.world).ok().flatten()
+}
+
+/// Writes down where the run stands: the true weight and iteration, and when the step began. From here on a new revision
+/// is noticed. What is being promoted was copied by the peer, and is recorded when the promotion is over: whether the
+/// target is still that revision, its digest cannot tell.
+pub(super) fn take_over(tick: &Tick) -> Decision<Option<Plan>> {
+    let status = tick.world.canary.status.clone().unwrap_or_default();
+    if !is_due(&status) || tick.world.present(&tick.rollout.target_key()).is_none() {
+        return Ok(None);
+    }
+    let scene = Scene::look(tick)?;
+    let mut draft = Draft::new(tick);
+    let split = split(tick).unwrap_or_else(|| Split::with_canary(u8::try_from(status.canary_weight).unwrap_or(0)));
+    draft.status.canary_weight = i64::from(split.canary());
+    draft.status.iterations = iterations(tick, &status, split);
+    let mut run = record(tick, &scene, split);
+    if draft.status.iterations == 0 && split == Split::PRIMARY && status.failed_checks == 0 {
+        run.step_started_at = None;
+    }
+    match status.phase {
+        Phase::Promoting => run.hooks_passed.push(COPIED.to_owned()),
+        Phase::Finalising => run.drain_until = Some(fraction(tick.drained_at())),
+        Phase::Progressing | Phase::WaitingPromotion => {
+            draft.status.last_applied_spec.clone_from(&scene.revision);
+            run.revision.clone_from(&scene.revision);
+        }
+        Phase::Unset
+        | Phase::Initializing
+        | Phase::Initialized
+        | Phase::Waiting
+        | Phase::Succeeded
+        | Phase::Failed
+        | Phase::Terminating
+        | Phase::Terminated => {}
+    }
+    draft.status.run = Some(run);
+    Ok(Some(draft.finish(Wake::At(tick.now))))
+}
+
+/// What is known of the run. The peer's last write tells when the step began.
+fn record(tick: &Tick, scene: &Scene, split: Split) -> Run {
+    let last_write = tick.world.canary.status.as_ref().and_then(|status| status.last_transition_time.as_deref());
+    let step_started = last_write.and_then(time).unwrap_or(tick.now);
+    let wanted = scene.primary.and_then(|primary| primary["spec"]["replicas"].as_i64()).unwrap_or(i64::MAX);
+    let ready = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
+    Run {
+        target_uid: revision::uid(scene.target),
+        target_generation: Some(revision::generation(scene.target)),
+        started_at: Some(fraction(tick.now)),
+        // In the middle of a rolling update there may be more ready pods than there will be.
+        primary_ready_at_start: Some(ready.min(wanted)),
+        step_started_at: Some(fraction(step_started)),
+        outcome: (split.mirror() == Mirror::On).then(|| MIRRORING.to_owned()),
+        ..Run::default()
+    }
+}
+
+/// The true number of iterations. In `WaitingPromotion` the peer writes one less than there are, for weights -1 (S8).
+fn iterations(tick: &Tick, status: &CanaryStatus, split: Split) -> i64 {
+    let waits = status.phase == Phase::WaitingPromotion;
+    match tick.rollout.strategy {
+        Strategy::Canary(_) => 0,
+        Strategy::AbTesting(total) if waits => i64::from(total),
+        Strategy::BlueGreen(total) if waits => i64::from(total) + i64::from(split == Split::CANARY),
+        Strategy::AbTesting(_) | Strategy::BlueGreen(_) => status.iterations.max(0),
+    }
+}
