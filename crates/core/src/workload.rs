@@ -41,7 +41,7 @@ pub struct Patience {
     pub ready_percent: i64,
     /// `spec.progressDeadlineSeconds` of the canary.
     pub deadline_seconds: i64,
-    /// When the wait began: `status.lastTransitionTime` of the canary. Only DaemonSets use it; a Deployment tells itself.
+    /// When the wait began at the earliest: `status.lastTransitionTime` of the canary.
     pub since: Option<Timestamp>,
     /// The time now.
     pub now: Timestamp,

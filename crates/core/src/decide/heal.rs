@@ -14,6 +14,15 @@ use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness};
 
+/// Among the hooks of a run: it began with a primary that could not start and cannot be put back. Nobody waits for that
+/// primary before the fix is promoted to it (I6).
+pub(super) const BROKEN: &str = "primary/broken";
+
+/// Whether the run ships a fix for a primary that cannot start.
+pub(super) fn is_fix(tick: &Tick) -> bool {
+    tick.run().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == BROKEN))
+}
+
 /// Whether the canary failed with all traffic on the target.
 pub(super) fn is_wanted(tick: &Tick) -> bool {
     tick.phase() == Phase::Failed && tick.world.canary.status.as_ref().is_some_and(|status| status.canary_weight > 0)

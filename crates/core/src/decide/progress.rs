@@ -10,7 +10,7 @@ use super::revision::{self, Change};
 use super::scene::{Scene, canary_readiness, primary_readiness, ready_pods};
 use super::settle;
 use super::start::record_revision;
-use super::{Decision, Draft, Stop, Tick, promote, rollback, strategy};
+use super::{Decision, Draft, Stop, Tick, heal, promote, rollback, strategy};
 use crate::notice::{Gate, Notice};
 use crate::plan::Plan;
 use crate::question::Answers;
@@ -38,7 +38,9 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         canary_is_ready(tick, scene)?;
         return promote::begin(tick, scene, Draft::new(tick));
     }
-    primary_is_ready(tick, scene)?;
+    if !heal::is_fix(tick) {
+        primary_is_ready(tick, scene)?;
+    }
     canary_is_ready(tick, scene)?;
     if failed_checks(tick) >= tick.rollout.threshold {
         return rollback::threshold(tick, Draft::new(tick));
@@ -79,6 +81,7 @@ pub(super) fn restart(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     draft.status.run = Some(burgee_api::Run {
         started_at: Some(fraction(tick.now)),
         primary_ready_at_start: ready,
+        hooks_passed: heal::is_fix(tick).then(|| heal::BROKEN.to_owned()).into_iter().collect(),
         ..burgee_api::Run::default()
     });
     draft.reset_counters();

@@ -156,6 +156,11 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
         Some(Run { started_at: Some(fraction(tick.now)), primary_ready_at_start: Some(ready), ..Run::default() });
     // After a failed promotion the target has the traffic, and the primary cannot take it back.
     draft.status.canary_weight = if heal::is_wanted(tick) { 100 } else { 0 };
+    if heal::is_wanted(tick) {
+        let run = draft.run();
+        run.hooks_passed.push(heal::BROKEN.to_owned());
+        run.step_started_at = Some(fraction(tick.now));
+    }
     draft.reset_counters();
     draft.drop_condition("Held");
     draft.quiet_until(tick.now);
