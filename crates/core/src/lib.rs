@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod alert;
+pub mod claims;
 pub mod decide;
 pub mod digest;
 pub mod kept;

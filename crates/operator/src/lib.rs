@@ -5,7 +5,6 @@
 pub mod act;
 pub mod args;
 pub mod ask;
-pub mod claims;
 pub mod cluster;
 pub mod configs;
 pub mod crds;

@@ -7,11 +7,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use burgee_core::claims::Claim;
 use burgee_core::world::{Kind, ObjectKey, Rival};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
-use crate::claims::Claim;
 use crate::cluster::Cluster;
 use crate::watch;
 

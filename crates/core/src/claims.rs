@@ -1,7 +1,7 @@
 //! What a canary claims for itself: its target and its apex name. Two that claim the same are rivals, and the younger one
 //! has to wait (S24). It decides nothing else.
 
-use burgee_core::world::Rival;
+use crate::world::Rival;
 use serde_json::Value;
 
 /// The claim of one canary, small enough to keep for every one of them.
