@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Whom a notice is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     /// Name of the canary.
     pub canary: String,

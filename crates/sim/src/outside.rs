@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use burgee_api::{Metric, Webhook, WebhookType};
+use burgee_core::metric::builtin::Builtin;
 use burgee_core::question::{Answer, Ask, MeasureError};
 
 /// What a metrics provider answers.
@@ -13,20 +15,42 @@ pub enum Reply {
     NoValues,
     /// Nothing at all.
     Silence,
+    /// What it answers when nobody said anything else: all is well.
+    Usual,
+}
+
+/// A question to a metrics provider.
+#[derive(Clone, Copy)]
+struct Inquiry<'a> {
+    metric: &'a str,
+    scale: f64,
+    query: &'a str,
 }
 
 /// The answers that are given from now on.
 #[derive(Clone, Debug, Default)]
 pub struct Outside {
     metrics: BTreeMap<String, Reply>,
+    usual: BTreeMap<String, f64>,
     hooks: BTreeMap<String, Result<(), String>>,
     is_silent: bool,
 }
 
 impl Outside {
-    /// Sets what is answered to queries that mention this text.
-    pub fn set_metric(&mut self, mention: &str, reply: Reply) {
-        self.metrics.insert(mention.to_owned(), reply);
+    /// Sets what is answered for `success-rate` (percent), for `latency` (milliseconds), for a metric of this name, or
+    /// to queries that mention this text.
+    pub fn set_metric(&mut self, topic: &str, reply: Reply) {
+        self.metrics.insert(topic.to_owned(), reply);
+    }
+
+    /// From now on every metric of a canary is good by its own thresholds, unless something else is said of it.
+    pub fn please(&mut self, metrics: &[Metric]) {
+        for metric in metrics {
+            let range = metric.threshold_range.clone().unwrap_or_default();
+            let is_builtin = Builtin::from_name(&metric.name).is_some();
+            let good = range.min.or(range.max).or(metric.threshold).filter(|_| !is_builtin);
+            self.usual.extend(good.map(|good| (metric.name.clone(), good)));
+        }
     }
 
     /// Sets what a webhook answers.
@@ -47,23 +71,67 @@ impl Outside {
     /// Answers one question. Whatever was not told passes.
     pub fn answer(&self, ask: &Ask) -> Answer {
         match ask {
-            Ask::Hook { webhook, .. } => Answer::Hook(self.hooks.get(&webhook.name).cloned().unwrap_or(Ok(()))),
+            Ask::Hook { webhook, .. } => {
+                let told = self.hooks.get(&webhook.name).cloned();
+                Answer::Hook(told.unwrap_or_else(|| usual_answer(webhook)))
+            }
             Ask::Online { .. } | Ask::Measure { .. } if self.is_silent => Answer::Measured(Err(silence())),
             Ask::Online { .. } => Answer::Measured(Ok(1.0)),
-            Ask::Measure { query, .. } => Answer::Measured(self.measure(query)),
+            Ask::Measure { metric, scale, query, .. } => {
+                Answer::Measured(self.measure(Inquiry { metric, scale: *scale, query }))
+            }
         }
     }
 
-    fn measure(&self, query: &str) -> Result<f64, MeasureError> {
-        let told = self.metrics.iter().find(|(mention, _)| query.contains(mention.as_str()));
-        match told.map(|(_, reply)| reply) {
-            Some(Reply::Value(value)) => Ok(*value),
-            Some(Reply::NoValues) => Err(MeasureError::NoValues("no values found".to_owned())),
-            Some(Reply::Silence) => Err(silence()),
-            None if query.contains("http_request_duration_seconds_bucket") => Ok(0.05),
-            None if query.contains("histogram_quantile") => Ok(50.0),
-            None => Ok(100.0),
+    fn measure(&self, inquiry: Inquiry) -> Result<f64, MeasureError> {
+        let told = self.metrics.iter().find(|(topic, _)| inquiry.is_about(topic));
+        match told {
+            Some((topic, Reply::Value(value))) if topic == "latency" => Ok(inquiry.milliseconds(*value)),
+            Some((_, Reply::Value(value))) => Ok(*value),
+            Some((_, Reply::NoValues)) => Err(MeasureError::NoValues("no values found".to_owned())),
+            Some((_, Reply::Silence)) => Err(silence()),
+            Some((_, Reply::Usual)) | None => {
+                Ok(self.usual.get(inquiry.metric).copied().unwrap_or_else(|| inquiry.usual()))
+            }
         }
+    }
+}
+
+impl Inquiry<'_> {
+    fn is_about(&self, topic: &str) -> bool {
+        match topic {
+            "success-rate" => Builtin::from_name(self.metric) == Some(Builtin::SuccessRate),
+            "latency" => self.is_duration(),
+            _ => self.metric == topic || self.query.contains(topic),
+        }
+    }
+
+    fn is_duration(&self) -> bool {
+        matches!(Builtin::from_name(self.metric), Some(Builtin::Duration { .. }))
+    }
+
+    /// A duration in the provider's own unit: what it is multiplied by gives seconds.
+    fn milliseconds(&self, value: f64) -> f64 {
+        value / (1000.0 * self.scale)
+    }
+
+    fn usual(&self) -> f64 {
+        if self.is_duration() { self.milliseconds(50.0) } else { 100.0 }
+    }
+}
+
+/// Hooks pass; one that would roll back does not ask for it.
+fn usual_answer(webhook: &Webhook) -> Result<(), String> {
+    match webhook.kind {
+        WebhookType::Rollback => Err("no rollback is wanted".to_owned()),
+        WebhookType::Untyped
+        | WebhookType::ConfirmRollout
+        | WebhookType::PreRollout
+        | WebhookType::Rollout
+        | WebhookType::ConfirmTrafficIncrease
+        | WebhookType::ConfirmPromotion
+        | WebhookType::PostRollout
+        | WebhookType::Event => Ok(()),
     }
 }
 

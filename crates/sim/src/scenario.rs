@@ -1,65 +1,129 @@
-//! Scenarios: prose, objects, and commands at times. It reads text and says which line it did not understand.
+//! Scenarios: prose, objects, and commands at times. It reads text, says which line it did not understand, and plays.
+//!
+//! ```text
+//! # A version that answers with errors is rolled back.
+//! use podinfo
+//! ---
+//! kind: Canary
+//! spec: {analysis: {threshold: 1}}
+//! at 30s image podinfo:6.0.1
+//! at 50s success-rate 69.17
+//! at 200s end
+//! ```
+//!
+//! `use` brings the objects of the cast. A document without `apiVersion` changes one of them: a map is merged, null
+//! removes. Any other document is an object of its own.
 
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::mutations::Mutation;
-use crate::outside::Reply;
 use crate::stage::{Crash, Stage};
 
+mod act;
+mod documents;
+mod script;
+
+pub use documents::documents;
+pub use script::COMMANDS;
+use script::{Command, Timed};
+
+/// The objects that most scenarios are about, by the name that `use` gives.
+const CAST: [(&str, &str); 2] = [
+    ("podinfo", include_str!("../scenarios/cast/podinfo.yaml")),
+    ("flagger", include_str!("../scenarios/cast/flagger.yaml")),
+];
+
 /// A scenario: objects, and what happens to them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Scenario {
     /// What it shows, for readers.
     pub prose: String,
     objects: Vec<Value>,
-    commands: Vec<(i64, String)>,
+    later: Vec<Value>,
+    commands: Vec<Timed>,
 }
 
 impl Scenario {
-    /// Reads a scenario: lines that begin with `#` are prose, `at …` lines are commands, the rest is YAML.
+    /// Reads a scenario. The error names the line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut scenario = Self { prose: String::new(), objects: Vec::new(), commands: Vec::new() };
-        let mut yaml = String::new();
+        let mut scenario = Self::default();
+        let (mut yaml, mut script) = (String::new(), String::new());
         for (number, line) in text.lines().enumerate() {
-            if let Some(prose) = line.strip_prefix("# ") {
-                scenario.prose.push_str(prose);
+            let is_header = yaml.trim().is_empty() && script.trim().is_empty();
+            let (mut rest, mut command) = ("", "");
+            if let Some(prose) = line.strip_prefix('#').filter(|_| is_header) {
+                scenario.prose.push_str(prose.trim());
                 scenario.prose.push('\n');
-            } else if let Some(command) = line.strip_prefix("at ") {
-                scenario.commands.push(timed(command).map_err(|error| format!("line {}: {error}", number + 1))?);
+            } else if let Some(name) = line.strip_prefix("use ") {
+                scenario.bring(name.trim()).map_err(|error| format!("line {}: {error}", number + 1))?;
+            } else if line.starts_with("at ") {
+                command = line;
             } else {
-                yaml.push_str(line);
-                yaml.push('\n');
+                rest = line;
             }
+            // Every line stays at its number in both.
+            yaml.push_str(rest);
+            yaml.push('\n');
+            script.push_str(command);
+            script.push('\n');
         }
-        for (number, document) in yaml.split("\n---").enumerate() {
-            let value: Value =
-                yaml_serde::from_str(document).map_err(|error| format!("document {}: {error}", number + 1))?;
-            if !value.is_null() {
-                scenario.objects.push(value);
-            }
+        for (place, document) in documents(&yaml)? {
+            scenario.add(document).map_err(|error| format!("{place}: {error}"))?;
         }
+        scenario.add_script(&script)?;
         Ok(scenario)
     }
 
     /// A scenario of these objects, in which nothing happens yet.
     pub fn of(objects: Vec<Value>) -> Self {
-        Self { prose: String::new(), objects, commands: Vec::new() }
+        Self { objects, ..Self::default() }
     }
 
     /// Adds commands: lines such as `at 40s success-rate 97`. The error names the line.
     pub fn add_script(&mut self, script: &str) -> Result<(), String> {
-        for (number, line) in script.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let command = line.strip_prefix("at ").ok_or("a line begins with `at`, such as `at 40s new-revision`");
-            let command = command.map_err(str::to_owned).and_then(timed);
-            self.commands.push(command.map_err(|error| format!("line {}: {error}", number + 1))?);
+        self.commands.extend(script::read(script)?);
+        self.commands.sort_by_key(|timed| timed.second);
+        let is_made_later = |object: &Value| {
+            self.commands
+                .iter()
+                .any(|timed| matches!(&timed.command, Command::Create(kind, name) if is_named(object, *kind, name)))
+        };
+        let (later, now): (Vec<Value>, Vec<Value>) =
+            std::mem::take(&mut self.objects).into_iter().partition(is_made_later);
+        self.later.extend(later);
+        self.objects = now;
+        Ok(())
+    }
+
+    /// The objects that are there at the beginning.
+    pub fn objects(&self) -> &[Value] {
+        &self.objects
+    }
+
+    fn bring(&mut self, name: &str) -> Result<(), String> {
+        let text = CAST.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        let text = text.ok_or_else(|| format!("there is no cast {name}"))?;
+        self.objects.extend(documents(text)?.into_iter().map(|(_, document)| document));
+        Ok(())
+    }
+
+    /// Adds an object, or changes one of the cast.
+    fn add(&mut self, document: Value) -> Result<(), String> {
+        if document["apiVersion"].is_string() {
+            self.objects.push(document);
+            return Ok(());
         }
-        self.commands.sort_by_key(|(second, _)| *second);
+        let name = &document["metadata"]["name"];
+        let same = |object: &&mut Value| {
+            object["kind"] == document["kind"] && (name.is_null() || object["metadata"]["name"] == *name)
+        };
+        let object = self.objects.iter_mut().find(same);
+        let object = object.ok_or_else(|| {
+            format!("there is no {} to change; an object of its own has an apiVersion", document["kind"])
+        })?;
+        json_patch::merge(object, &document);
         Ok(())
     }
 
@@ -95,85 +159,49 @@ impl Scenario {
     }
 
     fn play_on(&self, mut stage: Stage) -> Result<Stage, String> {
-        for (second, command) in &self.commands {
-            stage.play_until(*second)?;
-            obey(&mut stage, command).map_err(|error| format!("at {second}s {command}: {error}"))?;
+        let mut played = 0;
+        for Timed { second, text, command } in &self.commands {
+            // What is done in one second is done at once, and in the first one before anything else.
+            if *second > played {
+                stage.play_until(*second)?;
+                played = *second;
+            }
+            if *command != Command::End {
+                stage.film.mark(*second, text);
+            }
+            self.obey(&mut stage, command).map_err(|error| format!("at {second}s {text}: {error}"))?;
         }
         Ok(stage)
     }
 
-    /// The objects on a stage, before anything has happened.
+    fn obey(&self, stage: &mut Stage, command: &Command) -> Result<(), String> {
+        let Command::Create(kind, name) = command else { return act::obey(stage, command) };
+        let object = self.later.iter().find(|object| is_named(object, *kind, name));
+        let object = object.ok_or_else(|| format!("no document is {} {name}", kind.name()))?;
+        stage.cluster.apply(object.clone()).map_err(|refusal| refusal.to_string())
+    }
+
+    /// The film as text: what was done and told, and below it what was counted, alerted and called. An invariant that
+    /// broke is an error.
+    pub fn film(&self) -> Result<String, String> {
+        let stage = self.play()?;
+        if let Some(broken) = stage.broken {
+            return Err(format!("{broken}\n{}", stage.film));
+        }
+        Ok(format!("{}\n{}\n", stage.film, stage.aside.join("\n")))
+    }
+
+    /// The objects on a stage, before anything has happened. Of several canaries the last is the one that is played.
     pub fn set_up(&self) -> Result<Stage, String> {
         let mut cluster = Cluster::default();
         for object in &self.objects {
             cluster.apply(object.clone()).map_err(|refusal| refusal.to_string())?;
         }
-        let canary = cluster.iter().map(|(key, _)| key).find(|key| key.kind == Kind::Canary).cloned();
+        let canary = self.objects.iter().rev().filter_map(ObjectKey::of).find(|key| key.kind == Kind::Canary);
         Ok(Stage::new(cluster, canary.ok_or("the scenario has no Canary")?))
     }
 }
 
-/// What a script may say after `at TIME`.
-pub const COMMANDS: &str = "new-revision, success-rate PERCENT|none|silence, latency MILLISECONDS|none|silence, prometheus down|up, \
-    hook NAME passes|fails TEXT, pods NAME stuck TEXT, set KIND NAME POINTER VALUE, delete KIND NAME, restart, end";
-
-fn timed(command: &str) -> Result<(i64, String), String> {
-    let (time, command) = command.split_once(' ').ok_or("a command follows the time, such as `at 40s end`")?;
-    let second = burgee_api::GoDuration::parse(time).map_err(|error| error.to_string())?.nanoseconds() / 1_000_000_000;
-    Ok((second, command.to_owned()))
-}
-
-fn obey(stage: &mut Stage, command: &str) -> Result<(), String> {
-    let words: Vec<&str> = command.split_whitespace().collect();
-    match words.as_slice() {
-        ["end"] => {}
-        ["restart"] => stage.restart(),
-        ["new-revision"] => stage.new_revision()?,
-        ["prometheus", "down"] => stage.outside.silence(),
-        ["prometheus", "up"] => stage.outside.speak(),
-        ["success-rate", value] => stage.outside.set_metric("istio_requests_total", reply(value)?),
-        ["latency", value] => stage.outside.set_metric("histogram_quantile", reply(value)?),
-        ["hook", name, "passes"] => stage.outside.set_hook(name, Ok(())),
-        ["hook", name, "fails", rest @ ..] => stage.outside.set_hook(name, Err(rest.join(" "))),
-        ["delete", kind, name] => delete(stage, kind, name)?,
-        ["pods", name, "stuck", mention] => {
-            stage.workloads.behaviour.stuck.insert(((*name).to_owned(), (*mention).to_owned()));
-        }
-        ["set", kind, name, pointer, value] => set(stage, (kind, name), pointer, value)?,
-        _ => return Err(format!("not a command; there are: {COMMANDS}")),
-    }
-    Ok(())
-}
-
-fn reply(value: &str) -> Result<Reply, String> {
-    match value {
-        "none" => Ok(Reply::NoValues),
-        "silence" => Ok(Reply::Silence),
-        number => number.parse().map(Reply::Value).map_err(|_| format!("{number} is no number")),
-    }
-}
-
-fn delete(stage: &mut Stage, kind: &str, name: &str) -> Result<(), String> {
-    let keys = stage.cluster.iter().map(|(key, _)| key);
-    let key = keys.into_iter().find(|key| key.kind.name() == kind && key.name == name).cloned();
-    stage.cluster.delete(&key.ok_or("there is no such object")?);
-    Ok(())
-}
-
-/// Changes one field of an object, as a user's edit does.
-fn set(stage: &mut Stage, (kind, name): (&str, &str), pointer: &str, value: &str) -> Result<(), String> {
-    let key = stage
-        .cluster
-        .iter()
-        .map(|(key, _)| key)
-        .find(|key| key.kind.name() == kind && key.name == name)
-        .cloned()
-        .ok_or("there is no such object")?;
-    let value: Value = yaml_serde::from_str(value).map_err(|error| error.to_string())?;
-    patch(stage, &key, pointer, &value)
-}
-
-fn patch(stage: &mut Stage, key: &ObjectKey, pointer: &str, value: &Value) -> Result<(), String> {
-    let operations = serde_json::json!([{"op": "add", "path": pointer, "value": value}]);
-    stage.cluster.patch(key, &operations).map_err(|refusal| refusal.to_string())
+fn is_named(object: &Value, kind: Kind, name: &str) -> bool {
+    object["kind"] == kind.name() && object["metadata"]["name"] == name
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burgee_api::Canary;
+use burgee_api::{Canary, WebhookType};
+use burgee_core::claims::Claim;
 use burgee_core::decide::{Tick, refuse};
+use burgee_core::notice::Names;
 use burgee_core::plan::{Plan, Step, Telling};
 use burgee_core::question::{Answers, Question};
 use burgee_core::reads;
@@ -11,7 +13,7 @@ use burgee_core::rollout::Rollout;
 use burgee_core::router;
 use burgee_core::settings::Settings;
 use burgee_core::timetable::Wake;
-use burgee_core::world::{Kind, ObjectKey, World};
+use burgee_core::world::{Kind, ObjectKey, Rival, World};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -205,6 +207,7 @@ impl Stage {
 
     fn observe(&self, rollout: &Rollout, canary: &Canary) -> World {
         let mut world = World::new(canary.clone());
+        world.rival = self.rival();
         for key in reads::objects(rollout) {
             let observed = self.cluster.observe(&key);
             world.insert(key, observed);
@@ -219,6 +222,13 @@ impl Stage {
             world.configs.push((reference.key, seen));
         }
         world
+    }
+
+    /// The older canary that claims the same as this one.
+    fn rival(&self) -> Option<Rival> {
+        let canaries = self.cluster.iter().filter(|(key, _)| key.kind == Kind::Canary && **key != self.canary);
+        let others: Vec<Claim> = canaries.map(|(_, canary)| Claim::of(canary)).collect();
+        Claim::of(self.cluster.get(&self.canary)?).rival(others.iter())
     }
 
     fn act(&mut self, plan: &Plan) -> Result<(), Refusal> {
@@ -359,10 +369,14 @@ impl Stage {
 
     /// Writes down what was told, once for each event name and for each text that only says how things still are.
     fn tell(&mut self, telling: &Telling) {
-        let Some(rollout) = self.rollout() else { return };
+        let Some(rollout) = self.rollout() else { return self.tell_of_nobody(telling) };
         let text = telling.notice.text(&rollout.names());
         if self.told.insert(telling.event_suffix.clone(), text.clone()).is_some() {
             return;
+        }
+        for hook in rollout.webhooks(WebhookType::Event) {
+            let kind = telling.notice.event_type().as_str();
+            self.aside.push(format!("{}s told {}: {} {kind} {text}", self.second(), hook.name, telling.phase));
         }
         self.film.frames.push(Frame {
             second: self.second(),
@@ -372,6 +386,16 @@ impl Stage {
             canary_pods: self.ready(&rollout.target_key()),
             text,
         });
+    }
+
+    /// Writes down what is told of a canary that cannot be meant.
+    fn tell_of_nobody(&mut self, telling: &Telling) {
+        let text = telling.notice.text(&Names::default());
+        if self.told.insert(telling.event_suffix.clone(), text.clone()).is_none() {
+            let phase = telling.phase.to_string();
+            let second = self.second();
+            self.film.frames.push(Frame { second, phase, split: None, primary_pods: 0, canary_pods: 0, text });
+        }
     }
 
     fn rollout(&self) -> Option<Rollout> {

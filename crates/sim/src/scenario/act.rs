@@ -1,0 +1,81 @@
+//! Does on a stage what a command says, as a user, a provider or a kubelet would. It decides nothing.
+
+use burgee_core::world::{Kind, ObjectKey};
+use serde_json::{Value, json};
+
+use super::script::{Command, Line, Place};
+use crate::stage::Stage;
+
+/// Does what a command says. What is created is not known here: its object stands in the scenario.
+pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
+    match command {
+        Command::Create(..) | Command::End => Ok(()),
+        Command::Restart => {
+            stage.restart();
+            Ok(())
+        }
+        Command::NewRevision => stage.new_revision(),
+        Command::Image(image) => {
+            let key = find(stage, &Place::Target)?;
+            patch(stage, &key, &json!({"op": "add", "path": "/spec/template/spec/containers/0/image", "value": image}))
+        }
+        Command::Metric(name, reply) => {
+            stage.outside.set_metric(name, reply.clone());
+            Ok(())
+        }
+        Command::Prometheus(Line::Down) => {
+            stage.outside.silence();
+            Ok(())
+        }
+        Command::Prometheus(Line::Up) => {
+            stage.outside.speak();
+            Ok(())
+        }
+        Command::Hook(name, answer) => {
+            stage.outside.set_hook(name, answer.clone());
+            Ok(())
+        }
+        Command::ReadyAfter(seconds) => {
+            stage.workloads.behaviour.ready_after_seconds = *seconds;
+            Ok(())
+        }
+        Command::Stuck(name, mention) => {
+            stage.workloads.behaviour.stuck.insert((name.clone(), mention.clone()));
+            Ok(())
+        }
+        Command::Set(place, pointer, value) => {
+            let key = find(stage, place)?;
+            patch(stage, &key, &json!({"op": "add", "path": pointer, "value": value}))
+        }
+        Command::Remove(place, pointer) => {
+            let key = find(stage, place)?;
+            patch(stage, &key, &json!({"op": "remove", "path": pointer}))
+        }
+        Command::Delete(place) => {
+            let key = find(stage, place)?;
+            stage.cluster.delete(&key);
+            Ok(())
+        }
+    }
+}
+
+fn find(stage: &Stage, place: &Place) -> Result<ObjectKey, String> {
+    let canary = stage.canary();
+    let target = &canary["spec"]["targetRef"];
+    let is_wanted = |key: &&ObjectKey| match place {
+        Place::Canary => key.kind == Kind::Canary && canary["metadata"]["name"] == key.name,
+        Place::Target => target["kind"] == key.kind.name() && target["name"] == key.name,
+        Place::Named(kind, name) => key.kind == *kind && key.name == *name,
+    };
+    stage
+        .cluster
+        .iter()
+        .map(|(key, _)| key)
+        .find(is_wanted)
+        .cloned()
+        .ok_or_else(|| "there is no such object".to_owned())
+}
+
+fn patch(stage: &mut Stage, key: &ObjectKey, operation: &Value) -> Result<(), String> {
+    stage.cluster.patch(key, &json!([operation])).map_err(|refusal| refusal.to_string())
+}

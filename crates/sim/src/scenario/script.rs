@@ -1,0 +1,237 @@
+//! The lines of a script: when, and what happens then. It reads them and does nothing.
+
+use burgee_api::GoDuration;
+use burgee_core::world::Kind;
+use serde_json::Value;
+
+use crate::outside::Reply;
+
+/// What a script may say after `at TIME`, for error messages and help.
+pub const COMMANDS: &str = "\
+  new-revision                       an edit of the target's pod template
+  image IMAGE                        the target's first container gets another image
+  success-rate PERCENT|none|silence  what the success rate is from now on
+  latency MILLISECONDS|none|silence  what the request duration is from now on
+  metric NAME NUMBER|none|silence    what a metric of another name is from now on
+  prometheus down|up                 whether the metrics providers answer
+  hook NAME fails [TEXT]|passes      what a webhook answers from now on
+  pods ready-after TIME              how long new pods take to get ready
+  pods NAME stuck TEXT               pods of workload NAME whose template mentions TEXT never get ready
+  set OBJECT POINTER VALUE           an edit, such as `set canary /spec/suspend true`
+  remove OBJECT POINTER              an edit that takes a field away
+  create KIND NAME                   the object stands among the documents, and is made only now
+  delete OBJECT
+  restart                            the operator is started again
+  end                                the film goes on until here
+OBJECT is `canary`, `target`, or KIND NAME, such as `ConfigMap podinfo`. `for TIME` after success-rate, latency, metric,
+prometheus down or hook … fails ends it again.";
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Timed {
+    /// Seconds since the beginning.
+    pub(crate) second: i64,
+    /// The line, without its time.
+    pub(crate) text: String,
+    pub(crate) command: Command,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Command {
+    NewRevision,
+    Image(String),
+    Metric(String, Reply),
+    Prometheus(Line),
+    Hook(String, Result<(), String>),
+    ReadyAfter(i64),
+    Stuck(String, String),
+    Set(Place, String, Value),
+    Remove(Place, String),
+    Create(Kind, String),
+    Delete(Place),
+    Restart,
+    End,
+}
+
+/// Whether somebody answers at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Up,
+    Down,
+}
+
+/// Which object a user means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Canary,
+    Target,
+    Named(Kind, String),
+}
+
+/// The commands of a script. Empty lines and those that begin with `#` say nothing. The error names the line.
+pub(crate) fn read(script: &str) -> Result<Vec<Timed>, String> {
+    let mut commands = Vec::new();
+    for (number, line) in script.lines().enumerate() {
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with('#') {
+            commands.extend(timed(line).map_err(|error| format!("line {}: `{line}`: {error}", number + 1))?);
+        }
+    }
+    Ok(commands)
+}
+
+/// The command of a line, and the one that ends it again if it says for how long.
+fn timed(line: &str) -> Result<Vec<Timed>, String> {
+    let rest = line.strip_prefix("at ").ok_or("a line begins with `at`, such as `at 40s new-revision`")?;
+    let (time, text) = rest.trim_start().split_once(' ').ok_or("a command follows the time, such as `at 40s end`")?;
+    let second = seconds(time)?;
+    let text = text.trim();
+    let lasting = text.rsplit_once(" for ").and_then(|(text, last)| Some((text, Some(seconds(last).ok()?))));
+    let (text, duration) = lasting.unwrap_or((text, None));
+    let command = command(text)?;
+    let end = duration.map(|duration| (second + duration, opposite(&command)));
+    let mut commands = vec![Timed { second, text: text.to_owned(), command }];
+    if let Some((second, opposite)) = end {
+        let (text, command) = opposite.ok_or_else(|| format!("`for` does not go with {text}"))?;
+        commands.push(Timed { second, text, command });
+    }
+    Ok(commands)
+}
+
+fn seconds(text: &str) -> Result<i64, String> {
+    let duration = GoDuration::parse(text).map_err(|_| format!("{text} is no time, such as 40s or 1m30s"))?;
+    Ok(duration.nanoseconds() / 1_000_000_000)
+}
+
+/// What ends a command, in the words of a script.
+fn opposite(command: &Command) -> Option<(String, Command)> {
+    match command {
+        Command::Prometheus(Line::Down) => Some(("prometheus up".to_owned(), Command::Prometheus(Line::Up))),
+        Command::Hook(name, Err(_)) => Some((format!("hook {name} passes"), Command::Hook(name.clone(), Ok(())))),
+        Command::Metric(name, _) => {
+            Some((format!("{name} is good again"), Command::Metric(name.clone(), Reply::Usual)))
+        }
+        Command::Prometheus(Line::Up)
+        | Command::Hook(_, Ok(()))
+        | Command::NewRevision
+        | Command::Image(_)
+        | Command::ReadyAfter(_)
+        | Command::Stuck(..)
+        | Command::Set(..)
+        | Command::Remove(..)
+        | Command::Create(..)
+        | Command::Delete(_)
+        | Command::Restart
+        | Command::End => None,
+    }
+}
+
+fn command(text: &str) -> Result<Command, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    Ok(match words.as_slice() {
+        ["end"] => Command::End,
+        ["restart"] => Command::Restart,
+        ["new-revision"] => Command::NewRevision,
+        ["image", image] => Command::Image((*image).to_owned()),
+        ["prometheus", "down"] => Command::Prometheus(Line::Down),
+        ["prometheus", "up"] => Command::Prometheus(Line::Up),
+        [name @ ("success-rate" | "latency"), value] | ["metric", name, value] => {
+            Command::Metric((*name).to_owned(), reply(value)?)
+        }
+        ["hook", name, "passes"] => Command::Hook((*name).to_owned(), Ok(())),
+        ["hook", name, "fails", text @ ..] => Command::Hook((*name).to_owned(), Err(text.join(" "))),
+        ["pods", "ready-after", time] => Command::ReadyAfter(seconds(time)?),
+        ["pods", name, "stuck", mention] => Command::Stuck((*name).to_owned(), (*mention).to_owned()),
+        ["create", kind, name] => Command::Create(known_kind(kind)?, (*name).to_owned()),
+        ["set", rest @ ..] => {
+            let (place, rest) = place(rest)?;
+            let [pointer, value @ ..] = rest else { return Err("set OBJECT POINTER VALUE".to_owned()) };
+            let value = yaml_serde::from_str(&value.join(" ")).map_err(|error| format!("the value: {error}"))?;
+            Command::Set(place, known_pointer(pointer)?, value)
+        }
+        ["remove", rest @ ..] => match place(rest)? {
+            (place, [pointer]) => Command::Remove(place, known_pointer(pointer)?),
+            _ => return Err("remove OBJECT POINTER".to_owned()),
+        },
+        ["delete", rest @ ..] => match place(rest)? {
+            (place, []) => Command::Delete(place),
+            _ => return Err("delete OBJECT".to_owned()),
+        },
+        _ => return Err(format!("not a command; there are\n{COMMANDS}")),
+    })
+}
+
+fn place<'a, 'b>(words: &'a [&'b str]) -> Result<(Place, &'a [&'b str]), String> {
+    match words {
+        ["canary", rest @ ..] => Ok((Place::Canary, rest)),
+        ["target", rest @ ..] => Ok((Place::Target, rest)),
+        [kind, name, rest @ ..] => Ok((Place::Named(known_kind(kind)?, (*name).to_owned()), rest)),
+        _ => Err("which object? `canary`, `target`, or KIND NAME".to_owned()),
+    }
+}
+
+fn known_kind(name: &str) -> Result<Kind, String> {
+    let kinds = Kind::ALL.map(Kind::name);
+    Kind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| format!("{name} is no kind; there are {}", kinds.join(", ")))
+}
+
+fn known_pointer(text: &str) -> Result<String, String> {
+    if text.starts_with('/') {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text} is no pointer to a field, such as /spec/suspend"))
+}
+
+fn reply(value: &str) -> Result<Reply, String> {
+    match value {
+        "none" => Ok(Reply::NoValues),
+        "silence" => Ok(Reply::Silence),
+        number => number.parse().map(Reply::Value).map_err(|_| format!("{number} is no number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(script: &str, expected: &[(i64, &str)]) {
+        let read = read(script).unwrap_or_default();
+        let read: Vec<(i64, &str)> = read.iter().map(|timed| (timed.second, timed.text.as_str())).collect();
+        assert_eq!(read, expected, "{script}");
+    }
+
+    fn check_error(script: &str, expected: &str) {
+        let error = read(script).err().unwrap_or_default();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn a_line_is_a_time_and_a_command() {
+        check(
+            "# a bad version\n\nat 1m30s image podinfo:6.0.1\nat 2m end",
+            &[(90, "image podinfo:6.0.1"), (120, "end")],
+        );
+    }
+
+    #[test]
+    fn what_lasts_for_a_time_is_ended_again() {
+        check("at 60s prometheus down for 2m", &[(60, "prometheus down"), (180, "prometheus up")]);
+        check("at 10s hook gate fails not yet for 20s", &[(10, "hook gate fails not yet"), (30, "hook gate passes")]);
+        check("at 5s success-rate 97 for 5s", &[(5, "success-rate 97"), (10, "success-rate is good again")]);
+    }
+
+    #[test]
+    fn an_error_names_the_line_and_what_was_expected() {
+        check_error("at 1s end\nat 70s dance", "line 2: `at 70s dance`: not a command");
+        check_error("new-revision", "begins with `at`");
+        check_error("at soon end", "soon is no time");
+        check_error("at 5s set canary spec/suspend true", "no pointer");
+        check_error("at 5s delete Deploment podinfo", "Deploment is no kind; there are");
+        check_error("at 5s end for 5s", "does not go with");
+        check_error("at 5s latency fast", "fast is no number");
+    }
+}
