@@ -46,7 +46,7 @@ impl Outside {
     /// From now on every metric of a canary is good by its own thresholds, unless something else is said of it.
     pub fn please(&mut self, metrics: &[Metric]) {
         for metric in metrics {
-            let range = metric.threshold_range.clone().unwrap_or_default();
+            let range = metric.threshold_range.unwrap_or_default();
             let is_builtin = Builtin::from_name(&metric.name).is_some();
             let good = range.min.or(range.max).or(metric.threshold).filter(|_| !is_builtin);
             self.usual.extend(good.map(|good| (metric.name.clone(), good)));

@@ -1,5 +1,6 @@
 //! Burgee starts on a cluster that Flagger has run (S1, I26): in no phase does a rollout start, a pod restart, or a route
 //! change that Flagger would not have changed; a run that is under way is carried on with its weights and counters.
+#![expect(clippy::panic, reason = "a test's helpers may fail the test")]
 
 use burgee_core::world::Kind;
 use burgee_sim::scenario::Scenario;
@@ -69,8 +70,9 @@ impl World<'_> {
             format!("use flagger\n---\nkind: Canary\nspec: {{analysis: {analysis}}}\nstatus: {{{status}}}\n");
         text.push_str(&deployment("podinfo", *target));
         text.push_str(&deployment("podinfo-primary", (primary, 2)));
-        text.push_str(&format!("---\nkind: VirtualService\nspec: {{http: [{http}]}}\n"));
-        text.push_str("at 0s pods ready-after 0s\nat 1s pods ready-after 3s\n");
+        text.push_str("---\nkind: VirtualService\nspec: {http: [");
+        text.push_str(&http);
+        text.push_str("]}\nat 0s pods ready-after 0s\nat 1s pods ready-after 3s\n");
         text.push_str(script);
         text.push_str("\nat 600s end\n");
         text

@@ -1,6 +1,7 @@
 //! I5: phases follow the graph, and an ended run stays ended until a new revision comes. What looks like a new revision
 //! and is none is I9.
 
+use burgee_core::digest::is_foreign;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::world::World;
@@ -31,7 +32,9 @@ fn stays_ended(instant: &Instant, plan: &Plan, world: &World) -> Verdict {
     let Some(status) = world.canary.status.as_ref().filter(|status| status.phase.is_terminal()) else { return Ok(()) };
     let next = plan.status().map_or(status.phase, |status| status.phase);
     let begins = next != status.phase && next != burgee_api::Phase::Terminating;
-    if begins && !revision::has_moved(instant, world) && !revision::configs_moved(status, world) {
+    // What a peer recorded does not tell whether its target moved since.
+    let is_adopted = is_foreign(&status.last_applied_spec);
+    if begins && !is_adopted && !revision::has_moved(instant, world) && !revision::configs_moved(status, world) {
         return Err(format!("{} became {next}, but neither the target nor its configs moved", status.phase));
     }
     Ok(())

@@ -39,6 +39,7 @@ impl Digests {
         let status = &moment.after.status;
         let revision = status.run.as_ref().map_or(&status.last_applied_spec, |run| &run.revision);
         if let Some(target) = &moment.sight.target
+            && !revision.is_empty()
             && !self.recorded.contains_key(revision)
         {
             self.recorded.insert(revision.clone(), Arc::clone(target));

@@ -53,7 +53,9 @@ fn none_is_lost(instant: &Instant, plan: &Plan, world: &World) -> Verdict {
     } else {
         digest(&workload::template(instant.rollout.target_kind, &target))
     };
-    if revision != status.last_applied_spec && revision != status.last_promoted_spec {
+    // What a peer promoted is known by the primary alone.
+    let is_known = revision == status.last_promoted_spec || is_foreign(&status.last_promoted_spec);
+    if revision != status.last_applied_spec && !is_known {
         return Err(format!("{revision} is never going to be analysed, the canary rests in {}", status.phase));
     }
     Ok(())

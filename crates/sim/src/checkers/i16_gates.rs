@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use burgee_api::{Phase, Webhook, WebhookType};
+use burgee_core::digest::is_foreign;
 use burgee_core::plan::Step;
 use burgee_core::question::Ask;
 
@@ -45,7 +46,7 @@ impl Gates {
 
 fn promotes_what_was_analysed(moment: &Moment) -> Verdict {
     let (before, after) = (&moment.before.status, &moment.after.status);
-    let is_new = before.last_promoted_spec != after.last_promoted_spec;
+    let is_new = before.last_promoted_spec != after.last_promoted_spec && !is_foreign(&before.last_promoted_spec);
     if is_new && after.phase == Phase::Succeeded && after.last_promoted_spec != before.last_applied_spec {
         return Err(format!("{} was promoted, {} was analysed", after.last_promoted_spec, before.last_applied_spec));
     }

@@ -2,6 +2,7 @@
 //! time is the real one, not the one that the status tells.
 
 use burgee_api::{CanaryStatus, Phase};
+use burgee_core::digest::is_foreign;
 use burgee_core::plan::Step;
 use jiff::Timestamp;
 
@@ -33,5 +34,7 @@ impl Checker for Pace {
 
 fn is_raise(before: &CanaryStatus, after: &CanaryStatus) -> bool {
     let is_checking = matches!(after.phase, Phase::Progressing | Phase::WaitingPromotion);
-    is_checking && (after.canary_weight > before.canary_weight || after.iterations > before.iterations)
+    // What is taken over from a peer is only written down as it is.
+    let is_adopted = is_foreign(&before.last_applied_spec);
+    is_checking && !is_adopted && (after.canary_weight > before.canary_weight || after.iterations > before.iterations)
 }

@@ -16,15 +16,10 @@ pub fn documents(text: &str) -> Result<Vec<(String, Value)>, String> {
     Ok(found)
 }
 
-fn items(value: Value) -> Vec<Value> {
+fn items(mut value: Value) -> Vec<Value> {
     let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-    match value {
-        Value::Null => Vec::new(),
-        Value::Object(mut fields) if is_list && fields.get("items").is_some_and(Value::is_array) => {
-            fields.remove("items").and_then(|items| items.as_array().cloned()).unwrap_or_default()
-        }
-        value => vec![value],
-    }
+    let items = value.get_mut("items").filter(|_| is_list).and_then(Value::as_array_mut).map(std::mem::take);
+    items.unwrap_or_else(|| if value.is_null() { Vec::new() } else { vec![value] })
 }
 
 /// The documents with the number of their first line that is not blank.
