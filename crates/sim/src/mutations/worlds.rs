@@ -87,6 +87,7 @@ pub const FOREIGN_DIGEST_IS_COMPARED: Mutation =
     Mutation::of_world("the peer's digest is compared with ours", |world, _| {
         if let Some(status) = world.canary.status.as_mut().filter(|status| is_foreign(&status.last_applied_spec)) {
             "b1-0000000000000000".clone_into(&mut status.last_applied_spec);
+            "b1-0000000000000000".clone_into(&mut status.last_promoted_spec);
         }
     });
 
