@@ -13,10 +13,17 @@ pub(super) const BOUNDS: Bounds =
 /// The annotation that pauses a ScaledObject at a number of pods (contract: api §4).
 pub(super) const PAUSED: &str = "autoscaling.keda.sh/paused-replicas";
 
+/// The label with which KEDA names each ScaledObject itself, and by which its metrics adapter finds the one of an HPA.
+const OWN_NAME: &str = "scaledobject.keda.sh/name";
+
 /// Makes the primary's ScaledObject follow the target's (contract: lifecycle §8). That the target's is paused, or owned
 /// by a GitOps tool, stays behind.
 pub(super) fn follow(rollout: &Rollout, scaler: &mut Value, source: &Value) {
-    put(&mut scaler["metadata"], "labels", filtered(&source["metadata"]["labels"], |key| !is_toolkit(key)));
+    let mut labels = filtered(&source["metadata"]["labels"], |key| !is_toolkit(key) && key != OWN_NAME);
+    if let Some(name) = scaler["metadata"]["labels"].get(OWN_NAME) {
+        labels[OWN_NAME] = name.clone();
+    }
+    put(&mut scaler["metadata"], "labels", labels);
     let mut annotations = filtered(&source["metadata"]["annotations"], is_copied);
     if let Some(note) = scaler["metadata"]["annotations"].get(super::COPIED_MINIMUM) {
         annotations[super::COPIED_MINIMUM] = note.clone();

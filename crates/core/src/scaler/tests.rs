@@ -115,6 +115,18 @@ fn a_full_sync_of_a_scaled_object_is_settled_and_given_queries_win() {
 }
 
 #[test]
+fn the_name_that_keda_gives_each_scaled_object_is_neither_copied_nor_removed() {
+    let rollout = keda(&json!({}));
+    let mut source = scaled_object();
+    source["metadata"]["labels"]["scaledobject.keda.sh/name"] = json!("so");
+    let mut made = primary_scaler(&rollout, &source, None, None, Sync::CreateOnly).unwrap();
+    assert_eq!(made["metadata"]["labels"], json!({"team": "red"}));
+    made["metadata"]["labels"]["scaledobject.keda.sh/name"] = json!("so-primary");
+    let synced = primary_scaler(&rollout, &source, Some(&made), None, Sync::Full).unwrap();
+    assert_eq!(settle(synced, Some(&made)), None);
+}
+
+#[test]
 fn only_a_scaled_object_is_paused_and_only_once() {
     let paused = scaled_object();
     let keda = keda(&json!({}));
