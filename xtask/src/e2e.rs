@@ -2,6 +2,7 @@
 mod changes;
 mod delivery;
 mod disruptive;
+mod edits;
 mod endings;
 mod feed;
 mod gates;

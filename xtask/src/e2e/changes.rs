@@ -1,6 +1,7 @@
 //! What starts a run, what does not, and what starts it again.
 use super::delivery::{image, target_has};
-use super::objects::{AUTOSCALER, DEPLOYMENT, SHORT, revision, set};
+use super::edits::{self, refer_to_autoscaler, settings, unmeasured};
+use super::objects::{AUTOSCALER, SHORT, revision, set};
 use super::stage::Stage;
 use super::story::expect;
 use super::{Group, Test};
@@ -46,23 +47,13 @@ pub(crate) const TESTS: &[Test] = &[
     },
 ];
 
-/// A Canary without metrics: its steps need no requests.
-pub(crate) fn unmeasured(stage: &Stage<'_>, step: u32, most: u32) -> Result<Value> {
-    let mut canary = stage.object(SHORT)?;
-    set(&mut canary, "/spec/analysis/metrics", json!([]));
-    set(&mut canary, "/spec/analysis/stepWeight", json!(step));
-    set(&mut canary, "/spec/analysis/maxWeight", json!(most));
-    Ok(canary)
-}
-
 fn restarted(stage: &Stage<'_>) -> Result<()> {
     stage.initialize(&unmeasured(stage, 20, 40)?)?;
     stage.patch_target(&revision("6.0.1", &[]))?;
     stage.until_told("Advance podinfo.test canary weight 20", 60)?;
     stage.patch_target(&revision("6.0.2", &[]))?;
     stage.until_told("New revision detected! Restarting analysis for podinfo.test", 10)?;
-    stage.until_phase("Succeeded", 120)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.until_promoted(120)?;
     expect(
         &stage.told(),
         &[
@@ -85,16 +76,11 @@ fn restarted(stage: &Stage<'_>) -> Result<()> {
 }
 
 fn configured(stage: &Stage<'_>) -> Result<()> {
-    let settings = |color: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"PODINFO_UI_COLOR": color}});
     stage.apply(&settings("red"))?;
     stage.apply(&stage.object(AUTOSCALER)?)?;
-    let mut deployment = stage.object(DEPLOYMENT)?;
-    let from = json!([{"configMapRef": {"name": "settings"}}]);
-    set(&mut deployment, "/spec/template/spec/containers/0/envFrom", from);
-    stage.apply(&deployment)?;
+    stage.apply(&edits::configured(stage)?)?;
     let mut canary = unmeasured(stage, 50, 50)?;
-    let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "podinfo"});
-    set(&mut canary, "/spec/autoscalerRef", scaler);
+    refer_to_autoscaler(&mut canary);
     stage.apply(&canary)?;
     stage.until_phase("Initialized", 90)?;
     check_copy(stage, "red")?;
@@ -106,8 +92,7 @@ fn configured(stage: &Stage<'_>) -> Result<()> {
     stage.never("a run starts for a changed scale", 15, || stage.phase() != "Initialized")?;
     stage.apply(&settings("blue"))?;
     stage.until_phase("Progressing", 15)?;
-    stage.until_phase("Succeeded", 120)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.until_promoted(120)?;
     let runs = stage.times_told("New revision detected! Scaling up podinfo.test");
     ensure!(runs == 1, "{runs} runs were started");
     check_copy(stage, "blue")
@@ -156,8 +141,7 @@ fn stepped(stage: &Stage<'_>) -> Result<()> {
     set(&mut canary, "/spec/analysis", analysis);
     stage.initialize(&canary)?;
     stage.patch_target(&revision("6.0.1", &[]))?;
-    stage.until_phase("Succeeded", 150)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.until_promoted(150)?;
     expect(
         &stage.told(),
         &[

@@ -8,12 +8,12 @@ mod lives;
 mod operators;
 mod story;
 
-use super::objects::{SHORT, revision, set};
+use super::edits::{end_at_first_failure, weighted};
+use super::objects::revision;
 use super::stage::Stage;
 use super::story::expect;
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
 use std::time::Duration;
 
 /// The longest last: what they leave behind may still be going away.
@@ -61,10 +61,8 @@ const OUTAGE_SECONDS: u64 = 50;
 
 fn outage(stage: &Stage<'_>) -> Result<()> {
     let lab = stage.world().lab.as_ref().context("this test needs a lab of its own")?;
-    let mut canary = stage.object(SHORT)?;
-    set(&mut canary, "/spec/analysis/threshold", json!(1));
-    set(&mut canary, "/spec/analysis/stepWeight", json!(30));
-    set(&mut canary, "/spec/analysis/maxWeight", json!(60));
+    let mut canary = weighted(stage, 30, 60)?;
+    end_at_first_failure(&mut canary);
     stage.initialize(&canary)?;
     stage.until_open()?;
     let _load = stage.load(50)?;
@@ -76,8 +74,7 @@ fn outage(stage: &Stage<'_>) -> Result<()> {
     lab.start_prometheus()?;
     held?;
     never?;
-    stage.until_phase("Succeeded", 120)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.until_promoted(120)?;
     expect(
         &stage.told(),
         &[

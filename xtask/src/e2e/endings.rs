@@ -1,5 +1,6 @@
 //! Bad versions: each is rolled back, for its own reason, with the contract's texts.
 use super::delivery::{check_no_retries, image, target_has};
+use super::edits::{ask, hook, unmeasured};
 use super::objects::{SHORT, revision, set};
 use super::receiver::Answer;
 use super::stage::Stage;
@@ -115,11 +116,8 @@ fn latency(stage: &Stage<'_>) -> Result<()> {
 
 /// First a hook before the traffic fails, then, for the next version, one during it.
 fn hooks(stage: &Stage<'_>) -> Result<()> {
-    let mut canary = stage.object(SHORT)?;
-    let hook =
-        |name: &str, kind: &str| json!({"name": name, "type": kind, "url": stage.hook_url(name), "timeout": "5s"});
-    set(&mut canary, "/spec/analysis/metrics", json!([]));
-    set(&mut canary, "/spec/analysis/webhooks", json!([hook("acceptance", "pre-rollout"), hook("load", "rollout")]));
+    let mut canary = unmeasured(stage, 20, 40)?;
+    ask(&mut canary, &[hook(stage, "acceptance", "pre-rollout"), hook(stage, "load", "rollout")]);
     stage.answer("acceptance", Answer::Status(400, "no token"));
     stage.answer("load", Answer::Status(500, "broken"));
     stage.initialize(&canary)?;

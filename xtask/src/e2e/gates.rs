@@ -1,6 +1,6 @@
 //! What people steer by hand: gates, skipped analysis, suspension, and who is told.
-use super::changes::unmeasured;
 use super::delivery::{image, target_has};
+use super::edits::{ask, hook, unmeasured};
 use super::objects::{revision, set};
 use super::receiver::Answer;
 use super::stage::Stage;
@@ -41,10 +41,7 @@ fn gates(stage: &Stage<'_>) -> Result<()> {
     });
     stage.apply(&provider)?;
     let mut canary = unmeasured(stage, 50, 50)?;
-    let gate =
-        |name: &str, kind: &str| json!({"name": name, "type": kind, "url": stage.hook_url(name), "timeout": "5s"});
-    let hooks = json!([gate("start", "confirm-rollout"), gate("end", "confirm-promotion")]);
-    set(&mut canary, "/spec/analysis/webhooks", hooks);
+    ask(&mut canary, &[hook(stage, "start", "confirm-rollout"), hook(stage, "end", "confirm-promotion")]);
     set(
         &mut canary,
         "/spec/analysis/alerts",
@@ -66,8 +63,7 @@ fn gates(stage: &Stage<'_>) -> Result<()> {
         "the primary was changed before the gate opened"
     );
     stage.answer("end", Answer::Status(200, "OK"));
-    stage.until_phase("Succeeded", 60)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.until_promoted(60)?;
     expect(
         &stage.told(),
         &[
@@ -112,8 +108,7 @@ fn skipped(stage: &Stage<'_>) -> Result<()> {
     set(&mut canary, "/spec/skipAnalysis", json!(true));
     stage.initialize(&canary)?;
     stage.patch_target(&revision("6.0.1", &[]))?;
-    stage.until_phase("Succeeded", 90)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.until_promoted(90)?;
     expect(
         &stage.told(),
         &[

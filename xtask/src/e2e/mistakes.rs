@@ -1,6 +1,6 @@
 //! Wrong input: each mistake is told where its maker looks, and hurts nobody else.
-use super::changes::unmeasured;
-use super::objects::{DEPLOYMENT, SHORT, revision, set};
+use super::edits::{ask, end_at_first_failure, refer_to_autoscaler, small, unmeasured};
+use super::objects::{SHORT, revision, set};
 use super::receiver::Answer;
 use super::stage::Stage;
 use super::{Group, Test};
@@ -75,17 +75,11 @@ fn begin(stage: &Stage<'_>, canary: &Value) -> Result<()> {
     stage.apply(canary)
 }
 
-fn small(stage: &Stage<'_>) -> Result<Value> {
-    let mut deployment = stage.object(DEPLOYMENT)?;
-    set(&mut deployment, "/spec/replicas", json!(1));
-    Ok(deployment)
-}
-
 fn endless(stage: &Stage<'_>) -> Result<()> {
     let mut canary = unmeasured(stage, 50, 50)?;
-    let hook = json!([{"name": "slow", "type": "pre-rollout", "url": stage.hook_url("slow"), "timeout": "3s"}]);
-    set(&mut canary, "/spec/analysis/webhooks", hook);
-    set(&mut canary, "/spec/analysis/threshold", json!(1));
+    let slow = json!({"name": "slow", "type": "pre-rollout", "url": stage.hook_url("slow"), "timeout": "3s"});
+    ask(&mut canary, &[slow]);
+    end_at_first_failure(&mut canary);
     stage.answer("slow", Answer::Never);
     begin(stage, &canary)?;
     stage.until_phase("Initialized", 90)?;
@@ -116,7 +110,7 @@ fn provider(stage: &Stage<'_>) -> Result<()> {
     let metric =
         json!([{"name": "orders", "interval": "10s", "templateRef": {"name": "orders"}, "thresholdRange": {"max": 1}}]);
     set(&mut canary, "/spec/analysis/metrics", metric);
-    set(&mut canary, "/spec/analysis/threshold", json!(1));
+    end_at_first_failure(&mut canary);
     let query = "metrics/api/v1/query";
     stage.answer(query, Answer::Status(200, GOOD));
     begin(stage, &canary)?;
@@ -176,8 +170,7 @@ fn untargeted(stage: &Stage<'_>) -> Result<()> {
 
 fn unscaled(stage: &Stage<'_>) -> Result<()> {
     let mut canary = unmeasured(stage, 50, 50)?;
-    let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "podinfo"});
-    set(&mut canary, "/spec/autoscalerRef", scaler);
+    refer_to_autoscaler(&mut canary);
     begin(stage, &canary)?;
     stage.until_told("HorizontalPodAutoscaler podinfo.test get query error: *", 60)?;
     stage.apply(&stage.object(super::objects::AUTOSCALER)?)?;

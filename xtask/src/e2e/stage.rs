@@ -57,6 +57,11 @@ impl<'a> Stage<'a> {
         &self.namespace
     }
 
+    /// Prints a figure of the test below its lab's others.
+    pub(crate) fn note(&self, text: &str) {
+        println!("       {}: {text}", self.namespace);
+    }
+
     /// The host under which the gateway knows the canary.
     pub(crate) fn host(&self) -> String {
         format!("{}.example.com", self.namespace)
@@ -197,6 +202,15 @@ impl<'a> Stage<'a> {
     pub(crate) fn until_phase(&self, phase: &str, limit_seconds: u64) -> Result<()> {
         let waited = self.until(&format!("phase {phase}"), limit_seconds, || Ok(self.phase() == phase));
         waited.with_context(|| format!("the canary is {}", self.phase()))
+    }
+
+    /// Waits for the end of a run that promotes, and until that is told.
+    ///
+    /// # Errors
+    /// When the time is over, with the phase that it is in.
+    pub(crate) fn until_promoted(&self, limit_seconds: u64) -> Result<()> {
+        self.until_phase("Succeeded", limit_seconds)?;
+        self.until_told("Promotion completed! *", 10).map(drop)
     }
 
     /// The canary's phase; empty before it has one.

@@ -1,5 +1,5 @@
 //! An installed definition that would drop what has to be remembered: the operator writes nothing and says what to do.
-use super::super::changes::unmeasured;
+use super::super::edits::unmeasured;
 use super::super::objects::revision;
 use super::super::stage::Stage;
 use super::audit::{Audit, table};

@@ -1,6 +1,6 @@
 //! What the operator asks of the API server: for one rollout, and when there is nothing to do (I18).
-use super::super::changes::unmeasured;
-use super::super::objects::{AUTOSCALER, DEPLOYMENT, set};
+use super::super::edits::{configured, refer_to_autoscaler, settings, unmeasured};
+use super::super::objects::{AUTOSCALER, DEPLOYMENT};
 use super::super::stage::Stage;
 use super::audit::{Asked, Audit, table};
 use super::operators::Operators;
@@ -26,29 +26,20 @@ pub(super) fn idle(stage: &Stage<'_>) -> Result<()> {
     std::thread::sleep(IDLE);
     let requests = audit.requests()?;
     let memory = operators.process(&operators.pod()?).context("the operator does not run")?.resident_bytes();
-    println!(
-        "       idle: resident memory {} KiB, requests:{}",
-        memory.unwrap_or_default() >> 10,
-        table(requests.iter())
-    );
+    let resident_kibibytes = memory.unwrap_or_default() >> 10;
+    stage.note(&format!("resident memory {resident_kibibytes} KiB, requests:{}", table(requests.iter())));
     judge(&requests)
 }
 
 /// One canary with an autoscaler, one whose Deployment reads a ConfigMap, one plain.
 fn prepare(stage: &Stage<'_>, scaled: &Beside<'_>, plain: &Beside<'_>) -> Result<()> {
-    let mut configured = stage.object(DEPLOYMENT)?;
-    let settings =
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "b"}});
-    stage.apply(&settings)?;
-    let from = json!([{"configMapRef": {"name": "settings"}}]);
-    set(&mut configured, "/spec/template/spec/containers/0/envFrom", from);
-    stage.apply(&configured)?;
+    stage.apply(&settings("red"))?;
+    stage.apply(&configured(stage)?)?;
     stage.apply(&unmeasured(stage, 20, 40)?)?;
     scaled.apply(&scaled.object(AUTOSCALER)?)?;
     scaled.apply(&scaled.object(DEPLOYMENT)?)?;
     let mut canary = unmeasured(scaled, 50, 50)?;
-    let reference = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "podinfo"});
-    set(&mut canary, "/spec/autoscalerRef", reference);
+    refer_to_autoscaler(&mut canary);
     scaled.apply(&canary)?;
     plain.initialize(&unmeasured(plain, 50, 50)?)?;
     scaled.until_phase("Initialized", 60)?;
@@ -72,12 +63,11 @@ fn measure_rollout(stage: &Stage<'_>, operators: &Operators<'_>) -> Result<()> {
     let after = Instant::now();
     let told = stage.until_told("New revision detected! Scaling up podinfo.test", 20)?;
     let (longest, shortest) = (told.at - before, told.at.saturating_duration_since(after));
-    println!("       image change to event: {} to {} ms", shortest.as_millis(), longest.as_millis());
-    stage.until_phase("Succeeded", 90)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.note(&format!("image change to event: {} to {} ms", shortest.as_millis(), longest.as_millis()));
+    stage.until_promoted(90)?;
     let requests = audit.requests()?;
     let own: Vec<&Asked> = requests.iter().filter(|asked| asked.namespace == stage.namespace()).collect();
-    println!("       one rollout of two steps: {} requests:{}", own.len(), table(own.iter().copied()));
+    stage.note(&format!("one rollout of two steps: {} requests:{}", own.len(), table(own.iter().copied())));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The operator is killed in every phase, and at random; the API server goes away. The run goes on as if nothing had
 //! happened (I23).
-use super::super::changes::unmeasured;
-use super::super::objects::{DEPLOYMENT, revision, set};
+use super::super::edits::{ask, end_at_first_failure, hook, small, unmeasured};
+use super::super::objects::{revision, set};
 use super::super::receiver::Answer;
 use super::super::stage::Stage;
 use super::super::story::expect;
@@ -43,25 +43,20 @@ const ROLLED_BACK: [&str; 4] = [
 ];
 
 /// podinfo with one pod, and a Canary of two steps with these hooks.
-fn put(stage: &Stage<'_>, hooks: &Value) -> Result<()> {
-    let mut deployment = stage.object(DEPLOYMENT)?;
-    set(&mut deployment, "/spec/replicas", json!(1));
+fn put(stage: &Stage<'_>, hooks: &[Value]) -> Result<()> {
+    let mut deployment = small(stage)?;
     set(&mut deployment, "/spec/minReadySeconds", json!(3));
     stage.apply(&deployment)?;
     let mut canary = unmeasured(stage, 30, 60)?;
-    set(&mut canary, "/spec/analysis/threshold", json!(1));
-    set(&mut canary, "/spec/analysis/webhooks", hooks.clone());
+    end_at_first_failure(&mut canary);
+    ask(&mut canary, hooks);
     stage.apply(&canary)
-}
-
-fn hook(stage: &Stage<'_>, name: &str, kind: &str) -> Value {
-    json!({"name": name, "type": kind, "url": stage.hook_url(name), "timeout": "5s"})
 }
 
 /// A canary whose every run fails at its first check.
 fn put_failing(stage: &Stage<'_>) -> Result<()> {
     stage.answer("check", Answer::Status(500, "broken"));
-    put(stage, &json!([hook(stage, "check", "rollout")]))
+    put(stage, &[hook(stage, "check", "rollout")])
 }
 
 fn weight(stage: &Stage<'_>) -> i64 {
@@ -76,15 +71,14 @@ fn check_routes(stage: &Stage<'_>, weights: usize) -> Result<()> {
     Ok(())
 }
 
-/// Kills the operator and waits until it is started again.
-fn kill(operators: &Operators<'_>, pod: &Pod, lives: &mut Lives, during: &str) -> Result<()> {
+/// Kills the operator and waits until it is started again, which takes as long as is answered.
+fn kill(operators: &Operators<'_>, pod: &Pod, lives: &mut Lives) -> Result<Duration> {
     lives.collect(operators, pod)?;
     let process = operators.process(pod).context("the operator does not run")?;
     ensure!(process.signal(Signal::SIGKILL), "the operator cannot be killed");
     let killed = Instant::now();
     operators.next_process(pod, Some(process))?;
-    println!("       killed during {during}, started again after {:.1} s", killed.elapsed().as_secs_f64());
-    Ok(())
+    Ok(killed.elapsed())
 }
 
 pub(super) fn phases(stage: &Stage<'_>) -> Result<()> {
@@ -94,7 +88,7 @@ pub(super) fn phases(stage: &Stage<'_>) -> Result<()> {
     let mut lives = Lives::default();
     kill_in_phases(stage, &failing, &operators, &mut lives).with_context(|| report([&*failing]))?;
     lives.collect(&operators, &operators.pod()?)?;
-    println!("       longest time from a start to the lease: {:#}", lives.check_starts()?);
+    stage.note(&format!("longest time from a start to the lease: {:#}", lives.check_starts()?));
     let gates = ["Halt podinfo.test advancement waiting for approval start", "Confirm-rollout check start passed"];
     let promotion =
         ["Halt podinfo.test advancement waiting for promotion approval end", "Confirm-promotion check end passed"];
@@ -108,10 +102,14 @@ pub(super) fn phases(stage: &Stage<'_>) -> Result<()> {
 /// Two canaries, so that one kill meets two phases.
 fn kill_in_phases(gated: &Stage<'_>, failing: &Stage<'_>, operators: &Operators<'_>, lives: &mut Lives) -> Result<()> {
     let pod = operators.pod()?;
-    let mut kill = |during: &str| kill(operators, &pod, lives, during);
+    let mut kill = |during: &str| -> Result<()> {
+        let gone = kill(operators, &pod, lives)?;
+        gated.note(&format!("killed during {during}, started again after {:.1} s", gone.as_secs_f64()));
+        Ok(())
+    };
     gated.answer("start", Answer::Status(403, "Forbidden"));
     gated.answer("end", Answer::Status(403, "Forbidden"));
-    put(gated, &json!([hook(gated, "start", "confirm-rollout"), hook(gated, "end", "confirm-promotion")]))?;
+    put(gated, &[hook(gated, "start", "confirm-rollout"), hook(gated, "end", "confirm-promotion")])?;
     put_failing(failing)?;
     gated.until_phase("Initializing", 20)?;
     failing.until_phase("Initializing", 20)?;
@@ -210,11 +208,11 @@ pub(super) fn random(stage: &Stage<'_>) -> Result<()> {
     let given = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("read the clock")?;
     let mut seed: u64 = given.unwrap_or(now.as_secs());
-    println!("       {SEED}={seed}");
+    stage.note(&format!("{SEED}={seed}"));
     let failing: Beside<'_> = beside(stage, "random-failing")?;
     let operators = Operators::of(stage)?;
     let audit = Audit::begin(operators.lab)?;
-    put(stage, &json!([]))?;
+    put(stage, &[])?;
     put_failing(&failing)?;
     let mut actors = [
         Actor::new(stage, "Succeeded", &[&FOUND, &WEIGHTS, &PROMOTED], 3),
@@ -222,11 +220,8 @@ pub(super) fn random(stage: &Stage<'_>) -> Result<()> {
     ];
     let mut lives = Lives::default();
     let result = kill_at_random(&operators, &mut actors, &mut lives, &mut seed).and_then(|()| {
-        println!(
-            "       {} lives, the longest from its start to the lease: {:#}",
-            lives.count(),
-            lives.check_starts()?
-        );
+        let longest = lives.check_starts()?;
+        stage.note(&format!("{} lives, the longest from its start to the lease: {longest:#}", lives.count()));
         actors.iter().try_for_each(|actor| actor.check(&lives, &audit))
     });
     result.with_context(|| report([&*failing]))
@@ -272,20 +267,19 @@ fn next(seed: &mut u64) -> u64 {
 pub(super) fn server_away(stage: &Stage<'_>) -> Result<()> {
     let operators = Operators::of(stage)?;
     let audit = Audit::begin(operators.lab)?;
-    put(stage, &json!([]))?;
+    put(stage, &[])?;
     stage.until_phase("Initialized", 60)?;
     stage.patch_target(&revision("6.0.1", &[]))?;
     stage.until_told("Advance podinfo.test canary weight 30", 60)?;
     operators.lab.stop_api_server()?;
     std::thread::sleep(AWAY);
     operators.lab.start_api_server()?;
-    stage.until_phase("Succeeded", 120)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.until_promoted(120)?;
     let expected = [&BOOT[..], &FOUND, &WEIGHTS, &PROMOTED].concat();
     expect(&stage.told(), &expected)?;
     super::story::check(stage, &expected)?;
     check_routes(stage, 3)?;
     let again = audit.requests()?.iter().filter(|asked| asked.verb == "list").count();
-    println!("       {again} lists since the test began, the API server's absence included");
+    stage.note(&format!("{again} lists since the test began, the API server's absence included"));
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Two operators: one acts, the other takes over when the first is gone or stands still, and never do both (I17).
-use super::super::changes::unmeasured;
+use super::super::edits::unmeasured;
 use super::super::objects::revision;
 use super::super::stage::Stage;
 use super::super::story::expect;
@@ -98,9 +98,8 @@ pub(super) fn replicas(stage: &Stage<'_>) -> Result<()> {
     let wrong: Vec<_> = writes(&requests, &other).collect();
     ensure!(wrong.is_empty(), "the one that does not lead wrote: {wrong:?}");
     let taken_over = remove(stage, &two, &leader)?;
-    println!("       another operator led {:.1} s after the leader was killed", taken_over.as_secs_f64());
-    stage.until_phase("Succeeded", 90)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.note(&format!("another operator led {:.1} s after the leader was killed", taken_over.as_secs_f64()));
+    stage.until_promoted(90)?;
     expect(&stage.told(), &STORY)?;
     super::story::check(stage, &STORY)?;
     ensure!(taken_over <= Duration::from_secs(TAKEOVER_SECONDS), "it took {taken_over:?}");
@@ -145,9 +144,8 @@ pub(super) fn paused(stage: &Stage<'_>) -> Result<()> {
 fn observe_pause<'a>(stage: &'a Stage<'_>, two: &'a Two<'_>, leader: &Pod, stopped: Instant) -> Result<Audit<'a>> {
     let audit = Audit::begin(two.operators.lab)?;
     let (_, after) = two.successor(stage, leader)?;
-    println!("       another operator led {:.1} s after the leader was stopped", after.as_secs_f64());
-    stage.until_phase("Succeeded", 90)?;
-    stage.until_told("Promotion completed! *", 10)?;
+    stage.note(&format!("another operator led {:.1} s after the leader was stopped", after.as_secs_f64()));
+    stage.until_promoted(90)?;
     std::thread::sleep(STILL.saturating_sub(stopped.elapsed()));
     Ok(audit)
 }

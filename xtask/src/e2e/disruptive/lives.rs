@@ -74,7 +74,7 @@ impl Lives {
         within(&stage.alerts(), &alerts(expected)).context("in the chat")?;
         let delay = self.check_pace(&moments(&recorded(stage)?, &audit.requests()?))?;
         let lost = format!("{missing_lines} log lines and {missing_calls} calls of the hook died with a process");
-        println!("       {}: {} events, {lost}; latest step {delay:#}", stage.namespace(), expected.len());
+        stage.note(&format!("{} events, {lost}; latest step {delay:#}", expected.len()));
         Ok(delay)
     }
 
