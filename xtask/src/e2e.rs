@@ -6,28 +6,24 @@ mod edits;
 mod endings;
 mod feed;
 mod gates;
+mod labs;
 mod mistakes;
 mod objects;
 mod receiver;
+mod share;
 mod stage;
 mod story;
 
 use anyhow::{Context, Result, bail};
-use burgee_lab::{Cluster, Installation, Lab, NODE_ADDRESS, Options, PROMETHEUS_ADDRESS, Parts, install, say, seconds};
+use burgee_lab::{Lab, NODE_ADDRESS, Options, Parts};
 use clap::Args;
-use feed::Feed;
-use receiver::Receiver;
-use stage::{Stage, World};
-use std::path::{Path, PathBuf};
+use stage::Stage;
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Tests that run at the same time unless the command line says otherwise.
 const AT_ONCE: usize = 5;
-/// Directory of the operator's chart.
-const CHART: &str = "charts/burgee";
 
 /// When a test may run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,7 +32,7 @@ pub(crate) enum Group {
     Parallel,
     /// Beside others, but one at a time: it sends so many requests that two would slow each other down.
     Loaded,
-    /// Alone, after all others: it stops or kills what others need.
+    /// Alone on its lab: it stops or kills what others need.
     Disruptive,
 }
 
@@ -74,16 +70,19 @@ pub(crate) struct Selection {
     /// Test this burgee binary instead of a release build of this tree.
     #[arg(long, value_name = "FILE")]
     burgee: Option<PathBuf>,
-    /// Name of the lab's instance; two of different names can run at the same time.
-    #[arg(long, default_value = "e2e", value_parser = crate::lab::instance_name)]
+    /// Name of the lab's instance; two of different names can run at the same time. A second lab is NAME-2.
+    #[arg(long, default_value = "e2e", value_parser = labs::name)]
     name: String,
+    /// How many labs are booted. On a second one the tests that stop or kill things run beside all others.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    labs: u8,
     /// List the end-to-end tests and stop.
     #[arg(long)]
     pub list: bool,
     /// Keep the cluster and the namespaces after the tests, until ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// How many tests run at the same time.
+    /// How many tests run at the same time, on all labs together.
     #[arg(long, value_name = "N", default_value_t = AT_ONCE)]
     at_once: usize,
 }
@@ -93,6 +92,8 @@ pub(crate) struct Selection {
 pub(crate) struct Outcome {
     /// Its name.
     pub name: String,
+    /// The lab on which it ran; nothing for other clusters and steps.
+    pub lab: String,
     /// How long it took.
     pub took: Duration,
     /// How it ended.
@@ -110,7 +111,19 @@ pub(crate) enum End {
     Skipped,
 }
 
-/// All tests, the longest first.
+impl Outcome {
+    /// How something ended that ran on no lab.
+    pub(crate) fn of(name: &str, took: Duration, end: End) -> Self {
+        Self { name: name.to_owned(), lab: String::new(), took, end }
+    }
+
+    /// A test or step that was not run.
+    pub(crate) fn skipped(name: &str) -> Self {
+        Self::of(name, Duration::ZERO, End::Skipped)
+    }
+}
+
+/// All tests, the longest of each group first.
 fn tests() -> Vec<Test> {
     [delivery::TESTS, endings::TESTS, changes::TESTS, gates::TESTS, mistakes::TESTS, disruptive::TESTS].concat()
 }
@@ -154,153 +167,9 @@ pub(crate) fn prepare(selection: &Selection) -> Result<Parts> {
 /// Runs the chosen tests; the outcomes are in the order in which they ended.
 ///
 /// # Errors
-/// When the cluster does not come up, or the operator cannot be built or installed.
+/// When a cluster does not come up, or the operator cannot be built or installed.
 pub(crate) fn run(selection: &Selection) -> Result<Vec<Outcome>> {
-    let tests = chosen(selection);
-    let world = open(selection)?;
-    let of = |group: Group| tests.iter().filter(|test| test.group == group).copied().collect::<Vec<Test>>();
-    let (loaded, parallel) = (of(Group::Loaded), of(Group::Parallel));
-    let mut outcomes = std::thread::scope(|scope| {
-        let beside = scope.spawn(|| run_group(&world, &loaded, 1));
-        let outcomes = run_group(&world, &parallel, selection.at_once.saturating_sub(1).max(1));
-        [beside.join().unwrap_or_default(), outcomes].concat()
-    });
-    match &world.lab {
-        Some(_) => outcomes.extend(run_group(&world, &of(Group::Disruptive), 1)),
-        None => outcomes.extend(of(Group::Disruptive).iter().map(skipped)),
-    }
-    let failed = outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_)));
-    if selection.keep {
-        keep(&world);
-    }
-    if let Some(lab) = world.lab.filter(|_| failed) {
-        say(&format!("logs of the run are kept in {} until the next one", lab.logs().display()));
-    }
-    Ok(outcomes)
-}
-
-/// A test that stops what others need is not for a cluster that others may use.
-fn skipped(test: &Test) -> Outcome {
-    println!("skip   {}: it needs a lab of our own", test.name);
-    Outcome { name: test.name.to_owned(), took: Duration::ZERO, end: End::Skipped }
-}
-
-/// Brings up what the tests need: the cluster, the receiver, and the operator, which tells the receiver everything.
-fn open(selection: &Selection) -> Result<World> {
-    match &selection.kubeconfig {
-        None => open_own(selection),
-        Some(kubeconfig) => open_existing(selection, kubeconfig),
-    }
-}
-
-/// Boots a lab, enters its network, and installs this tree's operator. What has to be built is built first.
-fn open_own(selection: &Selection) -> Result<World> {
-    let binary = selection.burgee.clone().map_or_else(release_build, Ok)?;
-    let options = Options::named(&selection.name);
-    let lab = Lab::boot(&Lab::prepare(&options)?, &options)?;
-    lab.enter()?;
-    let receiver = Receiver::start(&selection.address)?;
-    let values = values(&receiver);
-    lab.install_operator(&binary, Path::new(CHART), &values.iter().map(String::as_str).collect::<Vec<_>>())?;
-    let cluster = lab.cluster().clone();
-    Ok(World { feed: Feed::start(&cluster), cluster, lab: Some(lab), receiver })
-}
-
-fn open_existing(selection: &Selection, kubeconfig: &Path) -> Result<World> {
-    let cluster = Cluster::existing(kubeconfig, &prepare(selection)?);
-    let receiver = Receiver::start(&selection.address)?;
-    reinstall(&cluster, &values(&receiver))?;
-    clear_when_interrupted(&cluster, &chosen(selection))?;
-    Ok(World { feed: Feed::start(&cluster), cluster, lab: None, receiver })
-}
-
-/// How the chart is installed: everything is told to the receiver.
-fn values(receiver: &Receiver) -> Vec<String> {
-    vec![
-        format!("eventWebhook={}", receiver.url("/events")),
-        format!("slack.url={}", receiver.url("/slack")),
-        "slack.channel=e2e".to_owned(),
-        "logLevel=debug".to_owned(),
-    ]
-}
-
-/// A cluster that existed before gets rid of the tests' namespaces also when the tests are interrupted.
-fn clear_when_interrupted(cluster: &Cluster, tests: &[Test]) -> Result<()> {
-    let cluster = cluster.clone();
-    let spaces: Vec<&'static str> = tests.iter().map(|test| test.space).collect();
-    let clear = move || {
-        say("interrupted; removing the namespaces of the tests");
-        let delete = ["delete", "namespace", "--ignore-not-found", "--wait=false"];
-        if let Err(error) = cluster.kubectl(&[&delete[..], &spaces].concat()) {
-            say(&format!("{error:#}"));
-        }
-        std::process::exit(130)
-    };
-    ctrlc::set_handler(clear).context("catch interrupts")
-}
-
-/// Installs the chart again with the image that the cluster's operator has now.
-fn reinstall(cluster: &Cluster, values: &[String]) -> Result<()> {
-    let path = "jsonpath={.spec.template.spec.containers[0].image}";
-    let image = cluster
-        .kubectl(&["-n", "istio-system", "get", "deployment", "flagger", "-o", path])
-        .context("the operator must be installed as deployment istio-system/flagger")?;
-    let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    let (chart, metrics_server) = (Path::new(CHART), PROMETHEUS_ADDRESS);
-    install(cluster, &Installation { chart, image: &image, metrics_server, values: &values })
-}
-
-fn keep(world: &World) {
-    match &world.lab {
-        Some(lab) => println!("kept; look around with {} kubectl get canaries -A", lab.enter_script().display()),
-        None => println!("kept; the receiver answers until ctrl-C"),
-    }
-    loop {
-        // The interrupt handler takes the lab down and ends this process.
-        std::thread::park();
-    }
-}
-
-fn run_group(world: &World, tests: &[Test], at_once: usize) -> Vec<Outcome> {
-    let next = AtomicUsize::new(0);
-    let outcomes = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..at_once.min(tests.len()) {
-            scope.spawn(|| {
-                while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = run_one(world, test);
-                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
-                }
-            });
-        }
-    });
-    outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn run_one(world: &World, test: &Test) -> Outcome {
-    let started = Instant::now();
-    let result = Stage::open(world, test.space, test.limit).and_then(|stage| {
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (test.run)(&stage)));
-        let result = result.unwrap_or_else(|_| bail!("the test panicked"));
-        let report = result.as_ref().err().map(|_| stage.report());
-        stage.close()?;
-        result.with_context(|| report.unwrap_or_default())
-    });
-    let took = started.elapsed();
-    let end = match result {
-        Ok(()) => {
-            println!("ok     {} ({})", test.name, seconds(took));
-            End::Passed
-        }
-        Err(error) => {
-            let report = error.to_string();
-            let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-            let cause = if causes.is_empty() { report.clone() } else { causes.join(": ") };
-            println!("FAILED {} ({})\n  {cause}\n{report}", test.name, seconds(took));
-            End::Failed(cause)
-        }
-    };
-    Outcome { name: test.name.to_owned(), took, end }
+    labs::run(selection, &chosen(selection))
 }
 
 /// Runs the suite alone, on a release build of this tree; answers whether everything passed.
@@ -313,8 +182,9 @@ pub(crate) fn alone(selection: &Selection) -> Result<bool> {
         return Ok(true);
     }
     // Before anything is built: what is missing on this machine is told first.
+    let started = Instant::now();
     prepare(selection)?;
-    Ok(crate::test::conclude(&run(selection)?))
+    Ok(crate::test::conclude(&run(selection)?, started))
 }
 
 /// Whether the suite installs the binary of this tree.
@@ -334,4 +204,16 @@ fn release_build() -> Result<PathBuf> {
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     Ok(target.join("release/burgee"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_test_has_a_name_and_a_namespace_of_its_own() {
+        let count = |field: fn(&Test) -> &'static str| tests().iter().map(field).collect::<BTreeSet<_>>().len();
+        assert_eq!((count(|test| test.name), count(|test| test.space)), (tests().len(), tests().len()));
+    }
 }

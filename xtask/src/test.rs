@@ -6,7 +6,7 @@ use burgee_lab::seconds;
 use clap::Args;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Everything that the project is tested with.
 ///
@@ -41,6 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     if !arguments.e2e.only.is_empty() {
         return e2e::alone(&arguments.e2e);
     }
+    let started = Instant::now();
     if !arguments.hermetic {
         heading("prerequisites");
         e2e::prepare(&arguments.e2e)?;
@@ -58,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         heading("end-to-end suite");
         outcomes.extend(end_to_end(&arguments.e2e, &outcomes)?);
     }
-    Ok(conclude_all(&outcomes, tally))
+    Ok(conclude_all(&outcomes, tally, started))
 }
 
 /// Runs the suite if everything before it passed: else it would take its time to show what is known.
@@ -67,25 +68,26 @@ fn end_to_end(selection: &e2e::Selection, before: &[Outcome]) -> Result<Vec<Outc
         return e2e::run(selection);
     }
     println!("skipped, because a step before it failed");
-    let skip = |name: &str| Outcome { name: name.to_owned(), took: Duration::ZERO, end: End::Skipped };
-    Ok(e2e::chosen(selection).iter().map(|test| skip(test.name)).collect())
+    Ok(e2e::chosen(selection).iter().map(|test| Outcome::skipped(test.name)).collect())
 }
 
-/// Prints the timing table and the last line; answers whether everything passed.
-pub(crate) fn conclude(outcomes: &[Outcome]) -> bool {
-    conclude_all(outcomes, Tally::default())
+/// Prints the timing table, the time since the command was started and the last line; answers whether everything passed.
+pub(crate) fn conclude(outcomes: &[Outcome], started: Instant) -> bool {
+    conclude_all(outcomes, Tally::default(), started)
 }
 
-fn conclude_all(outcomes: &[Outcome], hermetic: Tally) -> bool {
+fn conclude_all(outcomes: &[Outcome], hermetic: Tally, started: Instant) -> bool {
     println!("\n--- timing");
-    for Outcome { name, took, end } in outcomes {
+    let width = outcomes.iter().map(|outcome| outcome.lab.len()).max().unwrap_or_default();
+    for Outcome { name, lab, took, end } in outcomes {
         let (took, mark) = match end {
             End::Passed => (seconds(*took), "ok"),
             End::Failed(_) => (seconds(*took), "FAILED"),
             End::Skipped => (String::new(), "skip"),
         };
-        println!("{took:>14}  {mark:6}  {name}");
+        println!("{took:>14}  {mark:6}  {lab:width$}  {name}");
     }
+    println!("{:>14}  in all", seconds(started.elapsed()));
     for outcome in outcomes {
         if let End::Failed(why) = &outcome.end {
             println!("\nFAILED {}: {why}", outcome.name);
@@ -139,7 +141,7 @@ fn step(name: &str, arguments: &[&str]) -> Result<Outcome> {
 fn outcome(name: &str, started: Instant, failure: Option<String>) -> Outcome {
     let took = started.elapsed();
     println!("{name}: {} in {}", if failure.is_some() { "failed" } else { "passed" }, seconds(took));
-    Outcome { name: name.to_owned(), took, end: failure.map_or(End::Passed, End::Failed) }
+    Outcome::of(name, took, failure.map_or(End::Passed, End::Failed))
 }
 
 /// Runs `cargo test`, shows what it prints and counts the tests.
@@ -184,10 +186,11 @@ fn count(tally: &mut Tally, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn ended(name: &str, failure: Option<&str>) -> Outcome {
         let end = failure.map_or(End::Passed, |why| End::Failed(why.to_owned()));
-        Outcome { name: name.to_owned(), took: Duration::ZERO, end }
+        Outcome::of(name, Duration::ZERO, end)
     }
 
     #[test]

@@ -24,9 +24,10 @@ pub(crate) fn take_down_when_interrupted(instance: &Instance) {
 fn end() {
     say("interrupted; taking everything down");
     start_no_more();
-    let instances = RUNNING.get().map(|running| running.lock().unwrap_or_else(PoisonError::into_inner).clone());
-    for instance in instances.unwrap_or_default() {
-        if let Err(error) = take_down(&instance) {
+    // Held until the end, so that no lab begins to boot meanwhile.
+    let instances = RUNNING.get().map(|running| running.lock().unwrap_or_else(PoisonError::into_inner));
+    for instance in instances.iter().flat_map(|instances| instances.iter()) {
+        if let Err(error) = take_down(instance) {
             say(&format!("could not take {} down: {error:#}", instance.name()));
         }
     }

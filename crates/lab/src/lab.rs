@@ -88,6 +88,11 @@ impl Lab {
         Ok(cleaned)
     }
 
+    /// The instance's name.
+    pub fn name(&self) -> &str {
+        self.instance.name()
+    }
+
     /// The cluster, to talk to with kubectl and helm.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster

@@ -22,6 +22,13 @@ pub(crate) struct World {
     pub receiver: Receiver,
 }
 
+impl World {
+    /// The lab's name; empty for a cluster that existed before.
+    pub(crate) fn name(&self) -> String {
+        self.lab.as_ref().map(|lab| lab.name().to_owned()).unwrap_or_default()
+    }
+}
+
 /// One test's part of the cluster.
 pub(crate) struct Stage<'a> {
     world: &'a World,

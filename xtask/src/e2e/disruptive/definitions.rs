@@ -88,5 +88,5 @@ pub(super) fn outdated(stage: &Stage<'_>) -> Result<()> {
     stage.poll("the operator becomes ready by itself", 30, || Ok(pod.page("readyz")?.0 == 200))?;
     ensure!(pod.page("metrics")?.1.contains("\nburgee_crd_outdated 0\n"), "the gauge stays");
     stage.until_told("New revision detected! Scaling up podinfo.test", 20)?;
-    stage.until_phase("Succeeded", 90)
+    stage.until_told("Advance podinfo.test canary weight 50", 60).map(drop)
 }

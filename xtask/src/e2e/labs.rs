@@ -1,0 +1,168 @@
+//! The clusters on which the tests run: booted one after the other, used at the same time, kept or taken down. It knows
+//! no test.
+use super::feed::Feed;
+use super::receiver::Receiver;
+use super::share::Work;
+use super::stage::World;
+use super::{End, Outcome, Selection, Test, prepare, release_build};
+use anyhow::{Context, Result, bail};
+use burgee_lab::{Cluster, Installation, Lab, Options, PROMETHEUS_ADDRESS, Parts, install, say};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Directory of the operator's chart.
+const CHART: &str = "charts/burgee";
+
+/// A cluster that was used, and how its tests ended.
+type Used = (World, Vec<Outcome>);
+
+/// Reads the name of the first lab; that of a second one is made from it.
+///
+/// # Errors
+/// When one of them could not be the name of an instance.
+pub(super) fn name(text: &str) -> Result<String> {
+    crate::lab::instance_name(&second(text))?;
+    crate::lab::instance_name(text)
+}
+
+fn second(name: &str) -> String {
+    format!("{name}-2")
+}
+
+/// Runs the tests; the outcomes are in the order in which they ended, lab by lab.
+///
+/// # Errors
+/// When a cluster does not come up, or the operator cannot be built or installed.
+pub(super) fn run(selection: &Selection, tests: &[Test]) -> Result<Vec<Outcome>> {
+    let work = Work::of(tests);
+    let used = match &selection.kubeconfig {
+        None => use_own(selection, &work)?,
+        Some(kubeconfig) => vec![use_existing(selection, kubeconfig, (&work, tests))?],
+    };
+    let (worlds, outcomes): (Vec<World>, Vec<Vec<Outcome>>) = used.into_iter().unzip();
+    let outcomes = outcomes.concat();
+    let failed = outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_)));
+    if selection.keep {
+        keep(&worlds);
+    }
+    for lab in worlds.into_iter().filter_map(|world| world.lab).filter(|_| failed) {
+        say(&format!("logs of the run are kept in {} until the next one", lab.logs().display()));
+    }
+    Ok(outcomes)
+}
+
+/// Boots labs and runs the tests on them. What has to be built is built first. Each lab has a thread of its own, because a
+/// thread is in one network only.
+fn use_own(selection: &Selection, work: &Work) -> Result<Vec<Used>> {
+    let binary = selection.burgee.clone().map_or_else(release_build, Ok)?;
+    let parts = prepare(selection)?;
+    let names = names(selection, work.places());
+    let opening = Mutex::new(());
+    // Of all tests at once, one is on each lab but the first.
+    let at_once = selection.at_once.saturating_sub(names.len() - 1).max(1);
+    let use_one = |number: usize, name: &str| -> Result<Used> {
+        // One after the other: a boot needs the whole machine.
+        let alone = opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = open_own(selection, &Options::named(name), (&parts, &binary)).inspect_err(|_| work.abandon())?;
+        drop(alone);
+        let beside = if number == 0 { work.run_beside_each_other(&world, at_once) } else { Vec::new() };
+        let outcomes = [beside, work.run_alone(&world)].concat();
+        Ok((world, outcomes))
+    };
+    let use_one = &use_one;
+    std::thread::scope(|scope| {
+        let numbered = names.iter().enumerate();
+        let labs: Vec<_> = numbered.map(|(number, name)| scope.spawn(move || use_one(number, name))).collect();
+        labs.into_iter().map(|lab| lab.join().unwrap_or_else(|_| bail!("the thread of a lab panicked"))).collect()
+    })
+}
+
+/// The names of the labs that have something to do, at least one.
+fn names(selection: &Selection, places: usize) -> Vec<String> {
+    let count = places.min(usize::from(selection.labs)).min(selection.at_once);
+    [selection.name.clone(), second(&selection.name)].into_iter().take(count.max(1)).collect()
+}
+
+/// Boots a lab, enters its network, and installs this tree's operator, which tells the receiver everything.
+fn open_own(selection: &Selection, options: &Options, built: (&Parts, &Path)) -> Result<World> {
+    let (parts, binary) = built;
+    let lab = Lab::boot(parts, options)?;
+    lab.enter()?;
+    let receiver = Receiver::start(&selection.address)?;
+    let values = values(&receiver);
+    lab.install_operator(binary, Path::new(CHART), &values.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let cluster = lab.cluster().clone();
+    Ok(World { feed: Feed::start(&cluster), cluster, lab: Some(lab), receiver })
+}
+
+fn use_existing(selection: &Selection, kubeconfig: &Path, what: (&Work, &[Test])) -> Result<Used> {
+    let (work, tests) = what;
+    let cluster = Cluster::existing(kubeconfig, &prepare(selection)?);
+    let receiver = Receiver::start(&selection.address)?;
+    reinstall(&cluster, &values(&receiver))?;
+    clear_when_interrupted(&cluster, tests)?;
+    let world = World { feed: Feed::start(&cluster), cluster, lab: None, receiver };
+    let outcomes = work.run_beside_each_other(&world, selection.at_once);
+    Ok((world, [outcomes, work.skip_disruptive()].concat()))
+}
+
+/// How the chart is installed: everything is told to the receiver.
+fn values(receiver: &Receiver) -> Vec<String> {
+    vec![
+        format!("eventWebhook={}", receiver.url("/events")),
+        format!("slack.url={}", receiver.url("/slack")),
+        "slack.channel=e2e".to_owned(),
+        "logLevel=debug".to_owned(),
+    ]
+}
+
+/// A cluster that existed before gets rid of the tests' namespaces also when the tests are interrupted.
+fn clear_when_interrupted(cluster: &Cluster, tests: &[Test]) -> Result<()> {
+    let cluster = cluster.clone();
+    let spaces: Vec<&'static str> = tests.iter().map(|test| test.space).collect();
+    let clear = move || {
+        say("interrupted; removing the namespaces of the tests");
+        let delete = ["delete", "namespace", "--ignore-not-found", "--wait=false"];
+        if let Err(error) = cluster.kubectl(&[&delete[..], &spaces].concat()) {
+            say(&format!("{error:#}"));
+        }
+        std::process::exit(130)
+    };
+    ctrlc::set_handler(clear).context("catch interrupts")
+}
+
+/// Installs the chart again with the image that the cluster's operator has now.
+fn reinstall(cluster: &Cluster, values: &[String]) -> Result<()> {
+    let path = "jsonpath={.spec.template.spec.containers[0].image}";
+    let image = cluster
+        .kubectl(&["-n", "istio-system", "get", "deployment", "flagger", "-o", path])
+        .context("the operator must be installed as deployment istio-system/flagger")?;
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let (chart, metrics_server) = (Path::new(CHART), PROMETHEUS_ADDRESS);
+    install(cluster, &Installation { chart, image: &image, metrics_server, values: &values })
+}
+
+fn keep(worlds: &[World]) {
+    for world in worlds {
+        match &world.lab {
+            Some(lab) => println!("kept; look around with {} kubectl get canaries -A", lab.enter_script().display()),
+            None => println!("kept; the receiver answers until ctrl-C"),
+        }
+    }
+    loop {
+        // The interrupt handler takes the labs down and ends this process.
+        std::thread::park();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leaves_room_for_that_of_the_second_lab() {
+        assert_eq!(name("e2e").unwrap(), "e2e");
+        assert!(name("eighteen-letters-x").is_ok());
+        assert!(name("nineteen-letters-xx").is_err());
+    }
+}
