@@ -99,6 +99,14 @@ const ROWS: &[Row] = &[
     ),
     row("I3", worlds::PRIMARY_COUNTS_AS_READY, GOOD),
     Row { besides: APEX, ..row("I3", worlds::PRIMARY_COUNTS_AS_READY, GOOD) },
+    row(
+        "I3",
+        plans::TRAFFIC_STAYS_WITHOUT_PODS,
+        "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1
+             at 55s set Deployment podinfo /spec/replicas 0
+             at 75s set Deployment podinfo /spec/replicas 2
+             at 200s end",
+    ),
     row("I4", plans::TARGET_GOES_WITH_ITS_ROUTE, BAD),
     row("I5", worlds::ENDED_RUN_IS_FORGOTTEN, BAD),
     Row {

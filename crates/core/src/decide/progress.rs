@@ -102,9 +102,30 @@ fn primary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {
 fn canary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {
     match canary_readiness(tick, scene.target) {
         Readiness::Ready => Ok(()),
+        Readiness::Waiting { reason, .. } if is_out(tick, scene) => Err(rolled_back(take_back(tick, reason))),
         Readiness::Waiting { reason, deadline } => Err(not_ready(tick, reason, deadline)),
         Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
     }
+}
+
+/// Whether requests go to a canary that has lost its last ready pod, while the primary could take them.
+fn is_out(tick: &Tick, scene: &Scene) -> bool {
+    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
+    settle::intended_split(tick).canary() > 0 && primary_pods > 0 && ready_pods(tick, scene.target) == 0
+}
+
+/// The primary takes the traffic back at once (I3). It is a failed check; if more are allowed, the run goes on from its
+/// first weight when the pods are back.
+fn take_back(tick: &Tick, reason: String) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    draft.tell(Notice::Problem(reason));
+    if failed_checks(tick) + 1 < tick.rollout.threshold {
+        draft.intend(settle::routes(tick, Split::PRIMARY)?);
+        draft.status.canary_weight = 0;
+        draft.status.iterations = 0;
+        draft.run().outcome = None;
+    }
+    fail(tick, draft)
 }
 
 fn rolled_back(decision: Decision<Plan>) -> Stop {

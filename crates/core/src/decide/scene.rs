@@ -71,11 +71,22 @@ pub(super) fn canary_readiness(tick: &Tick, target: &Value) -> Readiness {
     let mut readiness = workload::readiness(rollout.target_kind, target, &patience(tick, rollout.canary_ready_percent));
     if readiness == Readiness::Ready && ready_pods(tick, target) == 0 {
         // By the contract's rule no pods are all ready; no weight is ever raised on none (I1).
-        readiness =
-            Readiness::Waiting { reason: "waiting for rollout to finish: it has no pods".to_owned(), deadline: None };
+        readiness = without_pods(&patience(tick, rollout.canary_ready_percent));
     }
     let prefix = workload::canary_prefix(rollout, &readiness);
     prefixed(readiness, &prefix)
+}
+
+/// A workload without pods is never late by its own conditions, so the wait for them ends with the canary's deadline, as
+/// a DaemonSet's does (I13).
+fn without_pods(patience: &Patience) -> Readiness {
+    let reason = "waiting for rollout to finish: it has no pods".to_owned();
+    let allowed = jiff::SignedDuration::from_secs(patience.deadline_seconds);
+    let deadline = patience.since.and_then(|since| since.checked_add(allowed).ok());
+    match deadline {
+        Some(deadline) if deadline <= patience.now => Readiness::Failed(reason),
+        Some(_) | None => Readiness::Waiting { reason, deadline },
+    }
 }
 
 fn patience(tick: &Tick, ready_percent: i64) -> Patience {

@@ -1,16 +1,25 @@
 //! I3: where traffic goes, pods are ready, bootstrap included. Traffic is what the routes say, or the apex Service before
-//! there are any; pods are those that the Service in the way selects. Nobody but the operator is blamed here for what the
-//! operator did not do: pods that crash are no step.
+//! there are any; pods are those that the Service in the way selects. Pods that crash are no step of the operator's; but
+//! while it checks a canary, it takes the traffic from one that has lost its pods within an interval.
 
-use super::{Checker, Moment, Verdict};
+use burgee_api::Phase;
+use burgee_core::world::World;
+use jiff::Timestamp;
+
+use super::{Checker, Moment, Verdict, What, revision};
 use crate::instant::{Instant, Part};
 
-/// Remembers nothing.
+/// Since when requests have gone to a canary without pods, although the primary could take them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Endpoints;
+pub(super) struct Endpoints {
+    out_since: Option<Timestamp>,
+}
 
 impl Checker for Endpoints {
     fn look(&mut self, moment: &Moment) -> Verdict {
+        if let What::Decided { world, .. } = moment.what {
+            return self.continuously(moment.after, world);
+        }
         if moment.step().is_none() {
             return Ok(());
         }
@@ -22,6 +31,24 @@ impl Checker for Endpoints {
         let canary_is_late = before.canary_pods == 0 && moment.sight.canary_pods > 0;
         if !canary_is_late && canary_is_served(before) && !canary_is_served(after) {
             return Err(format!("{} % go to a canary without ready endpoints", after.traffic.canary));
+        }
+        Ok(())
+    }
+}
+
+impl Endpoints {
+    fn continuously(&mut self, instant: &Instant, world: &World) -> Verdict {
+        let is_checking = matches!(instant.status.phase, Phase::Progressing | Phase::WaitingPromotion);
+        let is_free = !instant.rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
+        let is_out = instant.canary_pods == 0 && !canary_is_served(instant);
+        if !is_checking || !is_free || !is_out || instant.primary_pods == 0 {
+            self.out_since = None;
+            return Ok(());
+        }
+        let waited = instant.now.duration_since(*self.out_since.get_or_insert(instant.now));
+        if waited > instant.rollout.interval {
+            let weight = instant.traffic.canary;
+            return Err(format!("{weight} % have gone to a canary without pods for {waited:#}"));
         }
         Ok(())
     }

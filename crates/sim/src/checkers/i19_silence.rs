@@ -15,6 +15,10 @@ impl Checker for Silence {
         let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
         let rollout = &moment.after.rollout;
         let Some(status) = &world.canary.status else { return Ok(()) };
+        // Without pods there is no check, but a failure all the same (I3).
+        if moment.sight.canary_pods == 0 {
+            return Ok(());
+        }
         let is_verdict =
             rollout.analysis.as_ref().is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
         let outcomes = round.outcomes(rollout);

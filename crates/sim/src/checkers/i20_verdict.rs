@@ -14,6 +14,10 @@ impl Checker for Verdicts {
         let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
         let rollout = &moment.after.rollout;
         let Some(status) = &world.canary.status else { return Ok(()) };
+        // Without pods there is no check, but a failure all the same (I3).
+        if moment.sight.canary_pods == 0 {
+            return Ok(());
+        }
         let (Some(verdict), Some(act)) = (round.verdict(rollout), act::of(rollout, status, plan)) else {
             return Ok(());
         };

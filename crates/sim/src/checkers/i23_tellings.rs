@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burgee_api::Phase;
+use burgee_api::{CanaryStatus, Phase};
 use burgee_core::notice::Notice;
 use burgee_core::plan::{Step, Telling};
 
@@ -29,7 +29,7 @@ impl Checker for Tellings {
         }
         match step {
             Step::Tell(telling) => self.tell(moment.before, telling),
-            Step::Status(_) => self.write(moment.before.status.phase, moment.after.status.phase),
+            Step::Status(_) => self.write(&moment.before.status, &moment.after.status),
             Step::Alert(alert) if !self.has_written => Err(format!("the alert {} came before its status", alert.text)),
             Step::Alert(alert) if !self.alerts.insert(alert.text.clone()) => {
                 Err(format!("the alert {} came twice", alert.text))
@@ -64,8 +64,14 @@ impl Tellings {
         Err(format!("{text} was told as {name} and as {}", telling.event_suffix))
     }
 
-    fn write(&mut self, from: Phase, to: Phase) -> Verdict {
+    fn write(&mut self, before: &CanaryStatus, after: &CanaryStatus) -> Verdict {
         self.has_written = true;
+        let (from, to) = (before.phase, after.phase);
+        let is_checking = matches!(to, Phase::Progressing | Phase::WaitingPromotion);
+        if is_checking && (after.canary_weight < before.canary_weight || after.iterations < before.iterations) {
+            // Traffic that was taken back goes the same steps once more.
+            self.names.clear();
+        }
         if from != to && is_told(from, to) && !self.has_told {
             return Err(format!("{from} became {to} without a word"));
         }

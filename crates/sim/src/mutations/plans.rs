@@ -29,6 +29,17 @@ pub const TARGET_GOES_ANYWAY: Mutation =
         }
     });
 
+/// I3: a canary that has lost its pods keeps its traffic.
+pub const TRAFFIC_STAYS_WITHOUT_PODS: Mutation =
+    Mutation::of_plan("a canary that has lost its pods keeps its traffic", |tick, plan| {
+        let target = tick.world.present(&tick.rollout.target_key());
+        let pods = target.map_or(0, |target| workload::ready_pods(tick.rollout.target_kind, target));
+        let is_checking = phase(tick) == Phase::Progressing;
+        if is_checking && pods == 0 && plan.steps.iter().any(|step| writes(step, Kind::VirtualService)) {
+            wait(tick, plan, SignedDuration::from_secs(5));
+        }
+    });
+
 /// I4: the rollback takes the target down with its route.
 pub const TARGET_GOES_WITH_ITS_ROUTE: Mutation =
     Mutation::of_plan("the rollback takes the target down with its route", |tick, plan| {
