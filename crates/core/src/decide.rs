@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::notice::Notice;
 use crate::plan::Plan;
 use crate::question::{Answers, Question};
-use crate::rollout::Rollout;
+use crate::rollout::{Rollout, TargetKind};
 use crate::settings::Settings;
 use crate::timetable::Wake;
 use crate::world::World;
@@ -116,6 +116,15 @@ impl<'a> Tick<'a> {
     /// A time after now, in nanosecond arithmetic that cannot overflow.
     fn after(&self, duration: jiff::SignedDuration) -> Timestamp {
         self.now.saturating_add(duration).unwrap_or(Timestamp::MAX)
+    }
+
+    /// When to look again after the primary was written. Of pods their controller tells; nobody tells of a Service, and
+    /// our own write wakes nobody.
+    fn primary_written(&self) -> Wake {
+        match self.rollout.target_kind {
+            TargetKind::Deployment | TargetKind::DaemonSet => Wake::OnChange,
+            TargetKind::Service => Wake::At(self.now),
+        }
     }
 
     /// When the drain that begins now ends (rules: Draining).

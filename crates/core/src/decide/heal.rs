@@ -49,7 +49,7 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         let recipe = scene.recipe(tick, &id);
         let restored = workload::restored(&recipe, &kept::template(kept), scene.target, Some(primary));
         draft.step(Step::Replace(restored.map_err(|reason| super::ask::halt(tick, reason))?));
-        return Ok(draft.finish(Wake::OnChange));
+        return Ok(draft.finish(tick.primary_written()));
     }
     if let Readiness::Waiting { reason, .. } | Readiness::Failed(reason) = primary_readiness(tick, primary) {
         draft.tell(Notice::Problem(reason));

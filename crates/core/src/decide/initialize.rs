@@ -36,7 +36,7 @@ pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
         return make_primary(tick, answers, &scene, draft);
     }
     if let Some(wait) = unready_primary(tick, &scene) {
-        return Ok(wait_for_primary(tick, draft, wait));
+        return mend_primary(tick, &scene, draft, wait);
     }
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, None)?);
     draft.steps(settle::service(tick, &scene, Role::Apex)?);
@@ -62,13 +62,7 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
         draft.run().hooks_passed.push(PROVIDERS.to_owned());
     }
     if draft.run().revision != scene.revision {
-        let (uid, generation) = (uid(scene.target), generation(scene.target));
-        let run = draft.run();
-        run.revision.clone_from(&scene.revision);
-        run.target_uid = uid;
-        run.target_generation = Some(generation);
-        draft.status.tracked_configs.clone_from(&scene.checksums);
-        return Ok(draft.finish(Wake::At(tick.now)));
+        return Ok(record_first(tick, scene, draft));
     }
     if draft.status.tracked_configs != scene.checksums {
         draft.status.tracked_configs.clone_from(&scene.checksums);
@@ -79,7 +73,7 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
     let primary = workload::primary(&scene.recipe(tick, &id), scene.target).map_err(|reason| halt(tick, reason))?;
     draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
     draft.step(Step::Create(primary));
-    Ok(draft.finish(Wake::OnChange))
+    Ok(draft.finish(tick.primary_written()))
 }
 
 /// Copies of all tracked configs, with the checksums that hold now. While one of them cannot be read, nothing is copied:
@@ -133,6 +127,39 @@ fn providers(tick: &Tick, answers: &Answers) -> Decision<Notice> {
 fn unready_primary(tick: &Tick, scene: &Scene) -> Option<Readiness> {
     let readiness = primary_readiness(tick, scene.primary?);
     (readiness != Readiness::Ready).then_some(readiness)
+}
+
+/// A first revision that does not start is mended by pushing another one: before the routes stand the primary serves
+/// nobody, so it follows the target. The record comes first, as when it was made.
+fn mend_primary(tick: &Tick, scene: &Scene, mut draft: Draft, wait: Readiness) -> Decision<Plan> {
+    let Some(primary) = scene.primary else { return Ok(draft.finish(Wake::OnChange)) };
+    let recorded = draft.run().revision.clone();
+    if recorded.is_empty() || draft.run().drain_until.is_some() {
+        return Ok(wait_for_primary(tick, draft, wait));
+    }
+    if recorded != scene.revision {
+        return Ok(record_first(tick, scene, draft));
+    }
+    let id = kept::flagger_id(&tick.rollout.uid, &recorded, "bootstrap");
+    if workload::flagger_id(tick.rollout.target_kind, primary) == Some(id.as_str()) {
+        return Ok(wait_for_primary(tick, draft, wait));
+    }
+    draft.steps(known_copies(tick, scene)?);
+    draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
+    let mended = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, 0);
+    draft.step(Step::Replace(mended.map_err(|reason| halt(tick, reason))?));
+    Ok(draft.finish(tick.primary_written()))
+}
+
+/// Records the revision that the primary is about to be made from.
+fn record_first(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
+    let (uid, generation) = (uid(scene.target), generation(scene.target));
+    let run = draft.run();
+    run.revision.clone_from(&scene.revision);
+    run.target_uid = uid;
+    run.target_generation = Some(generation);
+    draft.status.tracked_configs.clone_from(&scene.checksums);
+    draft.finish(Wake::At(tick.now))
 }
 
 fn wait_for_primary(tick: &Tick, mut draft: Draft, readiness: Readiness) -> Plan {
@@ -204,5 +231,5 @@ pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         workload::primary(&recipe, scene.target)
     };
     draft.step(Step::Create(primary.map_err(|reason| halt(tick, reason))?));
-    Ok(draft.finish(Wake::OnChange))
+    Ok(draft.finish(tick.primary_written()))
 }

@@ -74,7 +74,7 @@ fn copy(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Pla
     let promoted = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, floor(tick));
     draft.step(Step::Replace(promoted.map_err(|reason| halt(tick, reason))?));
     draft.steps(settle::primary_scaler(tick, Sync::Full, settle::floor(tick))?);
-    Ok(draft.finish(Wake::OnChange))
+    Ok(draft.finish(tick.primary_written()))
 }
 
 fn floor(tick: &Tick) -> i64 {

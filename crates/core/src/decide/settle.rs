@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::ask::halt;
 use super::draft::fraction;
-use super::scene::Scene;
+use super::scene::{Scene, ready_pods};
 use super::strategy::MIRRORING;
 use super::{Decision, Draft, Stop, Tick, takeover};
 use crate::phase::PhaseRules;
@@ -89,6 +89,9 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
     if steps.is_empty() {
         return Ok(None);
     }
+    if let Some(reason) = led_astray(tick) {
+        return Err(halt(tick, reason));
+    }
     let mut draft = Draft::new(tick);
     draft.steps(steps);
     if draft.run().step_started_at.is_some() {
@@ -98,6 +101,23 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
         draft.run().drain_until = Some(fraction(tick.drained_at()));
     }
     Ok(Some(draft.finish(Wake::At(tick.now))))
+}
+
+/// Why the routes cannot be put back: the set that would get more has no ready pod, and the one that has it now has some
+/// (I1). Whoever shifted the traffic by hand may have had that very reason.
+fn led_astray(tick: &Tick) -> Option<String> {
+    let seen = router::of(tick.rollout).read(tick.rollout, tick.world).ok().flatten()?;
+    let wanted = intended_split(tick);
+    let pods = |key| tick.world.present(&key).map_or(0, |workload| ready_pods(tick, workload));
+    let (primary, canary) = (pods(tick.rollout.primary_key()), pods(tick.rollout.target_key()));
+    let unready = if wanted.primary() > seen.primary() && primary == 0 && canary > 0 {
+        tick.rollout.primary_name()
+    } else if wanted.canary() > seen.canary() && canary == 0 && primary > 0 {
+        tick.rollout.target.name.clone()
+    } else {
+        return None;
+    };
+    Some(format!("{unready}.{} has no ready pod, its share of the traffic is not put back", tick.rollout.namespace))
 }
 
 /// Steps towards the primary's scaler: created if missing, and brought up to date where the contract says so.
