@@ -1,4 +1,5 @@
-//! An API server in memory, with the preconditions that the real one enforces. It decides nothing.
+//! An API server in memory, with the preconditions that the real one enforces and its garbage collection. It decides
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,12 @@ pub enum Refusal {
     /// The write makes no sense.
     #[error("invalid object: {0}")]
     Invalid(String),
+    /// Nobody knows what became of the write: the answer did not come.
+    #[error("no answer to the write of {0}")]
+    Lost(ObjectKey),
+    /// The lease is not ours any more.
+    #[error("fenced: the lease is somebody else's")]
+    Fenced,
 }
 
 /// Objects by key, with versions and generations.
@@ -26,12 +33,18 @@ pub enum Refusal {
 pub struct Cluster {
     objects: BTreeMap<ObjectKey, Arc<Value>>,
     version: u64,
+    changed: Vec<ObjectKey>,
 }
 
 impl Cluster {
     /// The object, if there is one.
     pub fn get(&self, key: &ObjectKey) -> Option<&Value> {
         self.objects.get(key).map(AsRef::as_ref)
+    }
+
+    /// The object as it is shared, if there is one.
+    pub fn shared(&self, key: &ObjectKey) -> Option<&Arc<Value>> {
+        self.objects.get(key)
     }
 
     /// The object as a World sees it.
@@ -41,10 +54,7 @@ impl Cluster {
 
     /// A ConfigMap or Secret as a World sees it.
     pub fn observe_config(&self, key: &ObjectKey) -> ConfigSeen {
-        self.get(key).map_or(ConfigSeen::Absent, |object| ConfigSeen::Present {
-            checksum: tracked::checksum(object),
-            tracking: tracked::tracking(object),
-        })
+        self.get(key).map_or(ConfigSeen::Absent, config_seen)
     }
 
     /// All objects, in order of their keys.
@@ -52,10 +62,24 @@ impl Cluster {
         self.objects.iter().map(|(key, object)| (key, object.as_ref()))
     }
 
+    /// The objects of one kind, shared.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&ObjectKey, &Arc<Value>)> {
+        let first = ObjectKey { kind, namespace: String::new(), name: String::new() };
+        self.objects.range(first..).take_while(move |(key, _)| key.kind == kind)
+    }
+
+    /// What has changed since the last call, in order; watches are made of this.
+    pub fn take_changes(&mut self) -> Vec<ObjectKey> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// Stores an object as a user's `kubectl apply` would: what is there keeps its status and identity.
     pub fn apply(&mut self, object: Value) -> Result<(), Refusal> {
         let key = key_of(&object)?;
-        let Some(seen) = self.get(&key) else { return self.create(object) };
+        let Some(seen) = self.get(&key) else {
+            self.insert(key, object);
+            return Ok(());
+        };
         let mut merged = seen.clone();
         for (field, value) in object.as_object().into_iter().flatten() {
             if field == "metadata" {
@@ -70,20 +94,37 @@ impl Cluster {
         Ok(())
     }
 
-    /// Creates an object; one that exists already is a conflict.
-    pub fn create(&mut self, mut object: Value) -> Result<(), Refusal> {
+    /// Creates an object; one that exists already is a conflict. One whose owner is gone is collected at once.
+    pub fn create(&mut self, object: Value) -> Result<(), Refusal> {
         let key = key_of(&object)?;
         if self.objects.contains_key(&key) {
             return Err(Refusal::Conflict(key));
         }
+        let is_orphan = self.is_orphan(&object);
+        self.insert(key.clone(), object);
+        if is_orphan {
+            self.delete(&key);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: ObjectKey, mut object: Value) {
         self.version += 1;
         object["metadata"]["uid"] = json!(format!("uid-{}", self.version));
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         if has_generation(&key) {
             object["metadata"]["generation"] = json!(1);
         }
+        self.changed.push(key.clone());
         self.objects.insert(key, Arc::new(object));
-        Ok(())
+    }
+
+    /// Whether an object names owners of which none is there.
+    fn is_orphan(&self, object: &Value) -> bool {
+        let owners = object["metadata"]["ownerReferences"].as_array();
+        let Some(owners) = owners.filter(|owners| !owners.is_empty()) else { return false };
+        let uids = || self.objects.values().map(|known| &known["metadata"]["uid"]);
+        !owners.iter().any(|owner| uids().any(|uid| *uid == owner["uid"]))
     }
 
     /// Replaces an object that is still the one it was decided on.
@@ -92,6 +133,11 @@ impl Cluster {
         let seen = self.get(&key).ok_or_else(|| Refusal::NotFound(key.clone()))?;
         if seen["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
             return Err(Refusal::Conflict(key));
+        }
+        let mut object = object;
+        // The status of what has one is written apart.
+        if let Some(status) = seen.get("status") {
+            object["status"] = status.clone();
         }
         self.store(&key, object);
         Ok(())
@@ -109,48 +155,61 @@ impl Cluster {
 
     /// Writes the status of an object that is still the one it was decided on.
     pub fn write_status(&mut self, key: &ObjectKey, version: Option<&str>, status: Value) -> Result<(), Refusal> {
-        let mut object = self.get(key).ok_or_else(|| Refusal::NotFound(key.clone()))?.clone();
-        if object["metadata"]["resourceVersion"].as_str() != version {
+        let seen = self.get(key).ok_or_else(|| Refusal::NotFound(key.clone()))?;
+        if seen["metadata"]["resourceVersion"].as_str() != version {
             return Err(Refusal::Conflict(key.clone()));
         }
+        let mut object = seen.clone();
         object["status"] = status;
         self.store(key, object);
         Ok(())
     }
 
-    /// Copies a config for the primary, if its content is still what it was.
+    /// Copies a config for the primary, if its content is still what it was. An immutable copy that differs is deleted
+    /// first.
     pub fn copy_config(&mut self, copy: &ConfigCopy) -> Result<(), Refusal> {
-        let source = self.get(&copy.source).ok_or_else(|| Refusal::NotFound(copy.source.clone()))?;
+        let source = self.get(&copy.source).ok_or_else(|| Refusal::Conflict(copy.source.clone()))?;
         if tracked::checksum(source) != copy.checksum {
             return Err(Refusal::Conflict(copy.source.clone()));
         }
         let key = ObjectKey::new(copy.source.kind, &copy.source.namespace, &copy.name);
-        let copied = tracked::copy(source, copy, self.get(&key));
-        if self.objects.contains_key(&key) { self.replace(copied) } else { self.create(copied) }
+        let seen = self.get(&key);
+        let copied = tracked::copy(source, copy, seen);
+        match seen {
+            None => self.create(copied),
+            Some(seen) if tracked::is_replaceable(seen, &copied) => self.replace(copied),
+            Some(_) => {
+                let anew = tracked::copy(source, copy, None);
+                self.delete(&key);
+                self.create(anew)
+            }
+        }
     }
 
     /// Removes an object; that it is gone is success. One with finalizers is only marked.
     pub fn delete(&mut self, key: &ObjectKey) {
-        let Some(object) = self.get(key).cloned() else { return };
+        let Some(object) = self.objects.get(key).cloned() else { return };
         if is_held(&object) {
-            let mut marked = object;
+            if object["metadata"]["deletionTimestamp"].is_string() {
+                return;
+            }
+            let mut marked = Value::clone(&object);
             marked["metadata"]["deletionTimestamp"] = json!("2023-11-14T22:13:20Z");
             return self.store(key, marked);
         }
         self.objects.remove(key);
         self.version += 1;
+        self.changed.push(key.clone());
         self.collect(&object);
     }
 
     /// What a removed object owned goes with it.
     fn collect(&mut self, owner: &Value) {
+        let is_owner = |reference: &Value| reference["uid"] == owner["metadata"]["uid"];
         let belongings: Vec<ObjectKey> = self
             .objects
             .iter()
-            .filter(|(_, object)| {
-                let owners = object["metadata"]["ownerReferences"].as_array();
-                owners.into_iter().flatten().any(|reference| reference["uid"] == owner["metadata"]["uid"])
-            })
+            .filter(|(_, object)| object["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(is_owner))
             .map(|(key, _)| key.clone())
             .collect();
         for key in belongings {
@@ -170,18 +229,20 @@ impl Cluster {
 
     /// The generation moves with the spec, the version with anything.
     fn store(&mut self, key: &ObjectKey, mut object: Value) {
-        let seen = self.get(key).cloned().unwrap_or_default();
+        let seen = self.objects.get(key).cloned().unwrap_or_default();
         if has_generation(key) {
             let generation = seen["metadata"]["generation"].as_i64().unwrap_or(1);
-            object["metadata"]["generation"] = json!(generation + i64::from(seen["spec"] != object["spec"]));
+            let moved = i64::from(seen["spec"] != object["spec"]);
+            object["metadata"]["generation"] = json!(generation + moved);
         }
         object["metadata"]["resourceVersion"] = seen["metadata"]["resourceVersion"].clone();
-        if seen == object {
+        if *seen == object {
             return;
         }
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let is_over = object["metadata"]["deletionTimestamp"].is_string() && !is_held(&object);
+        self.changed.push(key.clone());
         self.objects.insert(key.clone(), Arc::new(object));
         if is_over {
             self.delete(key);
@@ -192,6 +253,11 @@ impl Cluster {
     pub fn version(&self) -> u64 {
         self.version
     }
+}
+
+/// What a World sees of a ConfigMap or Secret.
+pub fn config_seen(object: &Value) -> ConfigSeen {
+    ConfigSeen::Present { checksum: tracked::checksum(object), tracking: tracked::tracking(object) }
 }
 
 /// A core Service has none.

@@ -1,76 +1,268 @@
 //! An unkind outside, chosen by a seed: which faults there are, and how often. The same seed is the same play.
 
-use crate::outside::Reply;
-use crate::stage::Stage;
+use std::collections::BTreeSet;
 
-/// What may go wrong with one step of a plan.
+use burgee_api::Phase;
+use jiff::SignedDuration;
+
+use crate::coverage::Coverage;
+use crate::stage::Stage;
+use crate::trouble;
+use crate::users;
+
+macro_rules! faults {
+    ($($(#[doc = $doc:literal])* $fault:ident = $name:literal,)*) => {
+        /// Something that goes wrong, or that somebody does at a bad moment.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault {
+            $($(#[doc = $doc])* $fault,)*
+        }
+
+        impl Fault {
+            /// Every fault, in the order of the table.
+            pub const ALL: [Self; [$(Self::$fault),*].len()] = [$(Self::$fault),*];
+
+            /// Its name in tables.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$fault => $name,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// A step is refused before it takes effect.
+    Refused = "refused write",
+    /// A step takes effect, and its answer is lost.
+    LostAnswer = "lost answer",
+    /// The operator dies between two steps.
+    Crash = "crash",
+    /// The operator stands still in the middle of a plan, and another one may take the lease.
+    Standstill = "lost lease",
+    /// A watch is behind: others' writes are seen late.
+    StaleStore = "stale store",
+    /// Changes wake nobody for a while.
+    LateWatch = "late watch",
+    /// A kind cannot be read.
+    Blindness = "unreadable kind",
+    /// The clock of the operator's machine jumps.
+    ClockJump = "clock jump",
+    /// A metric is bad.
+    BadMetric = "bad metric",
+    /// A metric has no values.
+    NoValues = "no values",
+    /// No metrics provider answers.
+    Outage = "provider outage",
+    /// A check fails.
+    HookFails = "failing hook",
+    /// A hook does not answer for a long time.
+    HookHangs = "hanging hook",
+    /// A gate is closed.
+    GateClosed = "closed gate",
+    /// Somebody asks for a rollback.
+    RollbackSignal = "rollback signal",
+    /// Pods take long to get ready.
+    SlowPods = "slow pods",
+    /// Pods do not get ready.
+    StuckPods = "stuck pods",
+    /// No pod of a workload is ready for a moment.
+    Flapping = "flapping pods",
+    /// Controllers are behind.
+    SlowController = "slow controller",
+    /// Autoscalers scale.
+    Autoscaling = "autoscaling",
+    /// Somebody pushes a new revision.
+    NewRevision = "new revision",
+    /// Somebody pushes a revision that never gets ready.
+    BadRevision = "bad revision",
+    /// Somebody goes back to what was promoted.
+    Revert = "revert",
+    /// A ConfigMap or Secret changes.
+    ConfigEdit = "config edit",
+    /// Somebody suspends or resumes the canary.
+    Suspend = "suspend, resume",
+    /// Somebody switches `skipAnalysis`.
+    SkipAnalysis = "skip analysis",
+    /// Somebody deletes the canary.
+    CanaryDeleted = "canary deleted",
+    /// Somebody applies the deleted canary again.
+    Reapplied = "canary reapplied",
+    /// Somebody deletes the primary.
+    PrimaryDeleted = "primary deleted",
+    /// Somebody deletes another generated object.
+    OwnedDeleted = "object deleted",
+    /// Somebody changes the routes by hand.
+    RouteEdit = "route edited",
+    /// The interval changes.
+    Interval = "interval edited",
+    /// The threshold changes.
+    Threshold = "threshold edited",
+    /// The steps change.
+    Steps = "steps edited",
+    /// Ports or timeouts of the service change.
+    Service = "service edited",
+    /// The target's autoscaler, or its replicas, change.
+    TargetScaler = "target scaled",
+    /// The primary's autoscaler, or its replicas, change by hand.
+    PrimaryScaler = "primary scaled",
+}
+
+/// What happens to one step of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mishap {
+pub(crate) enum Mishap {
     /// Nothing.
     None,
-    /// It is refused before it takes effect.
-    Conflict,
-    /// It takes effect, and the operator dies.
-    Crash,
+    /// It is refused.
+    Refused,
+    /// Somebody does something right before it.
+    Edit,
+    /// It takes effect, and nobody hears of it.
+    LostAnswer,
+    /// The operator dies before it.
+    Death,
+    /// The operator dies after it.
+    DeathAfter,
+    /// The operator stands still before it for so long.
+    Standstill(SignedDuration),
 }
 
 /// Faults to come.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    chance: fastrand::Rng,
-    conflicts_per_mille: u32,
-    crashes_per_mille: u32,
+    pub(crate) chance: fastrand::Rng,
+    /// What was met so far.
+    pub coverage: Coverage,
+    /// What lasts: it is met in every phase that it lasts into.
+    pub(crate) lasting: BTreeSet<Fault>,
+    rates: Vec<(Fault, u32)>,
+    edits_per_mille: u32,
 }
+
+/// Faults that seeds bring. The others wait until what they found is mended.
+const TRIED: [Fault; 7] = [
+    Fault::Crash,
+    Fault::NewRevision,
+    Fault::Revert,
+    Fault::Suspend,
+    Fault::Interval,
+    Fault::Threshold,
+    Fault::Service,
+];
+
+/// Faults of single steps, with how often they come per mille steps.
+const OF_STEPS: [Fault; 4] = [Fault::Refused, Fault::LostAnswer, Fault::Crash, Fault::Standstill];
 
 impl Faults {
     /// The faults of a seed.
     pub fn new(seed: u64) -> Self {
         let mut chance = fastrand::Rng::with_seed(seed);
-        let rates = [0, 0, 20, 100, 300];
-        let conflicts_per_mille = chance.choice(rates).unwrap_or(0);
-        let crashes_per_mille = chance.choice(rates).unwrap_or(0);
-        Self { chance, conflicts_per_mille, crashes_per_mille }
+        let rates = Fault::ALL.map(|fault| {
+            let rates: [u32; 4] = if OF_STEPS.contains(&fault) { [0, 0, 20, 100] } else { [0, 1, 1, 4] };
+            let rate = chance.choice(rates).unwrap_or(0);
+            (fault, if TRIED.contains(&fault) { rate } else { 0 })
+        });
+        let edits_per_mille = chance.choice([0, 0, 50, 200]).unwrap_or(0);
+        Self { chance, coverage: Coverage::default(), lasting: BTreeSet::new(), rates: rates.to_vec(), edits_per_mille }
+    }
+
+    fn rate(&self, wanted: Fault) -> u32 {
+        self.rates.iter().find(|(fault, _)| *fault == wanted).map_or(0, |(_, rate)| *rate)
+    }
+
+    fn strikes(&mut self, fault: Fault, phase: Phase) -> bool {
+        let rate = self.rate(fault);
+        let strikes = rate > 0 && self.chance.u32(..1000) < rate;
+        if strikes {
+            self.coverage.note(fault, phase);
+        }
+        strikes
     }
 
     /// What happens to the next step.
-    pub fn next_step(&mut self) -> Mishap {
-        if self.chance.u32(..1000) < self.conflicts_per_mille {
-            return Mishap::Conflict;
+    pub(crate) fn next_step(&mut self, phase: Phase) -> Mishap {
+        for fault in self.lasting.clone() {
+            self.coverage.note(fault, phase);
         }
-        if self.chance.u32(..1000) < self.crashes_per_mille { Mishap::Crash } else { Mishap::None }
+        if self.strikes(Fault::Refused, phase) {
+            return Mishap::Refused;
+        }
+        if self.strikes(Fault::LostAnswer, phase) {
+            return Mishap::LostAnswer;
+        }
+        if self.strikes(Fault::Crash, phase) {
+            return if self.chance.bool() { Mishap::Death } else { Mishap::DeathAfter };
+        }
+        if self.strikes(Fault::Standstill, phase) {
+            return Mishap::Standstill(SignedDuration::from_secs(self.chance.i64(3..120)));
+        }
+        if self.chance.u32(..1000) < self.edits_per_mille { Mishap::Edit } else { Mishap::None }
     }
 
-    /// Seconds until somebody does something next.
+    /// How late a change wakes an operator.
+    pub(crate) fn latency(&mut self, phase: Phase) -> SignedDuration {
+        if self.rate(Fault::LateWatch) == 0 || self.chance.u32(..4) > 0 {
+            return SignedDuration::ZERO;
+        }
+        self.coverage.note(Fault::LateWatch, phase);
+        SignedDuration::from_millis(self.chance.i64(200..20_000))
+    }
+
+    /// How far the clock of another machine is ahead.
+    pub(crate) fn skew(&mut self) -> SignedDuration {
+        let seconds = if self.rate(Fault::ClockJump) > 0 { self.chance.i64(-120..120) } else { 0 };
+        SignedDuration::from_secs(seconds)
+    }
+
+    /// Seconds until something happens next.
     pub fn next_pause_seconds(&mut self) -> i64 {
-        self.chance.i64(1..60)
+        let most = self.chance.choice([3, 15, 60]).unwrap_or(15);
+        self.chance.i64(1..=most)
     }
 
-    /// Somebody does something: a user edits, a provider or hook changes its mind.
-    pub fn disturb(&mut self, stage: &mut Stage) -> Result<String, String> {
-        let version = self.chance.u32(0..4);
-        let what = self.chance.u32(..9);
-        match what {
-            0 | 1 => {
-                let image = serde_json::json!(format!("podinfo:6.0.{version}"));
-                stage.edit("/spec/template/spec/containers/0/image", &image)?;
-                return Ok(format!("image {image}"));
+    /// Something happens: whatever this seed has, by its rates.
+    pub fn disturb(&mut self, stage: &mut Stage) -> Result<(), String> {
+        let Some(fault) = self.choose(|fault| !OF_STEPS.contains(&fault)) else { return Ok(()) };
+        self.bring(stage, fault)
+    }
+
+    /// Somebody edits something between two steps.
+    pub(crate) fn edit(&mut self, stage: &mut Stage) -> Result<(), String> {
+        let Some(fault) = self.choose(users::is_users) else { return Ok(()) };
+        self.bring(stage, fault)
+    }
+
+    fn choose(&mut self, fits: impl Fn(Fault) -> bool) -> Option<Fault> {
+        let fitting: Vec<(Fault, u32)> = self.rates.iter().filter(|(fault, _)| fits(*fault)).copied().collect();
+        let mut place = self.chance.u32(..fitting.iter().map(|(_, rate)| rate).sum::<u32>().max(1));
+        fitting.into_iter().find_map(|(fault, rate)| {
+            if place < rate {
+                return Some(fault);
             }
-            2 => stage.outside.silence(),
-            3 | 4 => stage.outside.speak(),
-            5 => stage.outside.set_metric("istio_requests_total", Reply::Value(69.0)),
-            6 => stage.outside.set_metric("istio_requests_total", Reply::Value(100.0)),
-            7 => stage.outside.set_hook("acceptance", Err("no token".to_owned())),
-            _ => stage.outside.set_hook("acceptance", Ok(())),
+            place -= rate;
+            None
+        })
+    }
+
+    fn bring(&mut self, stage: &mut Stage, fault: Fault) -> Result<(), String> {
+        let phase = stage.phase();
+        let done = if users::is_users(fault) {
+            users::act(self, stage, fault)?
+        } else {
+            trouble::bring(self, stage, fault);
+            true
+        };
+        if done {
+            self.coverage.note(fault, phase);
         }
-        Ok(format!("disturbance {what}"))
+        Ok(())
     }
 
     /// From now on nothing goes wrong any more.
-    pub fn end(&mut self, stage: &mut Stage) {
-        self.conflicts_per_mille = 0;
-        self.crashes_per_mille = 0;
-        stage.outside.speak();
-        stage.outside.set_metric("istio_requests_total", Reply::Value(100.0));
-        stage.outside.set_hook("acceptance", Ok(()));
+    pub fn end(&mut self, stage: &mut Stage) -> Result<(), String> {
+        self.lasting.clear();
+        self.rates.clear();
+        self.edits_per_mille = 0;
+        trouble::end(stage);
+        users::make_peace(stage)
     }
 }

@@ -3,16 +3,25 @@
 //!
 //! A scenario is a file: prose, objects, commands. Playing it gives a film: one row for each thing that was told.
 
+mod act;
 pub mod checkers;
 pub mod cluster;
+pub mod coverage;
 pub mod faults;
 pub mod film;
 pub mod inspector;
 pub mod instant;
 pub mod mutations;
 pub mod outside;
+pub mod plays;
+mod process;
+mod reading;
+pub mod scalers;
 pub mod scenario;
+pub mod soak;
 pub mod stage;
+mod trouble;
+mod users;
 pub mod workloads;
 
 /// Whether the simulator knows what to do with an object of this kind; others are left out.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burgee_api::{Metric, Webhook, WebhookType};
 use burgee_core::metric::builtin::Builtin;
 use burgee_core::question::{Answer, Ask, MeasureError};
+use jiff::SignedDuration;
 
 /// What a metrics provider answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,7 @@ pub struct Outside {
     metrics: BTreeMap<String, Reply>,
     usual: BTreeMap<String, f64>,
     hooks: BTreeMap<String, Result<(), String>>,
+    slow: BTreeMap<String, SignedDuration>,
     is_silent: bool,
 }
 
@@ -58,6 +60,11 @@ impl Outside {
         self.hooks.insert(name.to_owned(), answer);
     }
 
+    /// From now on a webhook answers only after this time, as one that hangs; zero ends it.
+    pub fn slow_down(&mut self, name: &str, delay: SignedDuration) {
+        self.slow.insert(name.to_owned(), delay);
+    }
+
     /// All metrics providers stop answering.
     pub fn silence(&mut self) {
         self.is_silent = true;
@@ -66,6 +73,17 @@ impl Outside {
     /// They answer again.
     pub fn speak(&mut self) {
         self.is_silent = false;
+    }
+
+    /// Answers one question, and says how long that takes.
+    pub fn answer_after(&self, ask: &Ask) -> (SignedDuration, Answer) {
+        let delay = match ask {
+            Ask::Hook { webhook, .. } => self.slow.get(&webhook.name).copied().unwrap_or_default(),
+            Ask::Online { .. } | Ask::Measure { .. } => SignedDuration::ZERO,
+        };
+        let is_slow = !delay.is_zero();
+        let hung = || Answer::Hook(Err("request failed: timeout".to_owned()));
+        (delay, if is_slow { hung() } else { self.answer(ask) })
     }
 
     /// Answers one question. Whatever was not told passes.

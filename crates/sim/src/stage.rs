@@ -1,33 +1,37 @@
-//! Where it is played: virtual time, the decisions, and the same execution of plans as the operator's.
+//! Where it is played: virtual time, the decisions, and the same execution of plans as the operator's. Whoever wrote
+//! something is not woken by it: only what others change, an answer, or the time wakes an operator.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use burgee_api::{Canary, WebhookType};
 use burgee_core::claims::Claim;
 use burgee_core::decide::{Tick, refuse};
-use burgee_core::notice::Names;
-use burgee_core::plan::{Plan, Step, Telling};
-use burgee_core::question::{Answers, Question};
+use burgee_core::plan::Plan;
+use burgee_core::question::Question;
 use burgee_core::reads;
 use burgee_core::rollout::Rollout;
-use burgee_core::router;
 use burgee_core::settings::Settings;
 use burgee_core::timetable::Wake;
-use burgee_core::world::{Kind, ObjectKey, Rival, World};
-use jiff::Timestamp;
+use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, Rival, World};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Refusal};
-use crate::faults::{Faults, Mishap};
-use crate::film::{Film, Frame};
+use crate::cluster::{self, Cluster};
+use crate::faults::Faults;
+use crate::film::Film;
 use crate::inspector::{Inspector, Report};
 use crate::instant::View;
 use crate::mutations::{Mutation, decide_with};
 use crate::outside::Outside;
+use crate::process::{Asked, Process, later};
+use crate::reading::{Reader, Reading};
+use crate::scalers::Scalers;
 use crate::workloads::Workloads;
 
 /// The most ticks that may follow each other without time passing: more is a loop.
 const MOST_TICKS_AT_ONCE: usize = 50;
+/// The most ticks within a minute: more is a loop as well.
+const MOST_TICKS_A_MINUTE: usize = 1_000;
 
 /// Where the operator dies: while taking this plan, after this many of its steps. Plans without steps do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct Stage {
     pub cluster: Cluster,
     /// The pods.
     pub workloads: Workloads,
+    /// The autoscalers.
+    pub scalers: Scalers,
     /// Whom the canary asks.
     pub outside: Outside,
     /// What the operator was started with.
@@ -57,19 +63,31 @@ pub struct Stage {
     pub crash: Option<Crash>,
     /// What goes wrong by chance, if anything does.
     pub faults: Option<Faults>,
-    /// The rule that is broken on purpose, if one is.
-    pub mutation: Option<Mutation>,
     /// What a checker found, if one found anything; the first one counts.
     pub broken: Option<String>,
     /// How many steps each plan had so far.
     pub plans: Vec<usize>,
+    /// The rule that is broken on purpose, if one is.
+    pub mutation: Option<Mutation>,
+    /// How long an operator waits after a change for further ones.
+    pub debounce: SignedDuration,
+    /// The canary as it stands in Git, for whoever applies it again.
+    pub(crate) manifest: Option<Value>,
+    pub(crate) canary: ObjectKey,
+    pub(crate) start: Timestamp,
+    pub(crate) now: Timestamp,
+    pub(crate) told: BTreeMap<String, String>,
+    pub(crate) processes: Vec<Process>,
+    /// Who holds the lease.
+    pub(crate) leader: usize,
+    /// When somebody else takes the lease of a holder that stands still.
+    pub(crate) takeover: Option<Timestamp>,
+    live: Reader,
+    seen: Reader,
     inspector: Inspector,
-    canary: ObjectKey,
-    start: Timestamp,
-    now: Timestamp,
-    answers: Answers,
-    told: BTreeMap<String, String>,
-    next: Wake,
+    /// How many steps took effect so far.
+    pub(crate) taken: u64,
+    ticks: (Timestamp, usize),
 }
 
 impl Stage {
@@ -79,22 +97,30 @@ impl Stage {
         Self {
             cluster,
             workloads: Workloads::default(),
+            scalers: Scalers::default(),
             outside: Outside::default(),
             settings: Settings::default(),
             film: Film::default(),
             aside: Vec::new(),
             crash: None,
             faults: None,
-            mutation: None,
             broken: None,
             plans: Vec::new(),
-            inspector: Inspector::default(),
+            mutation: None,
+            debounce: SignedDuration::ZERO,
+            manifest: None,
             canary,
             start,
             now: start,
-            answers: Answers::default(),
             told: BTreeMap::new(),
-            next: Wake::At(start),
+            processes: vec![Process::started(0, start, SignedDuration::ZERO)],
+            leader: 0,
+            takeover: None,
+            live: Reader::default(),
+            seen: Reader::default(),
+            inspector: Inspector::default(),
+            taken: 0,
+            ticks: (start, 0),
         }
     }
 
@@ -103,169 +129,269 @@ impl Stage {
         Film::second(self.start, self.now)
     }
 
-    /// Forgets everything that is not in the cluster, as a restart does.
+    /// The operator forgets everything that is not in the cluster, as a restart makes it.
     pub fn restart(&mut self) {
-        self.answers = Answers::default();
-        self.next = Wake::At(self.now);
+        let (now, leader) = (self.now, self.leader);
+        self.processes[leader] = Process::started(leader, now, self.processes[leader].skew);
     }
 
     /// Plays until `second`. The error says where decisions go round in circles.
     pub fn play_until(&mut self, second: i64) -> Result<(), String> {
-        if self.broken.is_some() && self.mutation.is_some() {
+        let end = Timestamp::from_second(self.start.as_second() + second).map_err(|error| error.to_string())?;
+        if self.is_lost() {
             return Ok(());
         }
-        let end = self.start.as_second() + second;
         self.settle()?;
-        while let Some(now) = self.next_time().filter(|now| now.as_second() <= end) {
-            self.now = now;
+        while let Some(now) = self.next_time().filter(|now| *now <= end) {
+            self.now = now.max(self.now);
             self.settle()?;
         }
-        self.now = Timestamp::from_second(end).map_err(|error| error.to_string())?;
+        self.now = end.max(self.now);
         self.settle()
+    }
+
+    /// Whether a rule that is broken on purpose was found: what comes after it proves nothing.
+    fn is_lost(&self) -> bool {
+        self.broken.is_some() && self.mutation.is_some()
     }
 
     fn next_time(&self) -> Option<Timestamp> {
         let pods = self.workloads.next_change(self.now);
-        let due = match self.next {
-            Wake::At(at) => Some(at.max(self.now)),
-            Wake::OnChange => None,
-        };
-        [pods, due].into_iter().flatten().min()
+        let events = self.processes.iter().filter_map(Process::next_event);
+        let due = self.processes[self.leader].next_tick();
+        events.chain(pods).chain(due).chain(self.takeover).min()
     }
 
     /// Ticks until nothing moves at this instant.
     fn settle(&mut self) -> Result<(), String> {
         for _ in 0..MOST_TICKS_AT_ONCE {
             let before = self.cluster.version();
+            self.scalers.settle(&mut self.cluster);
             self.workloads.settle(&mut self.cluster, self.now);
-            self.report(Report::Outside);
-            self.tick()?;
-            if self.broken.is_some() && self.mutation.is_some() {
-                self.next = Wake::OnChange;
+            self.report(self.leader, Report::Outside);
+            self.spread_news();
+            self.change_leader();
+            for place in 0..self.processes.len() {
+                self.attend(place)?;
+            }
+            if self.is_lost() {
+                self.processes[self.leader].due = None;
                 return Ok(());
             }
-            let is_due = matches!(self.next, Wake::At(at) if at <= self.now);
-            if self.cluster.version() == before && !is_due {
+            let is_due = self.processes[self.leader].next_tick().is_some_and(|due| due <= self.now);
+            if is_due {
+                self.with_process(self.leader, Self::tick)?;
+            } else if self.cluster.version() == before {
                 return Ok(());
             }
         }
         Err(format!("at {}s the decisions go round in circles\n{}", self.second(), self.film))
     }
 
-    /// One tick, with all its questions answered at once.
-    fn tick(&mut self) -> Result<(), String> {
-        let Some(object) = self.cluster.get(&self.canary) else {
-            self.next = Wake::OnChange;
-            return Ok(());
-        };
-        let canary: Canary = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
-        let plan = match Rollout::parse(&canary, &self.settings) {
-            Ok(rollout) => self.decide(&rollout, &canary)?,
-            Err(reason) => refuse(&World::new(canary), self.now, &reason),
-        };
-        self.next = plan.next;
-        self.answers.end_round(plan.quiet_until);
-        if let Err(refusal) = self.act(&plan) {
-            self.aside.push(format!("{}s {refusal}", self.second()));
-            self.next = Wake::At(self.now);
+    /// Everybody's watches show what was changed since the last call.
+    pub(crate) fn spread_news(&mut self) {
+        let changes = self.cluster.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        let phase = self.phase();
+        let latency = self.faults.as_mut().map_or(SignedDuration::ZERO, |faults| faults.latency(phase));
+        let at = later(self.now, self.debounce.max(latency));
+        for key in &changes {
+            for process in &mut self.processes {
+                process.notice(key, &self.canary, at);
+            }
+        }
+    }
+
+    /// The lease of a process that stands still goes to the other one, which looks at everything at once.
+    fn change_leader(&mut self) {
+        if self.takeover.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.takeover = None;
+        if self.processes[self.leader].frozen.is_none() {
+            return;
+        }
+        if self.processes.len() < 2 {
+            let skew = self.faults.as_mut().map_or(SignedDuration::ZERO, Faults::skew);
+            self.processes.push(Process::started(1, self.now, skew));
+        }
+        self.leader = 1 - self.leader;
+        let now = self.now;
+        self.processes[self.leader].wake(now);
+    }
+
+    /// What has come to a process: answers, watch events, and its own going on.
+    fn attend(&mut self, place: usize) -> Result<(), String> {
+        let now = self.now;
+        let process = &mut self.processes[place];
+        process.clear(now);
+        let goes_on = process.frozen.as_ref().is_some_and(|frozen| frozen.until <= now);
+        for (key, Asked { ask, answer, .. }) in process.hear(now) {
+            self.report(place, Report::Hears(&key, &ask, &answer));
+        }
+        if goes_on {
+            let leads = self.leader == place;
+            self.with_process(place, |stage, process| {
+                if leads {
+                    stage.go_on(process);
+                } else {
+                    stage.write_late(process);
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }
 
-    fn decide(&mut self, rollout: &Rollout, canary: &Canary) -> Result<Plan, String> {
-        for _ in 0..MOST_TICKS_AT_ONCE {
-            let world = self.observe(rollout, canary);
-            let settings = self.settings.clone();
-            let tick = Tick { world: &world, rollout, settings: &settings, now: self.now };
-            self.report(Report::Looks(&world, rollout));
-            match decide_with(self.mutation, &tick, &self.answers) {
-                Ok(plan) => {
-                    self.report(Report::Decides(&plan, &world));
-                    return Ok(plan);
+    /// Takes a process out for its turn, so that the stage and it can be changed together.
+    fn with_process(
+        &mut self,
+        place: usize,
+        turn: impl FnOnce(&mut Self, &mut Process) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut process = std::mem::take(&mut self.processes[place]);
+        let done = turn(self, &mut process);
+        self.processes[place] = process;
+        done
+    }
+
+    /// One tick, with all questions answered at once to which an answer comes at once.
+    fn tick(&mut self, process: &mut Process) -> Result<(), String> {
+        self.count_tick()?;
+        process.due = None;
+        let Observed::Present(object) = process.observe(&self.cluster, &self.canary) else {
+            return Ok(());
+        };
+        let Some(reading) = self.seen.read(&object, &self.settings) else { return Ok(()) };
+        let version = object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+        match &reading.rollout {
+            Ok(rollout) => {
+                if let Some(plan) = self.decide(process, &reading, rollout)? {
+                    self.act(process, plan, version);
                 }
-                Err(question) => self.ask(&question)?,
+            }
+            Err(reason) => {
+                let plan = refuse(&World::new(reading.canary.clone()), process.clock(self.now), reason);
+                self.act(process, plan, version);
+            }
+        }
+        Ok(())
+    }
+
+    fn count_tick(&mut self) -> Result<(), String> {
+        let (since, ticks) = self.ticks;
+        let is_new = self.now.duration_since(since) > SignedDuration::from_mins(1);
+        self.ticks = if is_new { (self.now, 1) } else { (since, ticks + 1) };
+        if self.ticks.1 > MOST_TICKS_A_MINUTE {
+            return Err(format!("at {}s the operator never comes to rest\n{}", self.second(), self.film));
+        }
+        Ok(())
+    }
+
+    /// The plan, or none while a question has no answer yet.
+    fn decide(
+        &mut self,
+        process: &mut Process,
+        reading: &Arc<Reading>,
+        rollout: &Rollout,
+    ) -> Result<Option<Plan>, String> {
+        let settings = self.settings.clone();
+        for _ in 0..MOST_TICKS_AT_ONCE {
+            let world = self.observe(process, reading, rollout);
+            let tick = Tick { world: &world, rollout, settings: &settings, now: process.clock(self.now) };
+            self.report(process.id, Report::Looks(&world, rollout));
+            match decide_with(self.mutation, &tick, &process.answers) {
+                Ok(plan) => {
+                    self.report(process.id, Report::Decides(&plan, &world));
+                    return Ok(Some(plan));
+                }
+                Err(question) => {
+                    if !self.ask(process, question) {
+                        return Ok(None);
+                    }
+                }
             }
         }
         Err("a decision never stops asking".to_owned())
     }
 
-    fn ask(&mut self, question: &Question) -> Result<(), String> {
-        let told = self.film.frames.len();
-        for step in &question.first {
-            self.take(step).map_err(|refusal| refusal.to_string())?;
-            self.report(Report::Takes(step));
+    /// Asks what is not being asked already. Answers whether there is something new to decide on at once.
+    fn ask(&mut self, process: &mut Process, question: Question) -> bool {
+        let version = self.version_seen(process);
+        if !self.act_first(process, question.first, version) {
+            return false;
         }
-        self.show_split(told);
-        for (key, ask) in &question.asks {
-            self.report(Report::Asks(key, ask));
-            let answer = self.outside.answer(ask);
-            self.report(Report::Hears(key, ask, &answer));
-            self.answers.insert(key.clone(), answer);
+        let mut has_answer = false;
+        for (key, ask) in question.asks {
+            if process.asking.contains_key(&key) {
+                continue;
+            }
+            self.report(process.id, Report::Asks(&key, &ask));
+            let (delay, answer) = self.outside.answer_after(&ask);
+            if delay.is_zero() {
+                self.report(process.id, Report::Hears(&key, &ask, &answer));
+                process.answers.insert(key, answer);
+                has_answer = true;
+            } else {
+                process.asking.insert(key, Asked { until: later(self.now, delay), ask, answer });
+            }
         }
-        Ok(())
+        has_answer
     }
 
-    fn observe(&self, rollout: &Rollout, canary: &Canary) -> World {
-        let mut world = World::new(canary.clone());
+    pub(crate) fn version_seen(&self, process: &Process) -> Option<String> {
+        match process.observe(&self.cluster, &self.canary) {
+            Observed::Present(object) => object["metadata"]["resourceVersion"].as_str().map(str::to_owned),
+            Observed::Absent | Observed::Unknown(_) => None,
+        }
+    }
+
+    fn observe(&self, process: &mut Process, reading: &Reading, rollout: &Rollout) -> World {
+        let mut world = World::new(reading.canary.clone());
         world.rival = self.rival();
-        for key in reads::objects(rollout) {
-            let observed = self.cluster.observe(&key);
+        for key in &reading.reads {
+            let observed = process.observe(&self.cluster, key);
+            if matches!(observed, Observed::Unknown(_)) {
+                process.look_again(Wake::At(later(process.clock(self.now), rollout.interval)), self.now);
+            }
+            world.objects.push((key.clone(), observed));
+        }
+        for key in reads::more(rollout, &reading.canary, &world) {
+            let observed = process.observe(&self.cluster, &key);
             world.insert(key, observed);
         }
-        for key in reads::more(rollout, canary, &world) {
-            let observed = self.cluster.observe(&key);
-            world.insert(key, observed);
-        }
-        let target = world.present(&rollout.target_key()).cloned();
-        for reference in reads::configs(rollout, &self.settings, target.as_ref()) {
-            let seen = self.cluster.observe_config(&reference.key);
+        let target = world.present(&rollout.target_key());
+        let references = reads::configs(rollout, &self.settings, target);
+        for reference in references {
+            let seen = match process.observe(&self.cluster, &reference.key) {
+                Observed::Present(object) => cluster::config_seen(&object),
+                Observed::Absent => ConfigSeen::Absent,
+                Observed::Unknown(reason) => ConfigSeen::Unknown(reason),
+            };
             world.configs.push((reference.key, seen));
+        }
+        let looked_at = reading.reads.len() + world.configs.len();
+        if process.reads.len() != looked_at || !world.configs.iter().all(|(key, _)| process.reads.contains(key)) {
+            let configs = world.configs.iter().map(|(key, _)| key);
+            process.reads = reading.reads.iter().chain(configs).cloned().collect();
         }
         world
     }
 
     /// The older canary that claims the same as this one.
     fn rival(&self) -> Option<Rival> {
-        let canaries = self.cluster.iter().filter(|(key, _)| key.kind == Kind::Canary && **key != self.canary);
-        let others: Vec<Claim> = canaries.map(|(_, canary)| Claim::of(canary)).collect();
+        let others = self.cluster.of_kind(Kind::Canary).filter(|(key, _)| **key != self.canary);
+        let others: Vec<Claim> = others.map(|(_, canary)| Claim::of(canary)).collect();
+        if others.is_empty() {
+            return None;
+        }
         Claim::of(self.cluster.get(&self.canary)?).rival(others.iter())
     }
 
-    fn act(&mut self, plan: &Plan) -> Result<(), Refusal> {
-        if plan.steps.is_empty() {
-            return Ok(());
-        }
-        let number = self.plans.len();
-        self.plans.push(plan.steps.len());
-        let crash = self.crash.filter(|crash| crash.plan == number);
-        let taken = crash.map_or(plan.steps.len(), |crash| crash.steps.min(plan.steps.len()));
-        let told = self.film.frames.len();
-        let outcome = plan.steps.iter().take(taken).try_for_each(|step| self.risk(step));
-        self.show_split(told);
-        outcome?;
-        if crash.is_some() {
-            self.restart();
-        }
-        Ok(())
-    }
-
-    /// Takes a step on which something may go wrong, and looks whether an invariant broke.
-    fn risk(&mut self, step: &Step) -> Result<(), Refusal> {
-        let mishap = self.faults.as_mut().map_or(Mishap::None, Faults::next_step);
-        if mishap == Mishap::Conflict {
-            return Err(Refusal::Conflict(self.canary.clone()));
-        }
-        self.take(step)?;
-        self.report(Report::Takes(step));
-        if mishap == Mishap::Crash {
-            self.restart();
-            return Err(Refusal::Conflict(self.canary.clone()));
-        }
-        Ok(())
-    }
-
     /// Shows the checkers what has just happened.
-    fn report(&mut self, report: Report) {
+    pub(crate) fn report(&mut self, operator: usize, report: Report) {
         let view = View {
             cluster: &self.cluster,
             canary: &self.canary,
@@ -273,14 +399,19 @@ impl Stage {
             start: self.start,
             now: self.now,
         };
-        self.inspector.hear(&view, 0, report);
+        self.inspector.hear(&view, operator, report);
         if self.broken.is_none() {
             self.broken = self.inspector.broken().map(str::to_owned);
         }
     }
 
+    /// Looks at everything anew, after something was changed that is no object.
+    pub(crate) fn look_anew(&mut self) {
+        self.workloads.disturb();
+    }
+
     /// Ready pods of a set. A Service counts as one: its pods are nobody's here.
-    fn ready(&self, key: &ObjectKey) -> usize {
+    pub(crate) fn ready(&self, key: &ObjectKey) -> usize {
         if key.kind == Kind::Service {
             return usize::from(self.cluster.get(key).is_some());
         }
@@ -289,20 +420,23 @@ impl Stage {
 
     /// Whether the last run is over and drained, and nothing is due.
     pub fn rests(&self) -> bool {
-        let phase = self.status()["phase"].as_str().unwrap_or_default().to_owned();
-        matches!(phase.as_str(), "Initialized" | "Succeeded" | "Failed") && matches!(self.next, Wake::OnChange)
+        let leader = &self.processes[self.leader];
+        let is_idle = leader.due.is_none() && leader.next_event().is_none();
+        let status = self.cluster.get(&self.canary).map(|canary| &canary["status"]["phase"]);
+        let phase = status.and_then(Value::as_str).unwrap_or_default();
+        is_idle && matches!(phase, "Initialized" | "Succeeded" | "Failed")
     }
 
     /// A new revision of the target, as an edit of its pod template makes one.
     pub fn new_revision(&mut self) -> Result<(), String> {
-        let target = self.rollout().ok_or("the canary cannot be parsed")?.target_key();
-        let template = self.cluster.get(&target).cloned().ok_or("there is no target")?;
-        if target.kind == Kind::Service {
-            let mut selector = template["spec"]["selector"].clone();
+        let key = self.target_key().ok_or("the canary cannot be parsed")?;
+        let target = self.cluster.get(&key).ok_or("there is no target")?;
+        if key.kind == Kind::Service {
+            let mut selector = target["spec"]["selector"].clone();
             selector["revision"] = Value::String(format!("at-{}s", self.second()));
             return self.edit("/spec/selector", &selector);
         }
-        let mut annotations = template["spec"]["template"]["metadata"]["annotations"].clone();
+        let mut annotations = target["spec"]["template"]["metadata"]["annotations"].clone();
         if !annotations.is_object() {
             annotations = serde_json::json!({});
         }
@@ -312,98 +446,29 @@ impl Stage {
 
     /// Changes the target, as a user does.
     pub fn edit(&mut self, pointer: &str, value: &Value) -> Result<(), String> {
-        let key = self.rollout().ok_or("the canary cannot be parsed")?.target_key();
+        let key = self.target_key().ok_or("the canary cannot be parsed")?;
         let operations = serde_json::json!([{"op": "add", "path": pointer, "value": value}]);
         self.cluster.patch(&key, &operations).map_err(|refusal| refusal.to_string())
     }
 
+    fn target_key(&mut self) -> Option<ObjectKey> {
+        self.reading()?.rollout.as_ref().ok().map(Rollout::target_key)
+    }
+
     /// Rows show the traffic as it is after the plan that told them.
-    fn show_split(&mut self, told: usize) {
-        let Some(rollout) = self.rollout() else { return };
-        let world = self.observe(&rollout, &self.typed().unwrap_or_default());
-        let split = router::of(&rollout).read(&rollout, &world).ok().flatten();
+    pub(crate) fn show_split(&mut self, told: usize) {
+        if self.film.frames.len() <= told {
+            return;
+        }
+        let Some(reading) = self.reading() else { return };
+        let split = self.live.split(&reading, &self.cluster);
         self.film.frames.iter_mut().skip(told).for_each(|frame| frame.split = split);
     }
 
-    fn take(&mut self, step: &Step) -> Result<(), Refusal> {
-        match step {
-            Step::Create(object) => self.cluster.create(object.clone()),
-            Step::Replace(object) => self.cluster.replace(object.clone()),
-            Step::Patch { key, operations } => self.cluster.patch(key, operations),
-            Step::Keep(object) => match self.cluster.create(object.clone()) {
-                Err(Refusal::Conflict(_)) | Ok(()) => Ok(()),
-                Err(refusal) => Err(refusal),
-            },
-            Step::Drop(key) => {
-                self.cluster.delete(key);
-                Ok(())
-            }
-            Step::CopyConfig(copy) => self.cluster.copy_config(copy),
-            Step::Tell(telling) => {
-                self.tell(telling);
-                Ok(())
-            }
-            Step::Status(status) => {
-                let version = self.canary_version();
-                let status = serde_json::to_value(status).map_err(|error| Refusal::Invalid(error.to_string()))?;
-                self.cluster.write_status(&self.canary.clone(), version.as_deref(), status)
-            }
-            Step::Alert(alert) => {
-                self.aside.push(format!("{}s alert {:?}: {}", self.second(), alert.loudness, alert.text));
-                Ok(())
-            }
-            Step::Count(count) => {
-                self.aside.push(format!("{}s counted {count:?}", self.second()));
-                Ok(())
-            }
-            Step::PostRollout(phase) => {
-                self.aside.push(format!("{}s post-rollout {phase}", self.second()));
-                Ok(())
-            }
-        }
-    }
-
-    fn canary_version(&self) -> Option<String> {
-        self.cluster.get(&self.canary)?["metadata"]["resourceVersion"].as_str().map(str::to_owned)
-    }
-
-    /// Writes down what was told, once for each event name and for each text that only says how things still are.
-    fn tell(&mut self, telling: &Telling) {
-        let Some(rollout) = self.rollout() else { return self.tell_of_nobody(telling) };
-        let text = telling.notice.text(&rollout.names());
-        if self.told.insert(telling.event_suffix.clone(), text.clone()).is_some() {
-            return;
-        }
-        for hook in rollout.webhooks(WebhookType::Event) {
-            let kind = telling.notice.event_type().as_str();
-            self.aside.push(format!("{}s told {}: {} {kind} {text}", self.second(), hook.name, telling.phase));
-        }
-        self.film.frames.push(Frame {
-            second: self.second(),
-            phase: telling.phase.to_string(),
-            split: None,
-            primary_pods: self.ready(&rollout.primary_key()),
-            canary_pods: self.ready(&rollout.target_key()),
-            text,
-        });
-    }
-
-    /// Writes down what is told of a canary that cannot be meant.
-    fn tell_of_nobody(&mut self, telling: &Telling) {
-        let text = telling.notice.text(&Names::default());
-        if self.told.insert(telling.event_suffix.clone(), text.clone()).is_none() {
-            let phase = telling.phase.to_string();
-            let second = self.second();
-            self.film.frames.push(Frame { second, phase, split: None, primary_pods: 0, canary_pods: 0, text });
-        }
-    }
-
-    fn rollout(&self) -> Option<Rollout> {
-        Rollout::parse(&self.typed()?, &self.settings).ok()
-    }
-
-    fn typed(&self) -> Option<Canary> {
-        serde_json::from_value(self.cluster.get(&self.canary)?.clone()).ok()
+    /// The canary as it is stored, parsed.
+    pub(crate) fn reading(&mut self) -> Option<Arc<Reading>> {
+        let object = self.cluster.shared(&self.canary)?;
+        self.live.read(object, &self.settings)
     }
 
     /// The canary as it is stored.

@@ -1,6 +1,8 @@
-//! What becomes of Deployments and DaemonSets: pods get ready some seconds after they are made, or never. It knows no canary.
+//! What becomes of Deployments and DaemonSets: a controller notices a change after a while, pods get ready some seconds
+//! after they are made, or never, and nodes fail. It knows no canary.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use burgee_core::digest::digest;
 use burgee_core::world::{Kind, ObjectKey};
@@ -9,118 +11,230 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
-mod daemonset;
+/// Nodes on which DaemonSets have pods.
+const NODES: usize = 2;
+/// The node selector that no node matches.
+const MARK: &str = "flagger.app/scale-to-zero";
 
-/// How pods behave.
+/// How pods and their controllers behave.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
     /// Seconds from a pod's making to its readiness.
     pub ready_after_seconds: i64,
-    /// New pods of the Deployments of these names never get ready if their template mentions this text.
+    /// Seconds after which a controller notices that a spec has changed.
+    pub notice_after_seconds: i64,
+    /// New pods of the workloads of these names never get ready if their template mentions this text.
     pub stuck: BTreeSet<(String, String)>,
+    /// No pod of the workloads of these names is ready before this time.
+    pub outages: BTreeMap<String, Timestamp>,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { ready_after_seconds: 3, stuck: BTreeSet::new() }
+        Self { ready_after_seconds: 3, notice_after_seconds: 0, stuck: BTreeSet::new(), outages: BTreeMap::new() }
     }
 }
 
 impl Behaviour {
-    fn is_stuck(&self, name: &str, template: &str) -> bool {
-        self.stuck.iter().any(|(stuck, mention)| stuck == name && template.contains(mention.as_str()))
+    fn is_stuck(&self, name: &str, template: &Value) -> bool {
+        let mut mentions = self.stuck.iter().filter(|(stuck, _)| stuck == name).peekable();
+        if mentions.peek().is_none() {
+            return false;
+        }
+        let text = template.to_string();
+        mentions.any(|(_, mention)| text.contains(mention.as_str()))
     }
 }
 
 #[derive(Clone, Debug)]
 struct Pod {
-    template: String,
+    template: Arc<str>,
     ready_at: Option<Timestamp>,
 }
 
-/// The pods of all Deployments and DaemonSets.
+/// One workload as its controller knows it.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// The object as last looked at.
+    seen: Option<Arc<Value>>,
+    uid: String,
+    generation: i64,
+    template: Arc<str>,
+    /// When the controller notices the generation that it has not acted on.
+    notices: Option<Timestamp>,
+    pods: Vec<Pod>,
+    unavailable_since: Option<Timestamp>,
+    /// The template whose rolling update is complete, or when the one under way is given up.
+    complete: Option<Arc<str>>,
+    gives_up: Option<Timestamp>,
+    ready: usize,
+}
+
+/// The pods of all workloads.
 #[derive(Clone, Debug, Default)]
 pub struct Workloads {
     /// How pods behave from now on.
     pub behaviour: Behaviour,
-    pods: BTreeMap<ObjectKey, Vec<Pod>>,
-    unavailable_since: BTreeMap<ObjectKey, Timestamp>,
-    rolling_until: BTreeMap<ObjectKey, (String, Timestamp)>,
+    known: BTreeMap<ObjectKey, Known>,
+    settled: Option<(u64, Timestamp)>,
 }
 
 impl Workloads {
     /// Brings pods and reported statuses to where they are at `now`.
     pub fn settle(&mut self, cluster: &mut Cluster, now: Timestamp) {
-        let deployments: Vec<(ObjectKey, Value)> = cluster
-            .iter()
-            .filter(|(key, _)| key.kind == Kind::Deployment)
-            .map(|(key, object)| (key.clone(), object.clone()))
-            .collect();
-        self.settle_daemonsets(cluster, now);
-        for (key, deployment) in deployments {
-            self.roll(&key, &deployment, now);
-            let status = self.status(&key, &deployment, now);
-            cluster.report(&key, status);
+        if self.settled == Some((cluster.version(), now)) {
+            return;
         }
+        let mut workloads: Vec<(ObjectKey, Arc<Value>)> = Vec::new();
+        for kind in [Kind::Deployment, Kind::DaemonSet] {
+            workloads.extend(cluster.of_kind(kind).map(|(key, object)| (key.clone(), Arc::clone(object))));
+        }
+        self.known.retain(|key, _| workloads.iter().any(|(known, _)| known == key));
+        for (key, object) in workloads {
+            let known = self.known.entry(key.clone()).or_default();
+            if let Some(status) = known.settle(&key, &object, &self.behaviour, now) {
+                cluster.report(&key, status);
+            }
+        }
+        self.settled = Some((cluster.version(), now));
     }
 
-    /// When the next pod gets ready or a deadline passes.
+    /// When the next pod gets ready, a controller notices something, a node is back, or a deadline passes.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let deadlines = self.rolling_until.values().map(|(_, until)| *until);
-        let pods = self.pods.values().flatten().filter_map(|pod| pod.ready_at);
-        pods.chain(deadlines).filter(|at| *at > now).min()
+        let known = self.known.values();
+        let times = known.flat_map(|known| {
+            let pods = known.pods.iter().filter_map(|pod| pod.ready_at);
+            pods.chain(known.notices).chain(known.gives_up)
+        });
+        times.chain(self.behaviour.outages.values().copied()).filter(|at| *at > now).min()
     }
 
-    /// Pods of a Deployment or DaemonSet that are ready.
+    /// Pods of a workload that are ready.
     pub fn ready(&self, key: &ObjectKey, now: Timestamp) -> usize {
-        self.pods.get(key).into_iter().flatten().filter(|pod| is_ready(pod, now)).count()
+        self.known.get(key).map_or(0, |known| known.count_ready(key, &self.behaviour, now))
+    }
+
+    /// Looks at everything anew, after the behaviour has been changed from outside.
+    pub fn disturb(&mut self) {
+        self.settled = None;
+    }
+}
+
+impl Known {
+    /// One look of the controller. Answers the status, unless it has not noticed the newest spec yet.
+    fn settle(&mut self, key: &ObjectKey, object: &Arc<Value>, behaviour: &Behaviour, now: Timestamp) -> Option<Value> {
+        if !self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, object)) {
+            self.look(object, behaviour, now);
+        }
+        if self.notices.is_some_and(|at| at > now) {
+            return None;
+        }
+        if self.notices.take().is_some() {
+            let template = digest(&object["spec"]["template"]);
+            if *self.template != *template {
+                (self.template, self.gives_up) = (template.into(), None);
+            }
+            self.generation = generation(object);
+        }
+        let wanted = wanted(key.kind, object);
+        let is_stuck = behaviour.is_stuck(&key.name, &object["spec"]["template"]);
+        let ready_at = later(now, behaviour.ready_after_seconds);
+        let fresh = Pod { template: Arc::clone(&self.template), ready_at: ready_at.filter(|_| !is_stuck) };
+        if !is_stuck {
+            // What kept them is over.
+            let waiting = self.pods.iter_mut().filter(|pod| pod.ready_at.is_none() && pod.template == fresh.template);
+            waiting.for_each(|pod| pod.ready_at = ready_at);
+        }
+        let blackout = behaviour.outages.get(&key.name).is_some_and(|until| *until > now);
+        let is_daemonset = key.kind == Kind::DaemonSet;
+        if is_daemonset {
+            self.roll_one_by_one(&fresh, wanted, now);
+        } else {
+            self.roll_at_once(&fresh, wanted, now);
+        }
+        self.ready = if blackout { 0 } else { self.pods.iter().filter(|pod| is_ready(pod, now)).count() };
+        let status =
+            if is_daemonset { self.daemonset_status(wanted) } else { self.deployment_status(object, wanted, now) };
+        Some(status)
+    }
+
+    /// Notes a changed object. Another uid is another workload: its pods are all new.
+    fn look(&mut self, object: &Arc<Value>, behaviour: &Behaviour, now: Timestamp) {
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        if self.uid != uid {
+            *self = Self { uid: uid.to_owned(), generation: -1, ..Self::default() };
+        }
+        if self.generation != generation(object) && self.notices.is_none() {
+            self.notices = Some(later(now, behaviour.notice_after_seconds).unwrap_or(now));
+        }
+        self.seen = Some(Arc::clone(object));
     }
 
     /// A rolling update in one stride: new pods are made at once, old ones stay until as many new ones are ready.
-    fn roll(&mut self, key: &ObjectKey, deployment: &Value, now: Timestamp) {
-        let wanted = usize::try_from(deployment["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap_or(0);
-        let template = digest(&deployment["spec"]["template"]);
-        let stuck = self.behaviour.is_stuck(&key.name, &deployment["spec"]["template"].to_string());
-        let ready_at = now.saturating_add(SignedDuration::from_secs(self.behaviour.ready_after_seconds)).ok();
-        let pods = self.pods.entry(key.clone()).or_default();
-        let fresh = pods.iter().filter(|pod| pod.template == template).count();
-        for _ in fresh..wanted {
-            let ready_at = if stuck { None } else { ready_at };
-            pods.push(Pod { template: template.clone(), ready_at });
-        }
-        let ready = pods.iter().filter(|pod| pod.template == template && is_ready(pod, now)).count();
-        let mut surplus_fresh = fresh.saturating_sub(wanted);
+    fn roll_at_once(&mut self, fresh: &Pod, wanted: usize, now: Timestamp) {
+        let template = &fresh.template;
+        let count = self.pods.iter().filter(|pod| pod.template == *template).count();
+        self.pods.extend(std::iter::repeat_n(fresh.clone(), wanted.saturating_sub(count)));
+        let ready = self.pods.iter().filter(|pod| pod.template == *template && is_ready(pod, now)).count();
+        let mut fresh_to_drop = count.saturating_sub(wanted);
         let mut old_to_keep = wanted.saturating_sub(ready);
-        pods.retain(|pod| {
-            let counter = if pod.template == template { &mut surplus_fresh } else { &mut old_to_keep };
-            let keeps = (*counter == 0) == (pod.template == template);
+        self.pods.retain(|pod| {
+            let counter = if pod.template == *template { &mut fresh_to_drop } else { &mut old_to_keep };
+            let keeps = (*counter == 0) == (pod.template == *template);
             *counter = counter.saturating_sub(1);
             keeps
         });
     }
 
-    fn status(&mut self, key: &ObjectKey, deployment: &Value, now: Timestamp) -> Value {
-        let template = digest(&deployment["spec"]["template"]);
-        let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
-        let pods = self.pods.get(key).cloned().unwrap_or_default();
-        let ready = pods.iter().filter(|pod| is_ready(pod, now)).count();
-        let updated: Vec<&Pod> = pods.iter().filter(|pod| pod.template == template).collect();
-        let is_available = i64::try_from(ready).unwrap_or(i64::MAX) >= wanted;
-        if is_available {
-            self.unavailable_since.remove(key);
+    /// A rolling update node by node: one pod is replaced when all others are ready.
+    fn roll_one_by_one(&mut self, fresh: &Pod, wanted: usize, now: Timestamp) {
+        self.pods.truncate(wanted);
+        let missing = wanted - self.pods.len();
+        self.pods.extend(std::iter::repeat_n(fresh.clone(), missing));
+        let unready = self.pods.iter().filter(|pod| !is_ready(pod, now)).count();
+        let is_old = |pod: &Pod| pod.template != fresh.template;
+        // A pod that is old and not ready costs nothing.
+        let next = self.pods.iter_mut().filter(|pod| is_old(pod)).find(|pod| unready == 0 || !is_ready(pod, now));
+        if let Some(pod) = next {
+            *pod = fresh.clone();
         }
-        let since = if is_available { now } else { *self.unavailable_since.entry(key.clone()).or_insert(now) };
-        let is_done = updated.len() == pods.len() && ready >= updated.len();
-        let progress = self.progress(key, deployment, (&template, is_done), now);
+    }
+
+    fn count_ready(&self, key: &ObjectKey, behaviour: &Behaviour, now: Timestamp) -> usize {
+        if behaviour.outages.get(&key.name).is_some_and(|until| *until > now) {
+            return 0;
+        }
+        self.pods.iter().filter(|pod| is_ready(pod, now)).count()
+    }
+
+    fn updated(&self) -> usize {
+        self.pods.iter().filter(|pod| pod.template == self.template).count()
+    }
+
+    fn daemonset_status(&self, wanted: usize) -> Value {
+        json!({
+            "observedGeneration": self.generation,
+            "desiredNumberScheduled": wanted,
+            "currentNumberScheduled": self.pods.len(),
+            "updatedNumberScheduled": self.updated(),
+            "numberReady": self.ready,
+            "numberAvailable": self.ready,
+        })
+    }
+
+    fn deployment_status(&mut self, deployment: &Value, wanted: usize, now: Timestamp) -> Value {
+        let is_available = self.ready >= wanted;
+        self.unavailable_since = if is_available { None } else { Some(self.unavailable_since.unwrap_or(now)) };
         let (available, reason) =
             if is_available { ("True", "MinimumReplicasAvailable") } else { ("False", "MinimumReplicasUnavailable") };
-        let since = if is_available { String::new() } else { format!("{since:.0}") };
+        let since = self.unavailable_since.map_or_else(String::new, |since| format!("{since:.0}"));
+        let progress = self.progress(deployment, now);
         json!({
-            "observedGeneration": deployment["metadata"]["generation"],
-            "replicas": pods.len(),
-            "updatedReplicas": updated.len(),
-            "readyReplicas": ready,
-            "availableReplicas": ready,
+            "observedGeneration": self.generation,
+            "replicas": self.pods.len(),
+            "updatedReplicas": self.updated(),
+            "readyReplicas": self.ready,
+            "availableReplicas": self.ready,
             "conditions": [
                 {"type": "Available", "status": available, "reason": reason, "lastUpdateTime": since},
                 progress,
@@ -128,29 +242,41 @@ impl Workloads {
         })
     }
 
-    /// The controller gives up a rolling update after the Deployment's own deadline.
-    fn progress(
-        &mut self,
-        key: &ObjectKey,
-        deployment: &Value,
-        (template, is_done): (&str, bool),
-        now: Timestamp,
-    ) -> Value {
-        if is_done {
-            self.rolling_until.remove(key);
+    /// The controller gives up a rolling update after the Deployment's own deadline. Once an update is complete there is
+    /// no deadline any more, whatever happens to the pods, and whoever scales from zero.
+    fn progress(&mut self, deployment: &Value, now: Timestamp) -> Value {
+        let updated = self.updated();
+        if updated == self.pods.len() && self.ready >= updated {
+            self.complete = Some(Arc::clone(&self.template));
+        }
+        if self.complete.as_ref() == Some(&self.template) {
+            self.gives_up = None;
             return json!({"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"});
         }
+        self.complete = None;
         let seconds = deployment["spec"]["progressDeadlineSeconds"].as_i64().unwrap_or(600);
-        let until = now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
-        let rolling = self.rolling_until.entry(key.clone()).or_insert((template.to_owned(), until));
-        if rolling.0 != template {
-            *rolling = (template.to_owned(), until);
-        }
-        if rolling.1 <= now {
+        let until = *self.gives_up.get_or_insert(later(now, seconds).unwrap_or(Timestamp::MAX));
+        if until <= now {
             return json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"});
         }
         json!({"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"})
     }
+}
+
+fn wanted(kind: Kind, object: &Value) -> usize {
+    if kind == Kind::DaemonSet {
+        let is_marked = object["spec"]["template"]["spec"]["nodeSelector"].get(MARK).is_some();
+        return if is_marked { 0 } else { NODES };
+    }
+    usize::try_from(object["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap_or(0)
+}
+
+fn generation(object: &Value) -> i64 {
+    object["metadata"]["generation"].as_i64().unwrap_or(0)
+}
+
+fn later(now: Timestamp, seconds: i64) -> Option<Timestamp> {
+    now.checked_add(SignedDuration::from_secs(seconds)).ok()
 }
 
 fn is_ready(pod: &Pod, now: Timestamp) -> bool {

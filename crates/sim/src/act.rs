@@ -1,0 +1,288 @@
+//! Carries out plans as the operator does: step by step, each write with the version it was decided on; the first step
+//! that fails stops the plan. It decides nothing.
+
+use std::collections::VecDeque;
+
+use burgee_api::{Phase, WebhookType};
+use burgee_core::notice::Names;
+use burgee_core::plan::{Plan, Step, Telling};
+use burgee_core::timetable::Wake;
+use jiff::SignedDuration;
+
+use crate::cluster::Refusal;
+use crate::faults::Mishap;
+use crate::film::Frame;
+use crate::inspector::Report;
+use crate::process::{Frozen, Process, later};
+use crate::stage::Stage;
+
+/// How long a silent holder keeps the lease (core: `lease::DURATION`).
+const LEASE: SignedDuration = burgee_core::lease::DURATION;
+
+/// How far a plan came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// To its end.
+    Done,
+    /// The process died, or stands still.
+    Gone,
+}
+
+impl Stage {
+    /// Carries out a plan that was decided on this version of the canary.
+    pub(crate) fn act(&mut self, process: &mut Process, plan: Plan, version: Option<String>) {
+        let Plan { mut steps, next, quiet_until } = plan;
+        let crash = if steps.is_empty() {
+            None
+        } else {
+            let number = self.plans.len();
+            self.plans.push(steps.len());
+            self.crash.filter(|crash| crash.plan == number)
+        };
+        if let Some(crash) = crash {
+            steps.truncate(crash.steps);
+        }
+        match self.take_all(process, steps, version) {
+            Ok(Progress::Done) if crash.is_some() => self.die(process),
+            Ok(Progress::Done) => {
+                process.carried_out();
+                process.answers.end_round(quiet_until);
+                process.look_again(next, self.now);
+            }
+            Ok(Progress::Gone) => {}
+            Err(refusal) => self.retry(process, &refusal),
+        }
+    }
+
+    /// What is done and told before a question. Answers whether the question may be asked.
+    pub(crate) fn act_first(&mut self, process: &mut Process, steps: Vec<Step>, version: Option<String>) -> bool {
+        match self.take_all(process, steps, version) {
+            Ok(progress) => progress == Progress::Done,
+            Err(refusal) => {
+                self.retry(process, &refusal);
+                false
+            }
+        }
+    }
+
+    /// A holder that stood still for less than its lease goes on with its plan.
+    pub(crate) fn go_on(&mut self, process: &mut Process) {
+        let Some(Frozen { steps, version, .. }) = process.frozen.take() else { return };
+        match self.take_all(process, steps, version) {
+            Ok(Progress::Done) => process.look_again(Wake::At(process.clock(self.now)), self.now),
+            Ok(Progress::Gone) => {}
+            Err(refusal) => self.retry(process, &refusal),
+        }
+    }
+
+    /// A process that lost the lease while it stood still: the write that it had begun arrives late; what follows is not
+    /// even begun. What is no write goes out.
+    pub(crate) fn write_late(&mut self, process: &mut Process) {
+        let Some(Frozen { steps, mut version, .. }) = process.frozen.take() else { return };
+        for (place, step) in steps.into_iter().enumerate() {
+            let is_begun = place == 0 || !is_write(&step);
+            if !is_begun || self.take_checked(process, &step, &mut version).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn retry(&mut self, process: &mut Process, refusal: &Refusal) {
+        self.aside.push(format!("{}s {refusal}", self.second()));
+        let wait = process.failed();
+        if let Refusal::Invalid(_) = refusal {
+            process.answers.end_round(None);
+        }
+        process.wake(later(self.now, wait));
+    }
+
+    fn die(&mut self, process: &mut Process) {
+        *process = Process::started(process.id, self.now, process.skew);
+    }
+
+    fn take_all(
+        &mut self,
+        process: &mut Process,
+        steps: Vec<Step>,
+        mut version: Option<String>,
+    ) -> Result<Progress, Refusal> {
+        let told = self.film.frames.len();
+        let mut steps = VecDeque::from(steps);
+        let mut progress = Ok(Progress::Done);
+        while let Some(step) = steps.pop_front() {
+            progress = self.risk(process, step, &mut steps, &mut version);
+            if progress != Ok(Progress::Done) {
+                break;
+            }
+        }
+        self.show_split(told);
+        progress
+    }
+
+    /// Takes a step on which something may go wrong.
+    fn risk(
+        &mut self,
+        process: &mut Process,
+        step: Step,
+        rest: &mut VecDeque<Step>,
+        version: &mut Option<String>,
+    ) -> Result<Progress, Refusal> {
+        let phase = self.phase();
+        let mishap = self.faults.as_mut().map_or(Mishap::None, |faults| faults.next_step(phase));
+        match mishap {
+            Mishap::None | Mishap::LostAnswer | Mishap::DeathAfter => {}
+            Mishap::Refused => return Err(Refusal::Conflict(self.canary.clone())),
+            Mishap::Edit => self.edit_between(process)?,
+            Mishap::Death => {
+                self.die(process);
+                return Ok(Progress::Gone);
+            }
+            Mishap::Standstill(pause) => {
+                rest.push_front(step);
+                let steps = std::mem::take(rest).into();
+                process.frozen = Some(Frozen { steps, version: version.clone(), until: later(self.now, pause) });
+                self.takeover = Some(later(self.now, LEASE));
+                return Ok(Progress::Gone);
+            }
+        }
+        self.take_checked(process, &step, version)?;
+        match mishap {
+            Mishap::LostAnswer => Err(Refusal::Lost(self.canary.clone())),
+            Mishap::DeathAfter => {
+                self.die(process);
+                Ok(Progress::Gone)
+            }
+            Mishap::None | Mishap::Refused | Mishap::Edit | Mishap::Death | Mishap::Standstill(_) => Ok(Progress::Done),
+        }
+    }
+
+    /// Somebody does something between two steps of a plan.
+    fn edit_between(&mut self, process: &mut Process) -> Result<(), Refusal> {
+        let Some(mut faults) = self.faults.take() else { return Ok(()) };
+        let done = faults.edit(self);
+        self.faults = Some(faults);
+        self.report(process.id, Report::Outside);
+        let at = later(self.now, self.debounce);
+        for key in self.cluster.take_changes() {
+            process.notice(&key, &self.canary, at);
+            self.processes.iter_mut().for_each(|other| other.notice(&key, &self.canary, at));
+        }
+        done.map_err(Refusal::Invalid)
+    }
+
+    /// Takes a step, looks whether an invariant broke, and lets the process see what it wrote.
+    fn take_checked(
+        &mut self,
+        process: &mut Process,
+        step: &Step,
+        version: &mut Option<String>,
+    ) -> Result<(), Refusal> {
+        let follows = matches!(step, Step::Status(_)) || matches!(step, Step::Patch { key, .. } if *key == self.canary);
+        self.take(step, version.as_deref())?;
+        self.taken += 1;
+        self.report(process.id, Report::Takes(step));
+        let at = later(self.now, self.debounce);
+        for key in self.cluster.take_changes() {
+            process.wrote(&self.cluster, &key);
+            self.processes.iter_mut().for_each(|other| other.notice(&key, &self.canary, at));
+        }
+        if follows {
+            *version = self.version();
+        }
+        Ok(())
+    }
+
+    fn version(&self) -> Option<String> {
+        self.cluster.get(&self.canary)?["metadata"]["resourceVersion"].as_str().map(str::to_owned)
+    }
+
+    fn take(&mut self, step: &Step, version: Option<&str>) -> Result<(), Refusal> {
+        match step {
+            Step::Create(object) => self.cluster.create(object.clone()),
+            Step::Replace(object) => self.cluster.replace(object.clone()),
+            Step::Patch { key, operations } => self.cluster.patch(key, operations),
+            Step::Keep(object) => match self.cluster.create(object.clone()) {
+                Err(Refusal::Conflict(_)) | Ok(()) => Ok(()),
+                Err(refusal) => Err(refusal),
+            },
+            Step::Drop(key) => {
+                self.cluster.delete(key);
+                Ok(())
+            }
+            Step::CopyConfig(copy) => self.cluster.copy_config(copy),
+            Step::Tell(telling) => {
+                self.tell(telling);
+                Ok(())
+            }
+            Step::Status(status) => {
+                let status = serde_json::to_value(status).map_err(|error| Refusal::Invalid(error.to_string()))?;
+                self.cluster.write_status(&self.canary, version, status)
+            }
+            Step::Alert(alert) => {
+                self.aside.push(format!("{}s alert {:?}: {}", self.second(), alert.loudness, alert.text));
+                Ok(())
+            }
+            Step::Count(count) => {
+                self.aside.push(format!("{}s counted {count:?}", self.second()));
+                Ok(())
+            }
+            Step::PostRollout(phase) => {
+                self.aside.push(format!("{}s post-rollout {phase}", self.second()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes down what was told, once for each event name and for each text that only says how things still are.
+    fn tell(&mut self, telling: &Telling) {
+        let Some(reading) = self.reading() else { return };
+        let Ok(rollout) = &reading.rollout else { return self.tell_of_nobody(telling) };
+        let text = telling.notice.text(&rollout.names());
+        if self.told.insert(telling.event_suffix.clone(), text.clone()).is_some() {
+            return;
+        }
+        for hook in rollout.webhooks(WebhookType::Event) {
+            let kind = telling.notice.event_type().as_str();
+            self.aside.push(format!("{}s told {}: {} {kind} {text}", self.second(), hook.name, telling.phase));
+        }
+        self.film.frames.push(Frame {
+            second: self.second(),
+            phase: telling.phase.to_string(),
+            split: None,
+            primary_pods: self.ready(&rollout.primary_key()),
+            canary_pods: self.ready(&rollout.target_key()),
+            text,
+        });
+    }
+
+    /// Writes down what is told of a canary that cannot be meant.
+    fn tell_of_nobody(&mut self, telling: &Telling) {
+        let text = telling.notice.text(&Names::default());
+        if self.told.insert(telling.event_suffix.clone(), text.clone()).is_none() {
+            let phase = telling.phase.to_string();
+            let second = self.second();
+            self.film.frames.push(Frame { second, phase, split: None, primary_pods: 0, canary_pods: 0, text });
+        }
+    }
+
+    /// The phase that is stored.
+    pub(crate) fn phase(&mut self) -> Phase {
+        let reading = self.reading();
+        reading.and_then(|reading| Some(reading.canary.status.as_ref()?.phase)).unwrap_or_default()
+    }
+}
+
+/// Whether a step is a request to the API server.
+fn is_write(step: &Step) -> bool {
+    match step {
+        Step::Create(_)
+        | Step::Replace(_)
+        | Step::Drop(_)
+        | Step::Patch { .. }
+        | Step::Keep(_)
+        | Step::CopyConfig(_)
+        | Step::Tell(_)
+        | Step::Status(_) => true,
+        Step::Alert(_) | Step::Count(_) | Step::PostRollout(_) => false,
+    }
+}

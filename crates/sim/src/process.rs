@@ -1,0 +1,183 @@
+//! One operator process: what it remembers between two ticks, what its watches show it, and when it looks again. All of
+//! it is lost in a crash. It decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use burgee_core::plan::Step;
+use burgee_core::question::{Answer, Answers, Ask, AskKey};
+use burgee_core::timetable::Wake;
+use burgee_core::world::{Kind, ObjectKey, Observed};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+
+/// First and longest wait after a plan that was not carried out, in milliseconds, as the operator waits.
+const RETRY_MILLISECONDS: (i64, i64) = (100, 5_000);
+
+/// How a kind of objects is seen while its watch is not up to date.
+#[derive(Clone, Debug)]
+pub(crate) enum Blur {
+    /// As it was some time ago, but never older than a write of this process.
+    Stale(BTreeMap<ObjectKey, Arc<Value>>),
+    /// Not at all.
+    Blind,
+}
+
+/// A plan on the way when the process was stopped: after the check of the lease, before the write.
+#[derive(Clone, Debug)]
+pub(crate) struct Frozen {
+    /// What is left of the plan.
+    pub(crate) steps: Vec<Step>,
+    /// The version of the canary that the plan was decided on.
+    pub(crate) version: Option<String>,
+    /// When the process goes on.
+    pub(crate) until: Timestamp,
+}
+
+/// A question on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// When its answer comes.
+    pub(crate) until: Timestamp,
+    /// What is asked.
+    pub(crate) ask: Ask,
+    /// What will be answered.
+    pub(crate) answer: Answer,
+}
+
+/// One operator process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Process {
+    /// Which of the two it is.
+    pub(crate) id: usize,
+    /// The answers of the round under way.
+    pub(crate) answers: Answers,
+    /// What is being asked.
+    pub(crate) asking: BTreeMap<AskKey, Asked>,
+    /// When it looks again; none while nothing is due.
+    pub(crate) due: Option<Timestamp>,
+    /// What the last tick looked at.
+    pub(crate) reads: BTreeSet<ObjectKey>,
+    /// Kinds that are not seen as they are, and until when.
+    pub(crate) blurs: BTreeMap<Kind, (Timestamp, Blur)>,
+    /// Where it was stopped.
+    pub(crate) frozen: Option<Frozen>,
+    /// How far its clock is ahead of time itself.
+    pub(crate) skew: SignedDuration,
+    failures: u32,
+}
+
+impl Process {
+    /// A process that has just been started.
+    pub(crate) fn started(id: usize, now: Timestamp, skew: SignedDuration) -> Self {
+        Self { id, due: Some(now), skew, ..Self::default() }
+    }
+
+    /// What its clock shows.
+    pub(crate) fn clock(&self, now: Timestamp) -> Timestamp {
+        later(now, self.skew)
+    }
+
+    /// Asks for a look no later than `at`.
+    pub(crate) fn wake(&mut self, at: Timestamp) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Notes when a decision, by the process's own clock, wants the next look.
+    pub(crate) fn look_again(&mut self, wake: Wake, now: Timestamp) {
+        if let Wake::At(at) = wake {
+            self.wake(later(at, -self.skew).max(now));
+        }
+    }
+
+    /// How long to wait after a plan that was not carried out: 100 ms, doubling to 5 s.
+    pub(crate) fn failed(&mut self) -> SignedDuration {
+        let wait = RETRY_MILLISECONDS.0.saturating_mul(1 << self.failures.min(10)).min(RETRY_MILLISECONDS.1);
+        self.failures += 1;
+        SignedDuration::from_millis(wait)
+    }
+
+    /// A plan was carried out.
+    pub(crate) fn carried_out(&mut self) {
+        self.failures = 0;
+    }
+
+    /// An object as the watches show it. Kept templates are never watched: they are asked for.
+    pub(crate) fn observe(&self, cluster: &Cluster, key: &ObjectKey) -> Observed {
+        match self.blurs.get(&key.kind) {
+            Some((_, Blur::Stale(seen))) if key.kind != Kind::ControllerRevision => {
+                seen.get(key).map_or(Observed::Absent, |object| Observed::Present(Arc::clone(object)))
+            }
+            Some((_, Blur::Blind)) => Observed::Unknown(format!("{} could not be listed yet", key.kind.names().3)),
+            Some(_) | None => cluster.observe(key),
+        }
+    }
+
+    /// From now on until `until` a kind is seen as it is now, or not at all.
+    pub(crate) fn blur(&mut self, kind: Kind, blur: Blur, until: Timestamp) {
+        self.blurs.entry(kind).or_insert((until, blur));
+    }
+
+    /// What the process wrote itself it sees at once (I14).
+    pub(crate) fn wrote(&mut self, cluster: &Cluster, key: &ObjectKey) {
+        let Some((_, Blur::Stale(seen))) = self.blurs.get_mut(&key.kind) else { return };
+        match cluster.shared(key) {
+            Some(object) => seen.insert(key.clone(), Arc::clone(object)),
+            None => seen.remove(key),
+        };
+    }
+
+    /// Somebody else changed an object: wakes the process if it reads it and its watch shows it.
+    pub(crate) fn notice(&mut self, key: &ObjectKey, canary: &ObjectKey, at: Timestamp) {
+        let concerns = self.reads.contains(key) || key.kind == canary.kind;
+        if concerns && !self.blurs.contains_key(&key.kind) {
+            self.wake(at);
+        }
+    }
+
+    /// Watches that are up to date again wake the process.
+    pub(crate) fn clear(&mut self, now: Timestamp) {
+        let before = self.blurs.len();
+        self.blurs.retain(|_, (until, _)| *until > now);
+        if self.blurs.len() < before {
+            self.wake(now);
+        }
+    }
+
+    /// Answers that have come wake the process.
+    pub(crate) fn hear(&mut self, now: Timestamp) -> Vec<(AskKey, Asked)> {
+        let has_come = |asked: &Asked| asked.until <= now;
+        let come: Vec<(AskKey, Asked)> = self
+            .asking
+            .iter()
+            .filter(|(_, asked)| has_come(asked))
+            .map(|(key, asked)| (key.clone(), asked.clone()))
+            .collect();
+        for (key, asked) in &come {
+            self.asking.remove(key);
+            self.answers.insert(key.clone(), asked.answer.clone());
+            self.wake(now);
+        }
+        come
+    }
+
+    /// When something happens next to this process, apart from the tick that is due.
+    pub(crate) fn next_event(&self) -> Option<Timestamp> {
+        let frozen = self.frozen.as_ref().map(|frozen| frozen.until);
+        let answers = self.asking.values().map(|asked| asked.until);
+        let watches = self.blurs.values().map(|(until, _)| *until);
+        answers.chain(watches).chain(frozen).min()
+    }
+
+    /// When its next tick is due, unless it stands still.
+    pub(crate) fn next_tick(&self) -> Option<Timestamp> {
+        self.due.filter(|_| self.frozen.is_none())
+    }
+}
+
+/// A time so much later; far ends stay ends.
+pub(crate) fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.saturating_add(by).unwrap_or(time)
+}

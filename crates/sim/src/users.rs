@@ -1,0 +1,233 @@
+//! What people and their tools do at bad moments: push, revert, edit, suspend, delete. Each edit is one that the API
+//! server takes.
+
+use burgee_core::rollout::{Rollout, Strategy};
+use burgee_core::world::{Kind, ObjectKey};
+use serde_json::{Value, json};
+
+use crate::faults::{Fault, Faults};
+use crate::plays::{BROKEN, NAMESPACE};
+use crate::stage::Stage;
+
+type Done = Result<bool, String>;
+
+/// Whether this is something that somebody does.
+pub(crate) fn is_users(fault: Fault) -> bool {
+    fault >= Fault::NewRevision
+}
+
+/// Does it. False if there was nothing to do it to.
+pub(crate) fn act(faults: &mut Faults, stage: &mut Stage, fault: Fault) -> Done {
+    if stage.canary().is_null() {
+        // Whoever finds the canary gone puts it back sooner or later.
+        let applies = fault == Fault::Reapplied || faults.chance.bool();
+        return if applies { reapply(faults, stage) } else { Ok(false) };
+    }
+    match fault {
+        Fault::NewRevision => push(stage, &format!("podinfo:6.0.{}", faults.chance.u32(0..4))),
+        Fault::BadRevision => push(stage, &format!("podinfo:{BROKEN}-{}", faults.chance.u32(0..4))),
+        Fault::Revert => revert(stage),
+        Fault::ConfigEdit => config(faults, stage),
+        Fault::Suspend => toggle(stage, "suspend"),
+        Fault::SkipAnalysis => toggle(stage, "skipAnalysis"),
+        Fault::CanaryDeleted => {
+            let key = stage.canary.clone();
+            stage.cluster.delete(&key);
+            Ok(true)
+        }
+        Fault::PrimaryDeleted => Ok(delete(stage, |rollout| vec![rollout.primary_key()], 0)),
+        Fault::OwnedDeleted => Ok(delete(stage, owned, faults.chance.usize(..6))),
+        Fault::RouteEdit => route(faults, stage),
+        Fault::Interval => analysis(stage, "interval", &json!(faults.chance.choice(["10s", "20s", "45s"]))),
+        Fault::Threshold => analysis(stage, "threshold", &json!(faults.chance.i64(1..5))),
+        Fault::Steps => steps(faults, stage),
+        Fault::Service => service(faults, stage),
+        Fault::TargetScaler => scaler(faults, stage, "podinfo"),
+        Fault::PrimaryScaler => scaler(faults, stage, "podinfo-primary"),
+        // Nobody does these, or the canary is there already.
+        Fault::Refused
+        | Fault::LostAnswer
+        | Fault::Crash
+        | Fault::Standstill
+        | Fault::StaleStore
+        | Fault::LateWatch
+        | Fault::Blindness
+        | Fault::ClockJump
+        | Fault::BadMetric
+        | Fault::NoValues
+        | Fault::Outage
+        | Fault::HookFails
+        | Fault::HookHangs
+        | Fault::GateClosed
+        | Fault::RollbackSignal
+        | Fault::SlowPods
+        | Fault::StuckPods
+        | Fault::Flapping
+        | Fault::SlowController
+        | Fault::Autoscaling
+        | Fault::Reapplied => Ok(false),
+    }
+}
+
+fn rollout(stage: &mut Stage) -> Option<Rollout> {
+    stage.reading()?.rollout.as_ref().ok().cloned()
+}
+
+/// Patches an object; one that is not there is left alone.
+fn patch(stage: &mut Stage, key: &ObjectKey, pointer: &str, value: &Value) -> Done {
+    if stage.cluster.get(key).is_none() {
+        return Ok(false);
+    }
+    let operations = json!([{"op": "add", "path": pointer, "value": value}]);
+    stage.cluster.patch(key, &operations).map_err(|refusal| format!("{pointer} of {key}: {refusal}")).map(|()| true)
+}
+
+fn push(stage: &mut Stage, image: &str) -> Done {
+    let Some(key) = rollout(stage).map(|rollout| rollout.target_key()) else { return Ok(false) };
+    patch(stage, &key, "/spec/template/spec/containers/0/image", &json!(image))
+}
+
+/// Back to the image that the primary runs.
+fn revert(stage: &mut Stage) -> Done {
+    let Some(key) = rollout(stage).map(|rollout| rollout.primary_key()) else { return Ok(false) };
+    let primary = stage.cluster.get(&key);
+    let image = primary.and_then(|primary| primary.pointer("/spec/template/spec/containers/0/image")).cloned();
+    match image.as_ref().and_then(Value::as_str) {
+        Some(image) => push(stage, image),
+        None => Ok(false),
+    }
+}
+
+fn config(faults: &mut Faults, stage: &mut Stage) -> Done {
+    let kind = faults.chance.choice([Kind::ConfigMap, Kind::Secret]).unwrap_or(Kind::ConfigMap);
+    let value = json!(format!("Y29sb3I{}", faults.chance.u32(0..3)));
+    patch(stage, &ObjectKey::new(kind, NAMESPACE, "podinfo-config"), "/data/color", &value)
+}
+
+fn toggle(stage: &mut Stage, field: &str) -> Done {
+    let key = stage.canary.clone();
+    let is_on = stage.canary()["spec"][field] == true;
+    patch(stage, &key, &format!("/spec/{field}"), &json!(!is_on))
+}
+
+/// Deletes one of these objects, if it is there.
+fn delete(stage: &mut Stage, keys: fn(&Rollout) -> Vec<ObjectKey>, place: usize) -> bool {
+    let keys = rollout(stage).map(|rollout| keys(&rollout)).unwrap_or_default();
+    let Some(key) = keys.get(place).filter(|key| stage.cluster.get(key).is_some()) else { return false };
+    stage.cluster.delete(key);
+    true
+}
+
+fn owned(rollout: &Rollout) -> Vec<ObjectKey> {
+    let mut keys = vec![
+        rollout.key(Kind::Service, &rollout.canary_service()),
+        rollout.key(Kind::Service, &rollout.primary_service()),
+        rollout.key(Kind::Service, &rollout.apex),
+        rollout.key(Kind::VirtualService, &rollout.apex),
+        rollout.key(Kind::DestinationRule, &rollout.canary_service()),
+    ];
+    keys.extend(burgee_core::scaler::primary_key(rollout));
+    keys
+}
+
+/// Somebody shifts the traffic by hand.
+fn route(faults: &mut Faults, stage: &mut Stage) -> Done {
+    let Some(rollout) = rollout(stage) else { return Ok(false) };
+    let key = rollout.key(Kind::VirtualService, &rollout.apex);
+    let Some(seen) = stage.cluster.get(&key) else { return Ok(false) };
+    if !seen["spec"]["http"][0]["route"][1]["weight"].is_number() {
+        return Ok(false);
+    }
+    let weight = faults.chance.i64(0..=100);
+    patch(stage, &key, "/spec/http/0/route/0/weight", &json!(100 - weight))?;
+    patch(stage, &key, "/spec/http/0/route/1/weight", &json!(weight))
+}
+
+fn analysis(stage: &mut Stage, field: &str, value: &Value) -> Done {
+    let key = stage.canary.clone();
+    patch(stage, &key, &format!("/spec/analysis/{field}"), value)
+}
+
+fn steps(faults: &mut Faults, stage: &mut Stage) -> Done {
+    let Some(rollout) = rollout(stage) else { return Ok(false) };
+    match rollout.strategy {
+        Strategy::BlueGreen(_) | Strategy::AbTesting(_) => {
+            let spec = &stage.canary()["spec"]["analysis"];
+            let field = if spec["iterations"].is_number() { "iterations" } else { "stepWeight" };
+            analysis(stage, field, &json!(faults.chance.i64(1..6)))
+        }
+        Strategy::Canary(_) if faults.chance.bool() => {
+            let weights = faults.chance.choice([json!([5, 20, 60]), json!([30])]);
+            analysis(stage, "stepWeights", &weights.unwrap_or_default())
+        }
+        Strategy::Canary(_) => {
+            let (field, choices) =
+                if faults.chance.bool() { ("stepWeight", [10, 25]) } else { ("maxWeight", [30, 60]) };
+            analysis(stage, field, &json!(faults.chance.choice(choices)))
+        }
+    }
+}
+
+fn service(faults: &mut Faults, stage: &mut Stage) -> Done {
+    let key = stage.canary.clone();
+    match faults.chance.u32(..3) {
+        0 => patch(stage, &key, "/spec/service/port", &json!(faults.chance.choice([9898, 80]))),
+        1 => patch(stage, &key, "/spec/service/timeout", &json!(faults.chance.choice(["5s", "15s"]))),
+        _ => patch(stage, &key, "/spec/service/retries", &json!({"attempts": faults.chance.i64(1..4)})),
+    }
+}
+
+/// Another number of replicas, by hand or by the limits of the autoscaler.
+fn scaler(faults: &mut Faults, stage: &mut Stage, name: &str) -> Done {
+    let (least, most) = (faults.chance.i64(1..4), faults.chance.i64(4..8));
+    for (kind, fields) in [
+        (Kind::HorizontalPodAutoscaler, ["minReplicas", "maxReplicas"]),
+        (Kind::ScaledObject, ["minReplicaCount", "maxReplicaCount"]),
+    ] {
+        let key = ObjectKey::new(kind, NAMESPACE, name);
+        if patch(stage, &key, &format!("/spec/{}", fields[0]), &json!(least))? {
+            return patch(stage, &key, &format!("/spec/{}", fields[1]), &json!(most));
+        }
+    }
+    let key = ObjectKey::new(Kind::Deployment, NAMESPACE, name);
+    let is_up = stage.cluster.get(&key).is_some_and(|workload| workload["spec"]["replicas"] != 0);
+    if is_up { patch(stage, &key, "/spec/replicas", &json!(least)) } else { Ok(false) }
+}
+
+/// Applies the canary anew, and with it the target as it stands in Git.
+fn reapply(faults: &mut Faults, stage: &mut Stage) -> Done {
+    let Some(manifest) = stage.manifest.clone() else { return Ok(false) };
+    stage.cluster.apply(manifest).map_err(|refusal| refusal.to_string())?;
+    if faults.chance.bool() {
+        scale_up(stage)?;
+    }
+    Ok(true)
+}
+
+fn scale_up(stage: &mut Stage) -> Done {
+    let key = ObjectKey::new(Kind::Deployment, NAMESPACE, "podinfo");
+    patch(stage, &key, "/spec/replicas", &json!(2))
+}
+
+/// Everybody undoes what would keep a run from ending: the canary is there, nothing is suspended, and a first revision
+/// that never starts is mended.
+pub(crate) fn make_peace(stage: &mut Stage) -> Result<(), String> {
+    if stage.canary().is_null() {
+        let Some(manifest) = stage.manifest.clone() else { return Ok(()) };
+        stage.cluster.apply(manifest).map_err(|refusal| refusal.to_string())?;
+        scale_up(stage)?;
+    }
+    let canary = stage.canary();
+    if canary["metadata"]["deletionTimestamp"].is_string() {
+        // The target takes the traffic back, so it must be able to start.
+        return push(stage, "podinfo:6.0.9").map(|_| ());
+    }
+    if canary["spec"]["suspend"] == true {
+        toggle(stage, "suspend")?;
+    }
+    let phase = canary["status"]["phase"].as_str().unwrap_or_default();
+    if matches!(phase, "" | "Initializing") {
+        push(stage, "podinfo:6.0.9")?;
+    }
+    Ok(())
+}
