@@ -14,10 +14,12 @@
 //! `use` brings the objects of the cast. A document without `apiVersion` changes one of them: a map is merged, null
 //! removes. Any other document is an object of its own.
 
+use burgee_api::Canary;
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::faults::Faults;
 use crate::mutations::Mutation;
 use crate::stage::{Crash, Stage};
 
@@ -40,6 +42,9 @@ const CAST: [(&str, &str); 2] = [
 pub struct Scenario {
     /// What it shows, for readers.
     pub prose: String,
+    /// Chance, if the cluster is to be unkind: writes are refused, and the operator dies.
+    pub seed: Option<u64>,
+    is_pleased: bool,
     objects: Vec<Value>,
     later: Vec<Value>,
     commands: Vec<Timed>,
@@ -95,6 +100,11 @@ impl Scenario {
         self.later.extend(later);
         self.objects = now;
         Ok(())
+    }
+
+    /// Every metric is good by the canary's own thresholds, unless a command says otherwise.
+    pub fn please(&mut self) {
+        self.is_pleased = true;
     }
 
     /// The objects that are there at the beginning.
@@ -198,7 +208,14 @@ impl Scenario {
             cluster.apply(object.clone()).map_err(|refusal| refusal.to_string())?;
         }
         let canary = self.objects.iter().rev().filter_map(ObjectKey::of).find(|key| key.kind == Kind::Canary);
-        Ok(Stage::new(cluster, canary.ok_or("the scenario has no Canary")?))
+        let mut stage = Stage::new(cluster, canary.ok_or("the scenario has no Canary")?);
+        stage.faults = self.seed.map(Faults::new);
+        if self.is_pleased {
+            let canary: Canary =
+                serde_json::from_value(stage.canary()).map_err(|error| format!("the Canary: {error}"))?;
+            stage.outside.please(canary.analysis().map_or(&[], |analysis| &analysis.metrics));
+        }
+        Ok(stage)
     }
 }
 

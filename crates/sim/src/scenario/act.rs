@@ -14,7 +14,7 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
             stage.restart();
             Ok(())
         }
-        Command::NewRevision => stage.new_revision(),
+        Command::NewRevision => stage.new_revision().or_else(|_| annotate(stage)),
         Command::Image(image) => {
             let key = find(stage, &Place::Target)?;
             patch(stage, &key, &json!({"op": "add", "path": "/spec/template/spec/containers/0/image", "value": image}))
@@ -57,6 +57,13 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// A new revision of the target of a canary that cannot be meant.
+fn annotate(stage: &mut Stage) -> Result<(), String> {
+    let key = find(stage, &Place::Target)?;
+    let annotations = json!({"revision": format!("at {}s", stage.second())});
+    patch(stage, &key, &json!({"op": "add", "path": "/spec/template/metadata/annotations", "value": annotations}))
 }
 
 fn find(stage: &Stage, place: &Place) -> Result<ObjectKey, String> {

@@ -7,8 +7,7 @@ use serde_json::Value;
 use crate::outside::Reply;
 
 /// What a script may say after `at TIME`, for error messages and help.
-pub const COMMANDS: &str = "\
-  new-revision                       an edit of the target's pod template
+pub const COMMANDS: &str = "  new-revision                       an edit of the target's pod template
   image IMAGE                        the target's first container gets another image
   success-rate PERCENT|none|silence  what the success rate is from now on
   latency MILLISECONDS|none|silence  what the request duration is from now on
