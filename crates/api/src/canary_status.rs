@@ -118,9 +118,33 @@ pub struct Run {
     /// How the run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// What was ordered and is still to be done: `promote` or `retry`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<String>,
+    /// Since when the analysis is paused by order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_since: Option<String>,
+    /// The last orders that were answered; none of them is taken again.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<AnsweredOrder>,
     /// Number of events told in this run.
     #[serde(deserialize_with = "lenient::count")]
     pub told: i64,
+}
+
+/// An order of a person, as it was answered; an addition to the contract.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AnsweredOrder {
+    /// What tells the order from all others.
+    #[serde(deserialize_with = "lenient::or_default")]
+    pub id: String,
+    /// `obeyed` or `refused`.
+    #[serde(deserialize_with = "lenient::or_default")]
+    pub result: String,
+    /// The answer, as it stands in the event.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// Where a canary stands (contract: api §1.7). [`fmt::Display`] gives the contract's names.

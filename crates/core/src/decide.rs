@@ -21,6 +21,7 @@ mod draft;
 mod finish;
 mod heal;
 mod initialize;
+mod orders;
 mod progress;
 mod promote;
 mod refuse;
@@ -79,11 +80,16 @@ fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if let Some(step) = terminate::finalizer(tick) {
         return Ok(Plan { steps: vec![step], next: Wake::At(tick.now), quiet_until: None });
     }
+    if !tick.rollout.suspended
+        && let Some(plan) = takeover::take_over(tick)?
+    {
+        return Ok(plan);
+    }
+    if let Some(plan) = orders::answer(tick)? {
+        return Ok(plan);
+    }
     if tick.rollout.suspended {
         return Ok(say(tick, Notice::Suspended));
-    }
-    if let Some(plan) = takeover::take_over(tick)? {
-        return Ok(plan);
     }
     match tick.phase() {
         Phase::Unset | Phase::Initializing => initialize::initialize(tick, answers),

@@ -13,6 +13,7 @@ pub mod lease;
 pub mod metric;
 pub mod notice;
 pub mod object;
+pub mod order;
 pub mod phase;
 pub mod plan;
 pub mod question;

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::order::Word;
+
 /// Whom a notice is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
@@ -147,6 +149,8 @@ pub enum Notice {
     RestoringPrimary,
     PrimaryRecreatedFromTarget,
     Invalid(String),
+    Ordered(Word, String),
+    OrderRefused(String, String),
     Terminating,
     Terminated,
 }
@@ -209,6 +213,8 @@ impl Notice {
                  {target}.{namespace}"
             ),
             Self::Invalid(reason) => format!("Invalid canary spec: {reason}"),
+            Self::Ordered(word, by) => ordered(*word, by, names),
+            Self::OrderRefused(order, reason) => format!("Order {order} refused for {canary}.{namespace}: {reason}"),
             Self::Terminating => format!("Terminating canary {canary}.{namespace}"),
             Self::Terminated => format!("Terminated canary {canary}.{namespace}"),
         }
@@ -234,6 +240,7 @@ impl Notice {
             | Self::PromotionCompleted
             | Self::AnalysisSkipped
             | Self::RollbackNotSignaled(_)
+            | Self::Ordered(Word::Promote | Word::Retry | Word::Pause | Word::Resume, _)
             | Self::GatePassed(
                 Gate::ConfirmRollout
                 | Gate::PreRollout
@@ -264,6 +271,8 @@ impl Notice {
             | Self::PostRolloutFailed(..)
             | Self::RestoringPrimary
             | Self::PrimaryRecreatedFromTarget
+            | Self::Ordered(Word::Abort, _)
+            | Self::OrderRefused(..)
             | Self::Invalid(_) => EventType::Warning,
         }
     }
@@ -290,15 +299,12 @@ impl Notice {
             Self::WaitingForTrafficIncrease(_, Voice::Loud) => waiting("Canary traffic increase"),
             Self::WaitingForPromotion(_, Voice::Loud) => waiting("Canary promotion"),
             Self::ManualRollback => ("Rolling back manual webhook invoked".to_owned(), Loudness::Warn, Detail::Cluster),
-            Self::ThresholdReached(checks) => {
-                (format!("Failed checks threshold reached {checks}"), Loudness::Error, Detail::Cluster)
+            Self::Ordered(Word::Abort, by) => {
+                (format!("Rolling back ordered by {by}"), Loudness::Warn, Detail::Cluster)
             }
-            Self::PromotionFailed(error) => {
-                (format!("Promotion failed, primary not ready: {error}"), Loudness::Error, Detail::Cluster)
-            }
-            Self::DeadlineExceeded(error) => {
-                (format!("Progress deadline exceeded {error}"), Loudness::Error, Detail::Cluster)
-            }
+            Self::ThresholdReached(checks) => failure(format!("Failed checks threshold reached {checks}")),
+            Self::PromotionFailed(error) => failure(format!("Promotion failed, primary not ready: {error}")),
+            Self::DeadlineExceeded(error) => failure(format!("Progress deadline exceeded {error}")),
             Self::ProviderSilent(error) => (
                 format!("Canary analysis on hold, metrics provider not answering: {error}"),
                 Loudness::Warn,
@@ -334,6 +340,8 @@ impl Notice {
             | Self::CanaryFailed
             | Self::PostRolloutFailed(..)
             | Self::PrimaryRecreatedFromTarget
+            | Self::Ordered(Word::Promote | Word::Retry | Word::Pause | Word::Resume, _)
+            | Self::OrderRefused(..)
             | Self::Invalid(_)
             | Self::Terminating
             | Self::Terminated => return None,
@@ -353,6 +361,22 @@ impl Notice {
                 | Self::ProvidersAvailable
         )
     }
+}
+
+/// What is said when an order is obeyed; `by` is who gave it, and its id.
+fn ordered(word: Word, by: &str, names: &Names) -> String {
+    let Names { canary, namespace, target, .. } = names;
+    match word {
+        Word::Abort => format!("Rolling back {canary}.{namespace} ordered by {by}"),
+        Word::Promote => format!("Promoting {target}.{namespace} without further analysis, ordered by {by}"),
+        Word::Retry => format!("Restarting analysis for {target}.{namespace}, ordered by {by}"),
+        Word::Pause => format!("Pausing analysis for {target}.{namespace}, ordered by {by}"),
+        Word::Resume => format!("Resuming analysis for {target}.{namespace}, ordered by {by}"),
+    }
+}
+
+fn failure(text: String) -> (String, Loudness, Detail) {
+    (text, Loudness::Error, Detail::Cluster)
 }
 
 fn waiting(what: &str) -> (String, Loudness, Detail) {

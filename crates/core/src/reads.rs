@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::decide::template_key;
 use crate::kept;
+use crate::order;
 use crate::rollout::Rollout;
 use crate::router;
 use crate::scaler;
@@ -32,7 +33,9 @@ pub fn more(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey>
     let Some(status) = &canary.status else { return Vec::new() };
     let gone = world.seen(&rollout.primary_key()) == Observed::Absent && !status.last_promoted_spec.is_empty();
     let broken = status.phase == Phase::Failed && status.canary_weight > 0;
-    if !gone && !broken {
+    let is_promoted = matches!(status.phase, Phase::Promoting | Phase::Finalising);
+    let is_ordered_back = is_promoted && order::pending(canary).is_some();
+    if !gone && !broken && !is_ordered_back {
         return Vec::new();
     }
     let mut keys = vec![kept::key(rollout, &status.last_promoted_spec)];

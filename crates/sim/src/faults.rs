@@ -105,6 +105,8 @@ faults! {
     TargetScaler = "target scaled",
     /// The primary's autoscaler, or its replicas, change by hand.
     PrimaryScaler = "primary scaled",
+    /// Somebody gives an order.
+    Order = "order",
 }
 
 /// What happens to one step of a plan.
@@ -139,7 +141,7 @@ pub struct Faults {
 }
 
 /// Faults that seeds bring. The others wait until what they found is mended.
-const TRIED: [Fault; 7] = [
+const TRIED: [Fault; 8] = [
     Fault::Crash,
     Fault::NewRevision,
     Fault::Revert,
@@ -147,6 +149,7 @@ const TRIED: [Fault; 7] = [
     Fault::Interval,
     Fault::Threshold,
     Fault::Service,
+    Fault::Order,
 ];
 
 /// Faults of single steps, with how often they come per mille steps.

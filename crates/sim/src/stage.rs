@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use burgee_core::claims::Claim;
 use burgee_core::decide::{Tick, refuse};
+use burgee_core::order::{self, Order, Word};
 use burgee_core::plan::Plan;
 use burgee_core::question::Question;
 use burgee_core::reads;
@@ -40,6 +41,15 @@ pub struct Crash {
     pub plan: usize,
     /// Steps of it that take effect.
     pub steps: usize,
+}
+
+/// Whether new runs are paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brake {
+    /// They wait.
+    On,
+    /// They begin.
+    Off,
 }
 
 /// A stage with one canary on it.
@@ -442,6 +452,24 @@ impl Stage {
         }
         annotations["revision"] = Value::String(format!("at {}s", self.second()));
         self.edit("/spec/template/metadata/annotations", &annotations)
+    }
+
+    /// Somebody gives an order; its id is the second at which it is given.
+    pub fn order(&mut self, word: Word, actor: &str) -> Result<(), String> {
+        let order = Order { id: self.second().to_string(), word, actor: actor.to_owned(), at: self.now };
+        let mut annotations = self.canary()["metadata"]["annotations"].clone();
+        if !annotations.is_object() {
+            annotations = serde_json::json!({});
+        }
+        annotations[order::ANNOTATION] = Value::String(order.text());
+        let operations = serde_json::json!([{"op": "add", "path": "/metadata/annotations", "value": annotations}]);
+        self.cluster.patch(&self.canary.clone(), &operations).map_err(|refusal| refusal.to_string())
+    }
+
+    /// Puts the brake on or takes it off; either wakes every canary.
+    pub fn brake(&mut self, brake: Brake) {
+        self.settings.pause_new_runs = brake == Brake::On;
+        self.processes[self.leader].wake(self.now);
     }
 
     /// Changes the target, as a user does.

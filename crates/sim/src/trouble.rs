@@ -69,7 +69,8 @@ pub(crate) fn bring(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
         | Fault::Steps
         | Fault::Service
         | Fault::TargetScaler
-        | Fault::PrimaryScaler => {}
+        | Fault::PrimaryScaler
+        | Fault::Order => {}
     }
     if is_lasting(fault) {
         if lasts {

@@ -1,6 +1,7 @@
 //! What people and their tools do at bad moments: push, revert, edit, suspend, delete. Each edit is one that the API
 //! server takes.
 
+use burgee_core::order::Word;
 use burgee_core::rollout::{Rollout, Strategy};
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::{Value, json};
@@ -44,6 +45,10 @@ pub(crate) fn act(faults: &mut Faults, stage: &mut Stage, fault: Fault) -> Done 
         Fault::Service => service(faults, stage),
         Fault::TargetScaler => scaler(faults, stage, "podinfo"),
         Fault::PrimaryScaler => scaler(faults, stage, "podinfo-primary"),
+        Fault::Order => {
+            let word = faults.chance.choice(Word::ALL).unwrap_or(Word::Abort);
+            stage.order(word, "somebody").map(|()| true)
+        }
         // Nobody does these, or the canary is there already.
         Fault::Refused
         | Fault::LostAnswer
@@ -224,6 +229,9 @@ pub(crate) fn make_peace(stage: &mut Stage) -> Result<(), String> {
     }
     if canary["spec"]["suspend"] == true {
         toggle(stage, "suspend")?;
+    }
+    if canary["status"]["run"]["pausedSince"].is_string() {
+        stage.order(Word::Resume, "somebody")?;
     }
     let phase = canary["status"]["phase"].as_str().unwrap_or_default();
     if matches!(phase, "" | "Initializing") {

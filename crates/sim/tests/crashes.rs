@@ -105,6 +105,31 @@ fn a_deletion_gives_the_target_back_after_every_crash() -> Result<(), String> {
 }
 
 #[test]
+fn an_abort_by_order_is_obeyed_once_after_every_crash() -> Result<(), String> {
+    check("abort")
+}
+
+#[test]
+fn a_promotion_by_order_is_obeyed_once_after_every_crash() -> Result<(), String> {
+    check("promote")
+}
+
+#[test]
+fn a_pause_outlives_every_crash_and_ends_once() -> Result<(), String> {
+    check("pause")
+}
+
+#[test]
+fn a_retry_by_order_is_obeyed_once_after_every_crash() -> Result<(), String> {
+    check("retry")
+}
+
+#[test]
+fn the_brake_survives_every_crash() -> Result<(), String> {
+    check("brake")
+}
+
+#[test]
 fn a_revert_in_the_middle_of_a_run_survives_every_crash() -> Result<(), String> {
     check("revert-mid-run")
 }

@@ -69,6 +69,16 @@ impl<'a> Draft<'a> {
         self.steps.push(Step::Tell(telling));
     }
 
+    /// Says something that is no part of the story: what was told and not yet written keeps its name.
+    pub(super) fn tell_aside(&mut self, notice: Notice) {
+        self.steps.push(Step::Tell(telling(self.tick, notice, self.told, self.status.phase)));
+    }
+
+    /// A notice in the words of its event.
+    pub(super) fn text(&self, notice: &Notice) -> String {
+        notice.text(&self.tick.rollout.names())
+    }
+
     /// Failed checks and iterations begin again.
     pub(super) fn reset_counters(&mut self) {
         self.status.failed_checks = 0;

@@ -6,7 +6,7 @@ use super::ask::halt;
 use super::draft::time;
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
-use super::{Decision, Draft, Tick, promote};
+use super::{Decision, Draft, Tick, orders, promote};
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
@@ -59,8 +59,9 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.step(Step::Drop(kept::key(tick.rollout, &replaced)));
     }
     draft.enter(Phase::Succeeded);
-    draft.tell(if tick.rollout.skip_analysis { Notice::AnalysisSkipped } else { Notice::PromotionCompleted });
-    draft.count(if tick.rollout.skip_analysis { Count::Skipped } else { Count::Completed });
+    let is_skipped = orders::skips_analysis(tick);
+    draft.tell(if is_skipped { Notice::AnalysisSkipped } else { Notice::PromotionCompleted });
+    draft.count(if is_skipped { Count::Skipped } else { Count::Completed });
     draft.post_rollout();
     draft.status.canary_weight = 0;
     draft.reset_counters();
@@ -68,5 +69,6 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     run.drain_until = None;
     run.step_started_at = None;
     run.outcome = Some("promoted".to_owned());
+    orders::forget(run);
     Ok(draft.finish(Wake::At(tick.now)))
 }

@@ -1,6 +1,6 @@
 //! The analysis: ready? due? hooks, metrics, verdict, and the next weight (contract: lifecycle §2, 16–29, and §9.1).
 
-use burgee_api::{Phase, WebhookType};
+use burgee_api::{Phase, Run, WebhookType};
 use jiff::Timestamp;
 
 use super::analyse::{self, Verdict};
@@ -10,7 +10,7 @@ use super::revision::{self, Change};
 use super::scene::{Scene, canary_readiness, primary_readiness, ready_pods};
 use super::settle;
 use super::start::record_revision;
-use super::{Decision, Draft, Stop, Tick, heal, promote, rollback, strategy};
+use super::{Decision, Draft, Stop, Tick, heal, orders, promote, rollback, strategy};
 use crate::notice::{Gate, Notice};
 use crate::plan::Plan;
 use crate::question::Answers;
@@ -34,7 +34,7 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     if revision::change(tick, scene) == Change::Revision {
         return restart(tick, scene);
     }
-    if tick.rollout.skip_analysis {
+    if orders::skips_analysis(tick) {
         canary_is_ready(tick, scene)?;
         return promote::begin(tick, scene, Draft::new(tick));
     }
@@ -42,6 +42,9 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         primary_is_ready(tick, scene)?;
     }
     canary_is_ready(tick, scene)?;
+    if orders::is_paused(tick) {
+        return orders::rest(tick);
+    }
     if failed_checks(tick) >= tick.rollout.threshold {
         return rollback::threshold(tick, Draft::new(tick));
     }
@@ -51,7 +54,14 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     if let Some(due) = due(tick).filter(|due| *due > tick.now) {
         return Ok(Draft::new(tick).finish(Wake::At(due)));
     }
-    if strategy::has_begun(tick) { step(tick, answers, scene) } else { first_step(tick, answers, scene) }
+    if strategy::has_begun(tick) {
+        return step(tick, answers, scene);
+    }
+    if tick.settings.pause_new_runs {
+        // The brake: what has no traffic yet gets none.
+        return Ok(super::say(tick, Notice::NewRunsPaused));
+    }
+    first_step(tick, answers, scene)
 }
 
 /// When the next check is due: exactly one interval after the weight was written or the last check failed.
@@ -67,26 +77,36 @@ fn failed_checks(tick: &Tick) -> u32 {
 /// Another revision came: the analysis begins again from nothing, with the traffic on the primary.
 pub(super) fn restart(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
+    draft.enter(Phase::Progressing);
+    draft.tell(Notice::RestartingAnalysis);
+    begin_again(tick, scene, &mut draft)?;
+    if !orders::is_paused(tick) {
+        draft.drop_condition("Held");
+    }
+    Ok(draft.finish(Wake::At(tick.now)))
+}
+
+/// The run begins again. A pause outlives it: whoever ordered it has not said that anything may go on.
+pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) -> Decision<()> {
     let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
     let has_refuge = primary_pods > 0 || ready_pods(tick, scene.target) == 0;
     if has_refuge {
         draft.intend(settle::routes(tick, Split::PRIMARY)?);
         draft.status.canary_weight = 0;
     }
-    draft.enter(Phase::Progressing);
-    draft.tell(Notice::RestartingAnalysis);
-    draft.drop_condition("Held");
     draft.quiet_until(tick.now);
-    let ready = draft.run().primary_ready_at_start;
-    draft.status.run = Some(burgee_api::Run {
+    let before = draft.run().clone();
+    let run = Run {
         started_at: Some(fraction(tick.now)),
-        primary_ready_at_start: ready,
+        primary_ready_at_start: before.primary_ready_at_start,
+        paused_since: before.paused_since,
         hooks_passed: heal::is_fix(tick).then(|| heal::BROKEN.to_owned()).into_iter().collect(),
-        ..burgee_api::Run::default()
-    });
+        ..Run::default()
+    };
+    draft.status.run = Some(orders::carry_over(draft, run));
     draft.reset_counters();
-    record_revision(&mut draft, scene, 0);
-    Ok(draft.finish(Wake::At(tick.now)))
+    record_revision(draft, scene, 0);
+    Ok(())
 }
 
 fn primary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {

@@ -10,7 +10,7 @@ use super::initialize::known_copies;
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
-use super::{Decision, Draft, Tick, progress, takeover};
+use super::{Decision, Draft, Tick, orders, progress, takeover};
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
@@ -29,9 +29,11 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
     draft.tell(Notice::Copying);
     draft.enter(Phase::Promoting);
     draft.drop_condition("Held");
-    draft.run().held_since = None;
-    draft.run().held_reason = None;
-    draft.run().step_started_at = Some(fraction(tick.now));
+    let run = draft.run();
+    run.held_since = None;
+    run.held_reason = None;
+    run.paused_since = None;
+    run.step_started_at = Some(fraction(tick.now));
     Ok(draft.finish(Wake::At(tick.now)))
 }
 
@@ -49,7 +51,7 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
 }
 
 /// Whether the primary has the template of this promotion, from us or from a peer whose run was taken over.
-fn is_copied(tick: &Tick, primary: &serde_json::Value) -> bool {
+pub(super) fn is_copied(tick: &Tick, primary: &serde_json::Value) -> bool {
     let by_peer = tick.run().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == takeover::COPIED));
     by_peer || workload::flagger_id(tick.rollout.target_kind, primary) == Some(promotion_id(tick).as_str())
 }
@@ -176,6 +178,11 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
 pub(super) fn fail(tick: &Tick, scene: &Scene, reason: String) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::PromotionFailed(reason));
+    revoke(tick, scene, draft, "promotion-failed")
+}
+
+/// Ends a promotion that has begun: the canary keeps all traffic until the primary has been put back.
+pub(super) fn revoke(tick: &Tick, scene: &Scene, mut draft: Draft, outcome: &str) -> Decision<Plan> {
     // Without a ready pod the canary can take nothing more than it has.
     let split = if ready_pods(tick, scene.target) > 0 { Split::CANARY } else { intended_split(tick) };
     draft.intend(settle::routes(tick, split)?);
@@ -183,8 +190,10 @@ pub(super) fn fail(tick: &Tick, scene: &Scene, reason: String) -> Decision<Plan>
     draft.status.canary_weight = i64::from(split.canary());
     draft.reset_counters();
     let run = draft.run();
-    run.outcome = Some("promotion-failed".to_owned());
+    run.outcome = Some(outcome.to_owned());
     run.step_started_at = None;
+    run.drain_until = None;
+    orders::forget(run);
     draft.count(Count::Failed);
     draft.post_rollout();
     Ok(draft.finish(Wake::At(tick.now)))

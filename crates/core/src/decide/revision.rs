@@ -3,8 +3,8 @@
 use burgee_api::CanaryStatus;
 use serde_json::Value;
 
-use super::Tick;
 use super::scene::Scene;
+use super::{Tick, orders};
 use crate::digest::is_foreign;
 use crate::phase::PhaseRules;
 use crate::workload;
@@ -26,11 +26,17 @@ pub(super) fn change(tick: &Tick, scene: &Scene) -> Change {
     if is_foreign(&status.last_applied_spec) {
         return foreign_change(tick, scene, &status);
     }
-    if target_changed(tick, scene, &status) || configs_changed(scene, &status) {
+    if is_retried(scene, &status) || target_changed(tick, scene, &status) || configs_changed(scene, &status) {
         Change::Revision
     } else {
         Change::None
     }
+}
+
+/// Somebody ordered to analyse the failed revision again, and the target still runs it.
+fn is_retried(scene: &Scene, status: &CanaryStatus) -> bool {
+    let is_ordered = status.run.as_ref().is_some_and(|run| orders::wants_retry(status.phase, run));
+    is_ordered && scene.revision == status.last_applied_spec
 }
 
 /// Between runs, going back to what was promoted is nothing new. During one it is: what is promoted must be what was

@@ -7,7 +7,7 @@ use super::ask::Asker;
 use super::draft::fraction;
 use super::scene::{Scene, missing_target, ready_pods};
 use super::start::record_revision;
-use super::{Decision, Draft, Tick, settle};
+use super::{Decision, Draft, Tick, orders, settle};
 use crate::notice::{Gate, Notice};
 use crate::plan::{Count, Plan};
 use crate::scaler::Sync;
@@ -68,7 +68,8 @@ fn pods(tick: &Tick, key: &ObjectKey) -> i64 {
     tick.world.present(key).map_or(0, |workload| ready_pods(tick, workload))
 }
 
-fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
+/// The end of a run that went wrong, whatever it was.
+pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
     let primary_pods = pods(tick, &tick.rollout.primary_key());
     if primary_pods == 0 && pods(tick, &tick.rollout.target_key()) > 0 && draft.status.canary_weight > 0 {
         let reason =
@@ -89,6 +90,7 @@ fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
     run.held_since = None;
     run.held_reason = None;
     run.step_started_at = None;
+    orders::forget(run);
     draft.count(Count::Failed);
     draft.post_rollout();
     Ok(draft.finish(Wake::At(until)))

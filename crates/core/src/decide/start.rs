@@ -7,7 +7,7 @@ use super::draft::{fraction, time};
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
-use super::{Decision, Draft, Tick, heal, initialize, rollback};
+use super::{Decision, Draft, Tick, heal, initialize, orders, rollback};
 use crate::kept;
 use crate::notice::{Gate, Notice, Voice};
 use crate::plan::{Plan, Step};
@@ -49,6 +49,7 @@ fn rest(tick: &Tick, scene: &Scene) -> Plan {
     if tick.phase() == Phase::Waiting {
         let is_promoted = draft.status.last_applied_spec == draft.status.last_promoted_spec;
         draft.enter(if is_promoted { Phase::Succeeded } else { Phase::Failed });
+        orders::forget(draft.run());
     }
     let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
         return draft.finish(Wake::OnChange);
@@ -152,8 +153,8 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     draft.steps(scale_up);
     let ready = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, Some(ready))?);
-    draft.status.run =
-        Some(Run { started_at: Some(fraction(tick.now)), primary_ready_at_start: Some(ready), ..Run::default() });
+    let run = Run { started_at: Some(fraction(tick.now)), primary_ready_at_start: Some(ready), ..Run::default() };
+    draft.status.run = Some(orders::carry_over(&draft, run));
     // After a failed promotion the target has the traffic, and the primary cannot take it back.
     draft.status.canary_weight = if heal::is_wanted(tick) { 100 } else { 0 };
     if heal::is_wanted(tick) {

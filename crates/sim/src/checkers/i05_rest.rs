@@ -1,5 +1,5 @@
-//! I5: phases follow the graph, and an ended run stays ended until a new revision comes. What looks like a new revision
-//! and is none is I9.
+//! I5: phases follow the graph, and an ended run stays ended until a new revision comes, or a person orders a retry. What
+//! looks like a new revision and is none is I9.
 
 use burgee_core::digest::is_foreign;
 use burgee_core::phase::PhaseRules;
@@ -34,7 +34,12 @@ fn stays_ended(instant: &Instant, plan: &Plan, world: &World) -> Verdict {
     let begins = next != status.phase && next != burgee_api::Phase::Terminating;
     // What a peer recorded does not tell whether its target moved since.
     let is_adopted = is_foreign(&status.last_applied_spec);
-    if begins && !is_adopted && !revision::has_moved(instant, world) && !revision::configs_moved(status, world) {
+    if begins
+        && !is_adopted
+        && !revision::is_ordered(status)
+        && !revision::has_moved(instant, world)
+        && !revision::configs_moved(status, world)
+    {
         return Err(format!("{} became {next}, but neither the target nor its configs moved", status.phase));
     }
     Ok(())

@@ -5,7 +5,7 @@ use burgee_core::digest::is_foreign;
 
 use super::act::{self, Act};
 use super::round::Outcome;
-use super::{Checker, Moment, Verdict, What};
+use super::{Checker, Moment, Verdict, What, revision};
 
 /// Remembers nothing.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,11 @@ impl Checker for NoTraffic {
         if is_foreign(&status.last_applied_spec) {
             return Ok(());
         }
-        if rollout.skip_analysis || act::of(rollout, status, plan) != Some(Act::Advance) || !act::has_begun(status) {
+        if rollout.skip_analysis
+            || revision::is_ordered(status)
+            || act::of(rollout, status, plan) != Some(Act::Advance)
+            || !act::has_begun(status)
+        {
             return Ok(());
         }
         let outcomes = round.outcomes(rollout);

@@ -50,7 +50,11 @@ impl Digests {
         let Some(status) = &world.canary.status else { return Ok(()) };
         let next = plan.status().map_or(status.phase, |next| next.phase);
         let begins = status.phase.is_terminal() && matches!(next, Phase::Progressing | Phase::Waiting);
-        if !begins || !revision::has_moved(instant, world) || revision::configs_moved(status, world) {
+        if !begins
+            || revision::is_ordered(status)
+            || !revision::has_moved(instant, world)
+            || revision::configs_moved(status, world)
+        {
             return Ok(());
         }
         let known = self.recorded.get(&status.last_applied_spec);

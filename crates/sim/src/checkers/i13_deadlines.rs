@@ -74,12 +74,12 @@ impl Deadlines {
     }
 }
 
-/// Whether somebody holds the run, and says so: a provider, or a gate that is closed.
+/// Whether somebody holds the run, and says so: a provider, a gate that is closed, or a person.
 fn is_held(status: &CanaryStatus) -> bool {
-    status
-        .run
-        .as_ref()
-        .is_some_and(|run| run.held_since.is_some() || run.hooks_passed.iter().any(|hook| hook.starts_with("closed ")))
+    status.run.as_ref().is_some_and(|run| {
+        let is_closed = run.hooks_passed.iter().any(|hook| hook.starts_with("closed "));
+        run.held_since.is_some() || run.paused_since.is_some() || is_closed
+    })
 }
 
 /// Twice the longest of all deadlines, and a few intervals.

@@ -4,7 +4,7 @@ use burgee_api::MetricErrors;
 
 use super::act::{self, Act};
 use super::round::Outcome;
-use super::{Checker, Moment, Verdict, What};
+use super::{Checker, Moment, Verdict, What, revision};
 
 /// Remembers nothing.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ impl Checker for Silence {
         let is_verdict =
             rollout.analysis.as_ref().is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
         let outcomes = round.outcomes(rollout);
-        if rollout.skip_analysis || is_verdict || !outcomes.contains(&Outcome::Silent) {
+        if rollout.skip_analysis || revision::is_ordered(status) || is_verdict || !outcomes.contains(&Outcome::Silent) {
             return Ok(());
         }
         let only_silence = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Silent | Outcome::Passed));

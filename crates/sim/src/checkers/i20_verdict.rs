@@ -3,7 +3,7 @@
 
 use super::act::{self, Act};
 use super::round::Outcome;
-use super::{Checker, Moment, Verdict, What};
+use super::{Checker, Moment, Verdict, What, revision};
 
 /// Remembers nothing.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ impl Checker for Verdicts {
         let all_were_asked = round.outcomes(rollout).len() >= rollout.metrics().len();
         let is_held = status.run.as_ref().is_some_and(|run| run.held_since.is_some());
         let is_right = match (verdict, act) {
-            (Outcome::Failed, act) => act == Act::Fail || rollout.skip_analysis,
+            (Outcome::Failed, act) => act == Act::Fail || rollout.skip_analysis || revision::is_ordered(status),
             (Outcome::NoData, Act::Hold) => is_held,
             (Outcome::Passed, Act::Fail) => round.has_failed_hook() || !all_were_asked,
             (Outcome::Passed, Act::Hold) => false,

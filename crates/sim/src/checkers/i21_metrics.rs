@@ -8,7 +8,7 @@ use burgee_core::rollout::Rollout;
 use burgee_core::world::{Observed, World};
 
 use super::act::{self, Act};
-use super::{Checker, Moment, Verdict, What};
+use super::{Checker, Moment, Verdict, What, revision};
 
 /// Remembers nothing.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,11 @@ impl Checker for Metrics {
         let What::Decided { plan, world, .. } = moment.what else { return Ok(()) };
         let rollout = &moment.after.rollout;
         let Some(status) = &world.canary.status else { return Ok(()) };
-        if rollout.skip_analysis || act::of(rollout, status, plan) != Some(Act::Advance) || !act::has_begun(status) {
+        if rollout.skip_analysis
+            || revision::is_ordered(status)
+            || act::of(rollout, status, plan) != Some(Act::Advance)
+            || !act::has_begun(status)
+        {
             return Ok(());
         }
         match rollout.metrics().iter().find(|metric| is_lost(rollout, world, metric)) {

@@ -43,6 +43,11 @@ pub(super) fn configs_moved(status: &CanaryStatus, world: &World) -> bool {
     status.tracked_configs.as_ref().map_or(!now.is_empty(), |recorded| *recorded != now)
 }
 
+/// Whether a person has ordered what is done: the failed revision again, or no further analysis.
+pub(super) fn is_ordered(status: &CanaryStatus) -> bool {
+    status.run.as_ref().is_some_and(|run| run.ordered.is_some())
+}
+
 /// Whether the world has gaps: nobody can be blamed for what he could not read.
 pub(super) fn has_gaps(world: &World) -> bool {
     world.objects.iter().any(|(_, observed)| matches!(observed, Observed::Unknown(_)))

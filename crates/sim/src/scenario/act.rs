@@ -14,6 +14,11 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
             stage.restart();
             Ok(())
         }
+        Command::Order(word, actor) => stage.order(*word, actor),
+        Command::Brake(brake) => {
+            stage.brake(*brake);
+            Ok(())
+        }
         Command::NewRevision => stage.new_revision().or_else(|_| annotate(stage)),
         Command::Image(image) => {
             let key = find(stage, &Place::Target)?;

@@ -1,10 +1,12 @@
 //! The lines of a script: when, and what happens then. It reads them and does nothing.
 
 use burgee_api::GoDuration;
+use burgee_core::order::Word;
 use burgee_core::world::Kind;
 use serde_json::Value;
 
 use crate::outside::Reply;
+use crate::stage::Brake;
 
 /// What a script may say after `at TIME`, for error messages and help.
 pub const COMMANDS: &str = "  new-revision                       an edit of the target's pod template
@@ -20,6 +22,8 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   remove OBJECT POINTER              an edit that takes a field away
   create KIND NAME                   the object stands among the documents, and is made only now
   delete OBJECT
+  order WORD ACTOR                   a person orders abort, promote, retry, pause or resume
+  brake on|off                       whether new runs are paused
   restart                            the operator is started again
   end                                the film goes on until here
 OBJECT is `canary`, `target`, or KIND NAME, such as `ConfigMap podinfo`. `for TIME` after success-rate, latency, metric,
@@ -49,6 +53,8 @@ pub(crate) enum Command {
     Remove(Place, String),
     Create(Kind, String),
     Delete(Place),
+    Order(Word, String),
+    Brake(Brake),
     Restart,
     End,
 }
@@ -121,6 +127,8 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         | Command::Remove(..)
         | Command::Create(..)
         | Command::Delete(_)
+        | Command::Order(..)
+        | Command::Brake(_)
         | Command::Restart
         | Command::End => None,
     }
@@ -142,6 +150,9 @@ fn command(text: &str) -> Result<Command, String> {
         ["hook", name, "fails", text @ ..] => Command::Hook((*name).to_owned(), Err(text.join(" "))),
         ["pods", "ready-after", time] => Command::ReadyAfter(seconds(time)?),
         ["pods", name, "stuck", mention] => Command::Stuck((*name).to_owned(), (*mention).to_owned()),
+        ["order", word, actor] => Command::Order(known_word(word)?, (*actor).to_owned()),
+        ["brake", "on"] => Command::Brake(Brake::On),
+        ["brake", "off"] => Command::Brake(Brake::Off),
         ["create", kind, name] => Command::Create(known_kind(kind)?, (*name).to_owned()),
         ["set", rest @ ..] => {
             let (place, rest) = place(rest)?;
@@ -176,6 +187,12 @@ fn known_kind(name: &str) -> Result<Kind, String> {
         .into_iter()
         .find(|kind| kind.name() == name)
         .ok_or_else(|| format!("{name} is no kind; there are {}", kinds.join(", ")))
+}
+
+fn known_word(text: &str) -> Result<Word, String> {
+    let words = Word::ALL.map(Word::as_str);
+    let known = Word::ALL.into_iter().find(|word| word.as_str() == text);
+    known.ok_or_else(|| format!("{text} is no order; there are {}", words.join(", ")))
 }
 
 fn known_pointer(text: &str) -> Result<String, String> {

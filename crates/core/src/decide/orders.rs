@@ -1,0 +1,256 @@
+//! Orders of people: each is answered exactly once, in the status write that carries out what it says. What does not fit
+//! the moment is refused, with the reason. It goes no way that a run does not go by itself.
+
+use burgee_api::{AnsweredOrder, Phase, Run};
+
+use super::draft::fraction;
+use super::scene::{Scene, ready_pods};
+use super::settle::{self, look};
+use super::start::record_revision;
+use super::{Decision, Draft, Tick, heal, progress, promote, rollback};
+use crate::kept;
+use crate::notice::Notice;
+use crate::order::{self, Order, Unreadable, Word};
+use crate::phase::PhaseRules;
+use crate::plan::Plan;
+use crate::timetable::Wake;
+
+/// So many answered orders are remembered.
+const REMEMBERED: usize = 8;
+
+/// `status.run.outcome` of a run that ended by order.
+const ABORTED: &str = "aborted";
+/// `status.run.ordered` of a run that is promoted without further analysis.
+const PROMOTE: &str = "promote";
+/// `status.run.ordered` of a canary whose failed revision is analysed again.
+const RETRY: &str = "retry";
+
+/// What became of an order, as `status.run.orders` says it.
+#[derive(Clone, Copy)]
+enum Answer {
+    Obeyed,
+    Refused,
+}
+
+/// Answers the order in the canary's annotation, if it was not answered before.
+pub(super) fn answer(tick: &Tick) -> Decision<Option<Plan>> {
+    if tick.phase().is_bootstrap() && tick.run().is_none() {
+        // The record that remembers answers is made first.
+        return Ok(None);
+    }
+    match order::pending(&tick.world.canary) {
+        None => Ok(None),
+        Some(Ok(order)) => match objection(tick, &order) {
+            Some(reason) => Ok(Some(refuse(tick, &order, reason))),
+            None => obey(tick, &order).map(Some),
+        },
+        Some(Err(Unreadable { id, reason })) => {
+            let mut draft = Draft::new(tick);
+            let refusal = Notice::OrderRefused(format!("({id})"), reason);
+            note(&mut draft, (&id, Answer::Refused), refusal);
+            Ok(Some(draft.finish(Wake::At(tick.now))))
+        }
+    }
+}
+
+/// Whether the run is to be promoted without further analysis, by its spec or by order.
+pub(super) fn skips_analysis(tick: &Tick) -> bool {
+    tick.rollout.skip_analysis || tick.run().and_then(|run| run.ordered.as_deref()) == Some(PROMOTE)
+}
+
+/// Whether the revision that failed is to be analysed again.
+pub(super) fn wants_retry(phase: Phase, run: &Run) -> bool {
+    matches!(phase, Phase::Failed | Phase::Waiting) && run.ordered.as_deref() == Some(RETRY)
+}
+
+/// Whether the analysis is paused.
+pub(super) fn is_paused(tick: &Tick) -> bool {
+    tick.run().is_some_and(|run| run.paused_since.is_some())
+}
+
+/// What is left of a run when the next one begins: an order is never taken twice.
+pub(super) fn carry_over(draft: &Draft, next: Run) -> Run {
+    let orders = draft.status.run.as_ref().map(|run| run.orders.clone()).unwrap_or_default();
+    Run { orders, ..next }
+}
+
+/// A run that has ended, or is being promoted, is neither paused nor waits for anything that was ordered.
+pub(super) fn forget(run: &mut Run) {
+    run.ordered = None;
+    run.paused_since = None;
+}
+
+/// Why an order does not fit the moment, if it does not.
+fn objection(tick: &Tick, order: &Order) -> Option<String> {
+    if let Some(reason) = order.mistimed(tick.now) {
+        return Some(reason);
+    }
+    if tick.rollout.suspended {
+        return Some("the canary is suspended".to_owned());
+    }
+    let phase = tick.phase();
+    let is_analysed = matches!(phase, Phase::Progressing | Phase::WaitingPromotion);
+    let reason = match order.word {
+        Word::Abort if phase.is_run() || phase == Phase::Waiting => return None,
+        Word::Promote | Word::Pause if is_analysed => return already(tick, order.word),
+        Word::Resume if is_paused(tick) => return None,
+        Word::Retry if is_analysed => return None,
+        Word::Retry if phase == Phase::Failed => return unretriable(tick),
+        Word::Abort => "no run is under way",
+        Word::Promote | Word::Pause => "no analysis is under way",
+        Word::Resume => "the analysis is not paused",
+        Word::Retry => "no analysis is under way, and none has failed",
+    };
+    Some(format!("{reason}, the canary is {phase}"))
+}
+
+fn already(tick: &Tick, word: Word) -> Option<String> {
+    match word {
+        Word::Pause if is_paused(tick) => Some("the analysis is paused already".to_owned()),
+        Word::Promote if skips_analysis(tick) => Some("the promotion waits only for the canary to be ready".to_owned()),
+        Word::Abort | Word::Promote | Word::Retry | Word::Pause | Word::Resume => None,
+    }
+}
+
+/// Why a failed canary cannot be tried again, if it cannot.
+fn unretriable(tick: &Tick) -> Option<String> {
+    if heal::is_wanted(tick) {
+        return Some("the primary is being put back to the last promoted revision".to_owned());
+    }
+    let status = tick.world.canary.status.as_ref()?;
+    let is_promoted = status.last_applied_spec == status.last_promoted_spec;
+    is_promoted.then(|| "the target runs the promoted revision".to_owned())
+}
+
+fn refuse(tick: &Tick, order: &Order, reason: String) -> Plan {
+    let mut draft = Draft::new(tick);
+    let refusal = Notice::OrderRefused(format!("{} by {}", order.word, by(order)), reason);
+    note(&mut draft, (&order.id, Answer::Refused), refusal);
+    draft.finish(Wake::At(tick.now))
+}
+
+/// Does what is ordered. What cannot be done yet is tried again until the order is too old.
+fn obey(tick: &Tick, order: &Order) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    match order.word {
+        Word::Abort => return abort(tick, order),
+        Word::Retry if tick.phase() != Phase::Failed => return analyse_again(tick, order),
+        Word::Retry => draft.run().ordered = Some(RETRY.to_owned()),
+        Word::Promote => {
+            unpause(&mut draft);
+            draft.run().ordered = Some(PROMOTE.to_owned());
+        }
+        Word::Pause => {
+            let run = draft.run();
+            run.ordered = None;
+            run.paused_since = Some(fraction(tick.now));
+            draft.set_condition("Held", "True", "Paused", &format!("Paused by {}.", by(order)));
+        }
+        Word::Resume => unpause(&mut draft),
+    }
+    accept(&mut draft, order);
+    Ok(draft.finish(Wake::At(tick.now)))
+}
+
+/// Rolls back: before the promotion has begun as ever; after that the primary is put back to what was promoted last.
+fn abort(tick: &Tick, order: &Order) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    accept(&mut draft, order);
+    match tick.phase() {
+        Phase::Promoting | Phase::Finalising => {
+            let scene = Scene::look(tick)?;
+            if !scene.primary.is_some_and(|primary| promote::is_copied(tick, primary)) {
+                return rollback::roll_back(tick, draft, ABORTED);
+            }
+            match irrevocable(tick, &scene)? {
+                Some(reason) => Ok(refuse(tick, order, reason)),
+                None => promote::revoke(tick, &scene, draft, ABORTED),
+            }
+        }
+        Phase::Waiting => {
+            // The revision that was turned away is not asked about again.
+            record_revision(&mut draft, &Scene::look(tick)?, 0);
+            rollback::roll_back(tick, draft, ABORTED)
+        }
+        Phase::Unset
+        | Phase::Initializing
+        | Phase::Initialized
+        | Phase::Progressing
+        | Phase::WaitingPromotion
+        | Phase::Succeeded
+        | Phase::Failed
+        | Phase::Terminating
+        | Phase::Terminated => rollback::roll_back(tick, draft, ABORTED),
+    }
+}
+
+/// Why a primary that has been changed already cannot be put back, if it cannot.
+fn irrevocable(tick: &Tick, scene: &Scene) -> Decision<Option<String>> {
+    let promoted = tick.world.canary.status.as_ref().map_or("", |status| status.last_promoted_spec.as_str());
+    if look(tick, &kept::key(tick.rollout, promoted))?.is_none() {
+        return Ok(Some(
+            "the primary is changed already, and no promoted revision is kept to put it back to".to_owned(),
+        ));
+    }
+    let has_refuge = ready_pods(tick, scene.target) > 0;
+    let reason = "the primary is changed already, and the canary has no ready pod to take the traffic meanwhile";
+    Ok((!has_refuge).then(|| reason.to_owned()))
+}
+
+/// The run under way begins again, with the traffic on the primary; its first weight comes an interval from now, so that
+/// no two weights are closer than that, however often it is ordered.
+fn analyse_again(tick: &Tick, order: &Order) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    draft.enter(Phase::Progressing);
+    accept(&mut draft, order);
+    progress::begin_again(tick, &Scene::look(tick)?, &mut draft)?;
+    draft.run().paused_since = None;
+    draft.drop_condition("Held");
+    draft.run().step_started_at = Some(fraction(tick.now));
+    Ok(draft.finish(Wake::At(tick.now)))
+}
+
+/// The pause ends; a provider that did not answer before it is still not answering as far as anybody knows.
+fn unpause(draft: &mut Draft) {
+    let run = draft.run();
+    run.paused_since = None;
+    match run.held_since.as_ref().and(run.held_reason.clone()) {
+        Some(reason) => draft.set_condition("Held", "True", "ProviderNotAnswering", &reason),
+        None => draft.drop_condition("Held"),
+    }
+}
+
+/// While paused no check is made; drift is repaired, and pods that fail still end the run.
+pub(super) fn rest(tick: &Tick) -> Decision<Plan> {
+    if let Some(plan) = settle::misrouted(tick)? {
+        return Ok(plan);
+    }
+    Ok(Draft::new(tick).finish(Wake::At(tick.after(tick.rollout.interval))))
+}
+
+fn accept(draft: &mut Draft, order: &Order) {
+    note(draft, (&order.id, Answer::Obeyed), Notice::Ordered(order.word, by(order)));
+}
+
+/// Tells the answer, and remembers it.
+fn note(draft: &mut Draft, (id, answer): (&str, Answer), notice: Notice) {
+    let message = draft.text(&notice);
+    if matches!(notice, Notice::Ordered(Word::Abort, _)) {
+        draft.tell(notice);
+    } else {
+        draft.tell_aside(notice);
+    }
+    let result = match answer {
+        Answer::Obeyed => "obeyed",
+        Answer::Refused => "refused",
+    };
+    let orders = &mut draft.run().orders;
+    orders.push(AnsweredOrder { id: id.to_owned(), result: result.to_owned(), message });
+    let surplus = orders.len().saturating_sub(REMEMBERED);
+    orders.drain(..surplus);
+}
+
+/// Who gave the order, with its id: no two texts are the same, so that no event is folded away.
+fn by(order: &Order) -> String {
+    format!("{} ({})", order.actor, order.id)
+}
