@@ -1,4 +1,6 @@
 //! The end-to-end suite: which tests there are, and how they run on a real cluster. It contains no test itself.
+mod adoption;
+mod capacity;
 mod changes;
 mod delivery;
 mod disruptive;
@@ -125,7 +127,17 @@ impl Outcome {
 
 /// All tests, the longest of each group first.
 fn tests() -> Vec<Test> {
-    [delivery::TESTS, endings::TESTS, changes::TESTS, gates::TESTS, mistakes::TESTS, disruptive::TESTS].concat()
+    [
+        delivery::TESTS,
+        capacity::TESTS,
+        endings::TESTS,
+        changes::TESTS,
+        adoption::TESTS,
+        gates::TESTS,
+        mistakes::TESTS,
+        disruptive::TESTS,
+    ]
+    .concat()
 }
 
 impl Test {

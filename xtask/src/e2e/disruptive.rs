@@ -2,6 +2,7 @@
 mod audit;
 mod definitions;
 mod idle;
+mod istiod;
 mod kills;
 mod leadership;
 mod lives;
@@ -24,6 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("an_operator_that_is_killed_at_random_goes_on_where_it_was", "random", kills::random),
     test("a_run_completes_when_the_api_server_comes_back", "server", kills::server_away),
     test("an_operator_that_stood_still_for_a_minute_overwrites_nothing", "paused", leadership::paused),
+    test("a_set_serves_until_proxies_that_hear_late_of_a_route_have_followed", "stale", istiod::stale),
     test("an_operator_that_is_killed_in_any_phase_goes_on_where_it_was", "phases", kills::phases),
     test("an_outdated_definition_stops_all_writing_until_it_is_updated", "outdated", definitions::outdated),
     test("of_two_operators_one_acts_and_the_other_takes_over", "replicas", leadership::replicas),

@@ -28,6 +28,35 @@ spec:
         readinessProbe: {httpGet: {path: /readyz, port: 9898}, periodSeconds: 1, failureThreshold: 10}
 ";
 
+/// A Service of the user's own in front of podinfo.
+pub(crate) const SERVICE: &str = "
+apiVersion: v1
+kind: Service
+metadata:
+  name: podinfo
+  labels: {app: podinfo, team: payments}
+  annotations: {team: payments}
+spec:
+  selector: {app: podinfo}
+  ports: [{name: http, port: 9898, targetPort: 9898}]
+";
+
+/// A route of the user's own to that Service, without retries.
+pub(crate) const ROUTE: &str = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: podinfo
+  labels: {team: payments}
+spec:
+  hosts: [$host]
+  gateways: [istio-system/public-gateway]
+  http:
+  - name: everything
+    retries: {attempts: 0}
+    route: [{destination: {host: podinfo, port: {number: 9898}}}]
+";
+
 /// The autoscaler of the Istio article.
 pub(crate) const AUTOSCALER: &str = "
 apiVersion: autoscaling/v2
@@ -134,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_object_of_the_tests_is_yaml_with_a_name() {
-        for text in [DEPLOYMENT, AUTOSCALER, ARTICLE, SHORT] {
+        for text in [DEPLOYMENT, SERVICE, ROUTE, AUTOSCALER, ARTICLE, SHORT] {
             assert_eq!(parse(text).unwrap()["metadata"]["name"], "podinfo");
         }
     }

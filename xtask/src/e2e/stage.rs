@@ -118,6 +118,14 @@ impl<'a> Stage<'a> {
         self.world.cluster.feed(&["-n", &self.namespace, "apply", "-f", "-"], &object.to_string())
     }
 
+    /// Creates an object, as `kubectl create` does: what was written is noted nowhere.
+    ///
+    /// # Errors
+    /// With kubectl's own message, which holds the API server's.
+    pub(crate) fn create(&self, object: &Value) -> Result<()> {
+        self.world.cluster.feed(&["-n", &self.namespace, "create", "-f", "-"], &object.to_string())
+    }
+
     /// Patches podinfo's Deployment.
     ///
     /// # Errors
@@ -134,12 +142,29 @@ impl<'a> Stage<'a> {
         self.kubectl(&["patch", object, "--type=merge", "-p", &patch.to_string()]).map(drop)
     }
 
+    /// Gives podinfo another version and changes nothing else of it: a new revision.
+    ///
+    /// # Errors
+    /// With kubectl's own message.
+    pub(crate) fn release(&self, kind: &str, version: &str) -> Result<()> {
+        let image = format!("podinfod=lab.local/podinfo:{version}");
+        self.kubectl(&["set", "image", &format!("{kind}/podinfo"), &image]).map(drop)
+    }
+
     /// Applies podinfo and a Canary, and waits until it is initialized.
     ///
     /// # Errors
-    /// When it is not within a minute.
+    /// When it is not within a minute and a half.
     pub(crate) fn initialize(&self, canary: &Value) -> Result<()> {
-        self.apply(&self.object(objects::DEPLOYMENT)?)?;
+        self.initialize_on(&self.object(objects::DEPLOYMENT)?, canary)
+    }
+
+    /// Applies a target and a Canary, and waits until it is initialized.
+    ///
+    /// # Errors
+    /// When it is not within a minute and a half.
+    pub(crate) fn initialize_on(&self, target: &Value, canary: &Value) -> Result<()> {
+        self.apply(target)?;
         self.apply(canary)?;
         self.until_phase("Initialized", 90)
     }
@@ -370,7 +395,7 @@ impl<'a> Stage<'a> {
         objects::set(&mut canary, "/metadata/managedFields", Value::Null);
         objects::set(&mut canary, "/metadata/annotations", json!({}));
         let _ = writeln!(text, "  canary:\n{}", yaml_serde::to_string(&canary).unwrap_or_default());
-        let pods = self.kubectl(&["get", "pods,deployments,virtualservices", "-o", "wide"]);
+        let pods = self.kubectl(&["get", "pods,deployments,daemonsets,virtualservices", "-o", "wide"]);
         let _ = writeln!(text, "{}", pods.unwrap_or_default());
         text
     }
