@@ -15,6 +15,8 @@ mod receiver;
 mod share;
 mod stage;
 mod story;
+mod strategies;
+mod visitors;
 
 use anyhow::{Context, Result, bail};
 use burgee_lab::{Lab, NODE_ADDRESS, Options, Parts};
@@ -129,6 +131,7 @@ impl Outcome {
 fn tests() -> Vec<Test> {
     [
         delivery::TESTS,
+        strategies::TESTS,
         capacity::TESTS,
         endings::TESTS,
         changes::TESTS,

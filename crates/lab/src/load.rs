@@ -17,6 +17,8 @@ pub struct Request<'a> {
     pub url: &'a str,
     /// The Host header.
     pub host: &'a str,
+    /// One more header, as `name: value`.
+    pub header: Option<&'a str>,
     /// Requests per second.
     pub per_second: u32,
     /// For how long.
@@ -56,7 +58,7 @@ impl Load {
     /// # Errors
     /// When the rate or the time is out of bounds, or hey cannot be started.
     pub fn begin(cluster: &Cluster, request: &Request<'_>) -> Result<Self> {
-        let Request { url, host, per_second, lasting } = request;
+        let Request { url, host, header, per_second, lasting } = request;
         if !(1..=MOST_PER_SECOND).contains(per_second) || *lasting > Duration::from_hours(1) {
             bail!("load of {per_second}/s for {} s is out of bounds", lasting.as_secs());
         }
@@ -66,6 +68,7 @@ impl Load {
         let rate = f64::from(*per_second) / f64::from(workers);
         let mut hey = cluster.command("hey");
         hey.args(["-z", &format!("{}s", lasting.as_secs()), "-c", &workers.to_string(), "-q", &rate.to_string()]);
+        hey.args(header.map(|header| ["-H", header]).iter().flatten());
         hey.args(["-t", "5", "-host", host, url]);
         hey.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         Ok(Self { child: Some(cluster.spawn(&mut hey, "hey")?) })

@@ -18,8 +18,13 @@ fn with_podinfo(name: &str) -> Result<Lab> {
 
 fn send(lab: &Lab, requests: u32) -> Result<u64> {
     let url = format!("http://{GATEWAY_ADDRESS}/");
-    let request =
-        Request { url: &url, host: "app.example.com", per_second: requests / 2, lasting: Duration::from_secs(2) };
+    let request = Request {
+        url: &url,
+        host: "app.example.com",
+        header: None,
+        per_second: requests / 2,
+        lasting: Duration::from_secs(2),
+    };
     let answers = Load::begin(lab.cluster(), &request)?.finish()?;
     ensure!(answers.failed() == 0, "{answers:?}");
     Ok(answers.sent())

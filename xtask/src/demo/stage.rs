@@ -190,7 +190,7 @@ impl Stage {
     }
 
     fn request(&self, per_second: u32, lasting: Duration) -> Request<'_> {
-        Request { url: &self.gateway, host: "app.example.com", per_second, lasting }
+        Request { url: &self.gateway, host: "app.example.com", header: None, per_second, lasting }
     }
 
     /// The lab's image has podinfo on its path; the published one in its working directory.

@@ -28,6 +28,29 @@ spec:
         readinessProbe: {httpGet: {path: /readyz, port: 9898}, periodSeconds: 1, failureThreshold: 10}
 ";
 
+/// podinfo on every node. A node's old pod stays until its new one is ready.
+pub(crate) const DAEMON_SET: &str = "
+apiVersion: apps/v1
+kind: DaemonSet
+metadata:
+  name: podinfo
+  labels: {app: podinfo}
+spec:
+  minReadySeconds: 1
+  updateStrategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+  selector: {matchLabels: {app: podinfo}}
+  template:
+    metadata: {labels: {app: podinfo}}
+    spec:
+      containers:
+      - name: podinfod
+        image: lab.local/podinfo:6.0.0
+        imagePullPolicy: IfNotPresent
+        command: [podinfo, --port=9898, --level=info]
+        ports: [{containerPort: 9898, name: http}]
+        readinessProbe: {httpGet: {path: /readyz, port: 9898}, periodSeconds: 1}
+";
+
 /// A Service of the user's own in front of podinfo.
 pub(crate) const SERVICE: &str = "
 apiVersion: v1
@@ -163,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_object_of_the_tests_is_yaml_with_a_name() {
-        for text in [DEPLOYMENT, SERVICE, ROUTE, AUTOSCALER, ARTICLE, SHORT] {
+        for text in [DEPLOYMENT, DAEMON_SET, SERVICE, ROUTE, AUTOSCALER, ARTICLE, SHORT] {
             assert_eq!(parse(text).unwrap()["metadata"]["name"], "podinfo");
         }
     }

@@ -330,9 +330,17 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// When hey cannot be started.
     pub(crate) fn load(&self, per_second: u32) -> Result<Load> {
+        self.load_with(None, per_second)
+    }
+
+    /// Begins to send requests with one more header, such as `x-canary: insider`.
+    ///
+    /// # Errors
+    /// When hey cannot be started.
+    pub(crate) fn load_with(&self, header: Option<&str>, per_second: u32) -> Result<Load> {
         let url = format!("http://{GATEWAY_ADDRESS}/");
         let lasting = self.deadline.saturating_duration_since(Instant::now());
-        Load::begin(&self.world.cluster, &Request { url: &url, host: &self.host(), per_second, lasting })
+        Load::begin(&self.world.cluster, &Request { url: &url, host: &self.host(), header, per_second, lasting })
     }
 
     /// Waits until the gateway answers for the host with 200.
@@ -343,7 +351,7 @@ impl<'a> Stage<'a> {
         let url = format!("http://{GATEWAY_ADDRESS}/");
         self.poll("the route is open", 30, || {
             let lasting = Duration::from_secs(1);
-            let request = Request { url: &url, host: &self.host(), per_second: 5, lasting };
+            let request = Request { url: &url, host: &self.host(), header: None, per_second: 5, lasting };
             let answers = Load::begin(&self.world.cluster, &request)?.finish()?;
             Ok(answers.sent() > 0 && answers.failed() == 0)
         })
