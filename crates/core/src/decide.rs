@@ -129,7 +129,7 @@ impl<'a> Tick<'a> {
     fn primary_written(&self) -> Wake {
         match self.rollout.target_kind {
             TargetKind::Deployment | TargetKind::DaemonSet => Wake::OnChange,
-            TargetKind::Service => Wake::At(self.now),
+            TargetKind::Service | TargetKind::Knative => Wake::At(self.now),
         }
     }
 

@@ -12,12 +12,15 @@ use crate::scaler;
 use crate::services::Role;
 use crate::settings::Settings;
 use crate::tracked::{self, Reference};
-use crate::world::{ObjectKey, Observed, World};
+use crate::workload::{Side, find_primary, revision};
+use crate::world::{ObjectKey, World};
 
 /// The objects that every tick of a canary reads, apart from the canary itself.
 pub fn objects(rollout: &Rollout) -> Vec<ObjectKey> {
     let mut keys = vec![rollout.target_key(), rollout.primary_key()];
-    keys.extend([Role::Canary, Role::Primary, Role::Apex].map(|role| role.key(rollout)));
+    if rollout.target_kind.has_services() {
+        keys.extend([Role::Canary, Role::Primary, Role::Apex].map(|role| role.key(rollout)));
+    }
     keys.extend(scaler::key(rollout));
     keys.extend(scaler::primary_key(rollout));
     keys.extend(router::of(rollout).reads(rollout));
@@ -27,11 +30,19 @@ pub fn objects(rollout: &Rollout) -> Vec<ObjectKey> {
     keys
 }
 
-/// What a tick reads besides, once the others are known: the kept template, when a primary has to be put back. It is
-/// not watched, so it must be read only then.
+/// What a tick reads besides, once the others are known: the revisions that a Knative Service names, and the kept
+/// template, when a primary has to be put back. The latter is not watched, so it must be read only then.
 pub fn more(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey> {
+    let sides = [Side::Primary, Side::Canary];
+    let mut keys: Vec<ObjectKey> = sides.into_iter().filter_map(|side| revision(rollout, world, side)).collect();
+    keys.extend(kept_templates(rollout, canary, world));
+    keys.dedup();
+    keys
+}
+
+fn kept_templates(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey> {
     let Some(status) = &canary.status else { return Vec::new() };
-    let gone = world.seen(&rollout.primary_key()) == Observed::Absent && !status.last_promoted_spec.is_empty();
+    let gone = find_primary(rollout, world) == Ok(None) && !status.last_promoted_spec.is_empty();
     let broken = status.phase == Phase::Failed && status.canary_weight > 0;
     let is_promoted = matches!(status.phase, Phase::Promoting | Phase::Finalising);
     let is_ordered_back = is_promoted && order::pending(canary).is_some();

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 
 use crate::metric::builtin::metrics_provider;
 use crate::notice::Names;
+use crate::phase::PhaseRules;
 use crate::settings::Settings;
 use crate::split::Mirror;
 use crate::world::{Kind, ObjectKey};
@@ -25,6 +26,8 @@ pub enum Provider {
     Istio,
     /// Kubernetes Services alone: blue/green by rolling update.
     Kubernetes,
+    /// The traffic list of a Knative Service.
+    Knative,
 }
 
 /// What kind of workload is rolled out.
@@ -36,6 +39,8 @@ pub enum TargetKind {
     DaemonSet,
     /// `v1` Service: routing alone is rolled out, to pods that others look after.
     Service,
+    /// `serving.knative.dev/v1` Service, whose revisions are the primary and the canary.
+    Knative,
 }
 
 impl TargetKind {
@@ -45,6 +50,7 @@ impl TargetKind {
             Self::Deployment => Kind::Deployment,
             Self::DaemonSet => Kind::DaemonSet,
             Self::Service => Kind::Service,
+            Self::Knative => Kind::KnativeService,
         }
     }
 
@@ -52,7 +58,15 @@ impl TargetKind {
     pub const fn has_pods(self) -> bool {
         match self {
             Self::Deployment | Self::DaemonSet => true,
-            Self::Service => false,
+            Self::Service | Self::Knative => false,
+        }
+    }
+
+    /// Whether the canary needs Services of its own. Knative makes those that it needs.
+    pub const fn has_services(self) -> bool {
+        match self {
+            Self::Deployment | Self::DaemonSet | Self::Service => true,
+            Self::Knative => false,
         }
     }
 }
@@ -156,20 +170,17 @@ impl Rollout {
         let analysis = canary.analysis().cloned();
         let service = spec.service.clone().unwrap_or_default();
         let provider_name = spec.provider.clone().unwrap_or_else(|| settings.mesh_provider.clone());
+        let target_kind = target_kind(&spec.target_ref)?;
         let mut rollout = Self {
             name: canary.metadata.name.clone().unwrap_or_default(),
             namespace: canary.metadata.namespace.clone().unwrap_or_default(),
             uid: canary.metadata.uid.clone().unwrap_or_default(),
-            target_kind: target_kind(&spec.target_ref)?,
+            target_kind,
             apex: service.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| spec.target_ref.name.clone()),
             target: spec.target_ref.clone(),
             scaler: spec.autoscaler_ref.clone(),
             provider: provider(&provider_name)?,
-            metrics_provider: metrics_provider(
-                &settings.mesh_provider,
-                spec.provider.as_deref(),
-                &spec.target_ref.kind,
-            ),
+            metrics_provider: metrics_provider(&settings.mesh_provider, spec.provider.as_deref(), target_kind),
             ingress: referred(spec.ingress_ref.as_ref(), &spec.target_ref),
             route: referred(spec.route_ref.as_ref(), &spec.target_ref),
             strategy: strategy(analysis.as_ref()),
@@ -190,7 +201,10 @@ impl Rollout {
             analysis,
             service,
         };
-        rollout.verify(canary, settings)?;
+        rollout.verify(canary, settings, &provider_name)?;
+        if rollout.provider == Provider::Knative {
+            rollout.without_matches(canary)?;
+        }
         if rollout.provider == Provider::Kubernetes {
             rollout.without_mesh();
         }
@@ -198,11 +212,11 @@ impl Rollout {
     }
 
     /// The contract's controller-side checks (api §1.5), and S7.
-    fn verify(&self, canary: &Canary, settings: &Settings) -> Result<(), String> {
-        if canary.spec.service.is_none() {
+    fn verify(&self, canary: &Canary, settings: &Settings, provider: &str) -> Result<(), String> {
+        if canary.spec.service.is_none() && self.target_kind.has_services() {
             return Err("spec.service is missing, set at least spec.service.port".to_owned());
         }
-        self.verify_target()?;
+        self.verify_target(provider)?;
         if settings.no_cross_namespace_refs {
             self.verify_references()?;
         }
@@ -220,12 +234,28 @@ impl Rollout {
         Ok(())
     }
 
+    /// What a target can do (contract: api §1.5). The provider counts whether the canary names it or the flags do; in the
+    /// peer the canary has to.
+    fn verify_target(&self, provider: &str) -> Result<(), String> {
+        let TargetRef { api_version, kind, .. } = &self.target;
+        match (self.target_kind, self.provider == Provider::Knative) {
+            (TargetKind::Knative, true) if self.scaler.is_some() => {
+                Err("can't use autoscaler with Knative Service".to_owned())
+            }
+            (TargetKind::Knative, false) => {
+                Err(format!("can't use {provider} provider with Knative Service as target"))
+            }
+            (TargetKind::Deployment | TargetKind::DaemonSet | TargetKind::Service, true) => {
+                Err(format!("can't use {api_version}/{kind} as target if provider is set to knative"))
+            }
+            (TargetKind::Service, false) => self.verify_service_target(),
+            (TargetKind::Knative, true) | (TargetKind::Deployment | TargetKind::DaemonSet, false) => Ok(()),
+        }
+    }
+
     /// A Service target has no pods to scale, and its Services are named after it (contract: lifecycle §7.7): routes to
     /// another name would lead nowhere.
-    fn verify_target(&self) -> Result<(), String> {
-        if self.target_kind != TargetKind::Service {
-            return Ok(());
-        }
+    fn verify_service_target(&self) -> Result<(), String> {
         if self.scaler.is_some() {
             return Err("can't use autoscaler with Service".to_owned());
         }
@@ -256,6 +286,34 @@ impl Rollout {
                 self.strategy = Strategy::BlueGreen(10);
             }
         }
+    }
+
+    /// Knative's traffic list knows shares and nothing else. What it cannot do is refused (S7), but a run under way is
+    /// finished without it, and so is blue/green.
+    fn without_matches(&mut self, canary: &Canary) -> Result<(), String> {
+        let is_run = canary.status.as_ref().is_some_and(|status| status.phase.is_run());
+        let mut lacks = Vec::new();
+        if let Strategy::AbTesting(iterations) = self.strategy {
+            lacks.push("A/B testing");
+            self.strategy = Strategy::BlueGreen(iterations);
+        }
+        let affinity = self.analysis.as_mut().and_then(|analysis| analysis.session_affinity.take());
+        if affinity.is_some() {
+            lacks.push("Session affinity");
+        }
+        let mirrors = std::mem::replace(&mut self.mirror, Mirror::Off) == Mirror::On;
+        let is_left_out = mirrors && lacks.is_empty() && matches!(self.strategy, Strategy::BlueGreen(_));
+        if mirrors {
+            lacks.push("Traffic mirroring");
+        }
+        for lack in lacks {
+            let text = format!("{lack} is not supported when using the knative provider");
+            if !is_run && !is_left_out {
+                return Err(text);
+            }
+            self.warnings.push(text);
+        }
+        Ok(())
     }
 
     fn verify_references(&self) -> Result<(), String> {
@@ -300,9 +358,14 @@ impl Rollout {
         format!("{}-primary", self.target.name)
     }
 
-    /// Key of the primary workload.
+    /// Key of the primary workload. A Knative Service names its primary revision itself.
     pub fn primary_key(&self) -> ObjectKey {
-        self.key(self.target_kind.kind(), &self.primary_name())
+        match self.target_kind {
+            TargetKind::Deployment | TargetKind::DaemonSet | TargetKind::Service => {
+                self.key(self.target_kind.kind(), &self.primary_name())
+            }
+            TargetKind::Knative => self.target_key(),
+        }
     }
 
     /// Name of the Service in front of the primary.
@@ -351,9 +414,7 @@ fn target_kind(target: &TargetRef) -> Result<TargetKind, String> {
     match target.kind.as_str() {
         "Deployment" => Ok(TargetKind::Deployment),
         "DaemonSet" => Ok(TargetKind::DaemonSet),
-        "Service" if target.api_version == KNATIVE => {
-            Err("Knative Services are not supported yet as target".to_owned())
-        }
+        "Service" if target.api_version == KNATIVE => Ok(TargetKind::Knative),
         "Service" => Ok(TargetKind::Service),
         other => Err(format!("targetRef.kind {other} is not supported, use Deployment, DaemonSet or Service")),
     }
@@ -361,26 +422,17 @@ fn target_kind(target: &TargetRef) -> Result<TargetKind, String> {
 
 /// Unknown providers are routed by Istio, as in the contract (routers §0); known ones without a router are refused.
 fn provider(name: &str) -> Result<Provider, String> {
-    const UNSUPPORTED: [&str; 12] = [
-        "linkerd",
-        "osm",
-        "nginx",
-        "skipper",
-        "traefik",
-        "contour",
-        "gloo",
-        "kuma",
-        "appmesh",
-        "apisix",
-        "knative",
-        "gatewayapi",
-    ];
+    const UNSUPPORTED: [&str; 11] =
+        ["linkerd", "osm", "nginx", "skipper", "traefik", "contour", "gloo", "kuma", "appmesh", "apisix", "gatewayapi"];
     if name == "kubernetes" {
         return Ok(Provider::Kubernetes);
     }
+    if name == "knative" {
+        return Ok(Provider::Knative);
+    }
     let family = name.split(':').next().unwrap_or(name);
     if UNSUPPORTED.contains(&family) || family == "smi" {
-        return Err(format!("provider {name} is not supported yet, use istio or kubernetes"));
+        return Err(format!("provider {name} is not supported yet, use istio, kubernetes or knative"));
     }
     Ok(Provider::Istio)
 }

@@ -10,6 +10,7 @@ use crate::split::Split;
 use crate::world::{ObjectKey, World};
 
 mod istio;
+mod knative;
 mod kubernetes;
 
 /// One provider of traffic splitting.
@@ -35,5 +36,6 @@ pub fn of(rollout: &Rollout) -> &'static dyn Router {
     match rollout.provider {
         Provider::Istio => &istio::Istio,
         Provider::Kubernetes => &kubernetes::Kubernetes,
+        Provider::Knative => &knative::Knative,
     }
 }

@@ -4,15 +4,17 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::digest::digest;
 use crate::object::{LAST_APPLIED, based_on, filtered, is_toolkit, merge, put};
 use crate::plan::Step;
 use crate::rollout::{Rollout, TargetKind};
 use crate::settings::Settings;
 use crate::tracked;
-use crate::world::ObjectKey;
+use crate::world::{Kind, ObjectKey, World};
 
 mod daemonset;
 mod deployment;
+pub(crate) mod knative;
 mod service;
 
 /// The pod template annotation that forces a rollout of the primary at each promotion (contract: api §4).
@@ -32,6 +34,15 @@ pub enum Readiness {
     },
     /// It is not going to be: not retriable.
     Failed(String),
+}
+
+/// One of the two sets of pods between which traffic is split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Those that run what was promoted.
+    Primary,
+    /// Those of the target.
+    Canary,
 }
 
 /// How long a workload may take.
@@ -86,7 +97,7 @@ pub fn selector(rollout: &Rollout, settings: &Settings, target: &Value) -> Resul
             TargetKind::Deployment => ("deployment", ""),
             // The stray quote is the contract's.
             TargetKind::DaemonSet => ("daemonset", "'"),
-            TargetKind::Service => ("service", ""),
+            TargetKind::Service | TargetKind::Knative => ("service", ""),
         };
         format!(
             "getSelectorLabel failed: {kind} {}.{} spec.selector.matchLabels must contain one of [{}]{end}",
@@ -102,6 +113,7 @@ pub fn primary(recipe: &Recipe<'_>, target: &Value) -> Result<Value, String> {
     match recipe.rollout.target_kind {
         TargetKind::Deployment | TargetKind::DaemonSet => pod_primary(recipe, target),
         TargetKind::Service => Ok(service::primary(recipe, &target["spec"], target)),
+        TargetKind::Knative => Ok(knative::naming(recipe.rollout, target, &knative::latest(target))),
     }
 }
 
@@ -128,6 +140,7 @@ pub fn promoted(recipe: &Recipe<'_>, target: &Value, primary: &Value, floor: i64
     match recipe.rollout.target_kind {
         TargetKind::Deployment | TargetKind::DaemonSet => pod_promoted(recipe, target, primary, floor),
         TargetKind::Service => Ok(service::promoted(recipe, target, primary)),
+        TargetKind::Knative => Ok(knative::naming(recipe.rollout, target, &knative::latest(target))),
     }
 }
 
@@ -157,12 +170,20 @@ pub fn restored(
     target: &Value,
     primary: Option<&Value>,
 ) -> Result<Value, String> {
-    if recipe.rollout.target_kind == TargetKind::Service {
-        return Ok(primary.map_or_else(
-            || service::primary(recipe, template, target),
-            |seen| service::restored(recipe, template, seen),
-        ));
+    match (recipe.rollout.target_kind, primary) {
+        (TargetKind::Deployment | TargetKind::DaemonSet, _) => pod_restored(recipe, template, target, primary),
+        (TargetKind::Service, None) => Ok(service::primary(recipe, template, target)),
+        (TargetKind::Service, Some(seen)) => Ok(service::restored(recipe, template, seen)),
+        (TargetKind::Knative, _) => Ok(knative::naming(recipe.rollout, target, template)),
     }
+}
+
+fn pod_restored(
+    recipe: &Recipe<'_>,
+    template: &Value,
+    target: &Value,
+    primary: Option<&Value>,
+) -> Result<Value, String> {
     let Some(seen) = primary else {
         let mut good = target.clone();
         good["spec"]["template"] = template.clone();
@@ -174,23 +195,67 @@ pub fn restored(
     Ok(restored)
 }
 
-/// What makes a revision: the pod template, without the marks of scaling to zero, or a Service's whole spec (contract:
-/// lifecycle §3).
+/// What makes a revision: the pod template, without the marks of scaling to zero, a Service's whole spec, or the name of
+/// Knative's latest revision (contract: lifecycle §3).
 pub fn template(kind: TargetKind, target: &Value) -> Value {
     match kind {
         TargetKind::Deployment => target["spec"]["template"].clone(),
         TargetKind::DaemonSet => daemonset::template(target),
         TargetKind::Service => target["spec"].clone(),
+        TargetKind::Knative => knative::latest(target),
     }
 }
 
-/// The id that the last copy of a template left on a primary.
-pub fn flagger_id(kind: TargetKind, primary: &Value) -> Option<&str> {
+/// The revision that a primary says it runs: only a Knative Service names one.
+pub fn named_revision(kind: TargetKind, primary: &Value) -> Option<Value> {
+    match kind {
+        TargetKind::Knative => Some(knative::named(primary)),
+        TargetKind::Deployment | TargetKind::DaemonSet | TargetKind::Service => None,
+    }
+}
+
+/// Whether a primary was made with this id, from the template of this digest. A Knative Service tells the latter.
+pub fn is_copy(kind: TargetKind, primary: &Value, id: &str, revision: &str) -> bool {
     let marked = match kind {
         TargetKind::Deployment | TargetKind::DaemonSet => &primary["spec"]["template"],
         TargetKind::Service => primary,
+        TargetKind::Knative => return digest(&knative::named(primary)) == revision,
     };
-    marked["metadata"]["annotations"][FLAGGER_ID].as_str()
+    marked["metadata"]["annotations"][FLAGGER_ID] == id
+}
+
+/// The primary as seen, if there is one. The error says why nobody knows.
+pub fn find_primary<'a>(rollout: &Rollout, world: &'a World) -> Result<Option<&'a Value>, String> {
+    let found = world.look(&rollout.primary_key())?;
+    let is_one = |found: &&Value| rollout.target_kind != TargetKind::Knative || !knative::named(found).is_null();
+    Ok(found.filter(is_one))
+}
+
+/// The Knative revision that makes one side; none for another target.
+pub fn revision(rollout: &Rollout, world: &World, side: Side) -> Option<ObjectKey> {
+    if rollout.target_kind != TargetKind::Knative {
+        return None;
+    }
+    let target = world.present(&rollout.target_key())?;
+    let name = match side {
+        Side::Primary => knative::named(target),
+        Side::Canary => knative::latest(target),
+    };
+    Some(rollout.key(Kind::KnativeRevision, name.as_str()?))
+}
+
+/// The object that tells how the pods of one side are; none if it is not there.
+pub fn reporter<'a>(rollout: &Rollout, world: &'a World, side: Side) -> Option<&'a Value> {
+    world.present(&match (rollout.target_kind, side) {
+        (TargetKind::Knative, _) => revision(rollout, world, side)?,
+        (TargetKind::Deployment | TargetKind::DaemonSet | TargetKind::Service, Side::Primary) => rollout.primary_key(),
+        (TargetKind::Deployment | TargetKind::DaemonSet | TargetKind::Service, Side::Canary) => rollout.target_key(),
+    })
+}
+
+/// Pods of one side that are ready now.
+pub fn ready_on(rollout: &Rollout, world: &World, side: Side) -> i64 {
+    reporter(rollout, world, side).map_or(0, |reporter| ready_pods(rollout.target_kind, reporter))
 }
 
 /// The Service in front of the canary when the target is a Service: it follows the target (contract: lifecycle §7.7).
@@ -200,9 +265,14 @@ pub fn canary_service(rollout: &Rollout, target: &Value, seen: Option<&Value>) -
 
 /// Whether a primary already runs this template of the target, apart from its random id (S1: taking over).
 pub fn runs(recipe: &Recipe<'_>, template: &Value, target: &Value, primary: &Value) -> Result<bool, String> {
-    if recipe.rollout.target_kind == TargetKind::Service {
-        return Ok(service::runs(recipe.rollout, template, primary));
+    match recipe.rollout.target_kind {
+        TargetKind::Deployment | TargetKind::DaemonSet => pod_runs(recipe, template, target, primary),
+        TargetKind::Service => Ok(service::runs(recipe.rollout, template, primary)),
+        TargetKind::Knative => Ok(knative::named(primary) == *template),
     }
+}
+
+fn pod_runs(recipe: &Recipe<'_>, template: &Value, target: &Value, primary: &Value) -> Result<bool, String> {
     let selector = selector(recipe.rollout, recipe.settings, target)?;
     let mut wanted = primary_template(recipe, &selector, template);
     let mut seen = primary["spec"]["template"].clone();
@@ -211,7 +281,7 @@ pub fn runs(recipe: &Recipe<'_>, template: &Value, target: &Value, primary: &Val
             annotations.remove(FLAGGER_ID);
         }
     }
-    Ok(crate::digest::digest(&wanted) == crate::digest::digest(&seen))
+    Ok(digest(&wanted) == digest(&seen))
 }
 
 /// Whether a workload is ready (contract: lifecycle §7.5).
@@ -220,6 +290,7 @@ pub fn readiness(kind: TargetKind, object: &Value, patience: &Patience) -> Readi
         TargetKind::Deployment => deployment::readiness(object, patience),
         TargetKind::DaemonSet => daemonset::readiness(object, patience),
         TargetKind::Service => Readiness::Ready,
+        TargetKind::Knative => knative::readiness(object, patience),
     }
 }
 
@@ -229,7 +300,7 @@ pub fn primary_prefix(rollout: &Rollout) -> String {
     match rollout.target_kind {
         TargetKind::Deployment => format!("{name}.{namespace} not ready: "),
         TargetKind::DaemonSet => format!("primary daemonset {name}.{namespace} not ready: "),
-        TargetKind::Service => format!("primary service {name}.{namespace} not ready: "),
+        TargetKind::Service | TargetKind::Knative => format!("primary service {name}.{namespace} not ready: "),
     }
 }
 
@@ -241,17 +312,18 @@ pub fn canary_prefix(rollout: &Rollout, readiness: &Readiness) -> String {
         TargetKind::Deployment => format!("canary deployment {name}.{namespace} not ready: "),
         // Spelled as in the contract.
         TargetKind::DaemonSet => format!("canary damonset {name}.{namespace} not ready with retryable {retriable}: "),
-        TargetKind::Service => format!("canary service {name}.{namespace} not ready: "),
+        TargetKind::Service | TargetKind::Knative => format!("canary service {name}.{namespace} not ready: "),
     }
 }
 
 /// Pods that are ready now. While the controller lags behind the spec, pods that are on their way out do not count. A
-/// Service counts as one: it is always ready.
+/// Service counts as one, for it is always ready, and so does a Knative revision that is.
 pub fn ready_pods(kind: TargetKind, object: &Value) -> i64 {
     match kind {
         TargetKind::Deployment => deployment::ready_pods(object),
         TargetKind::DaemonSet => daemonset::ready_pods(object),
         TargetKind::Service => 1,
+        TargetKind::Knative => i64::from(knative::is_ready(object)),
     }
 }
 
@@ -260,7 +332,7 @@ pub fn is_scaled_to_zero(kind: TargetKind, object: &Value) -> bool {
     match kind {
         TargetKind::Deployment => deployment::replicas(object) == 0,
         TargetKind::DaemonSet => daemonset::is_scaled_to_zero(object),
-        TargetKind::Service => false,
+        TargetKind::Service | TargetKind::Knative => false,
     }
 }
 
@@ -272,7 +344,7 @@ pub fn scale_to_zero(rollout: &Rollout, target: &Value) -> Option<Step> {
     let operation = match rollout.target_kind {
         TargetKind::Deployment => deployment::set_replicas(0),
         TargetKind::DaemonSet => daemonset::add_mark(target),
-        TargetKind::Service => return None,
+        TargetKind::Service | TargetKind::Knative => return None,
     };
     Some(guarded(rollout.target_key(), target, &operation))
 }
@@ -290,7 +362,7 @@ pub fn scale_from_zero(
     let operation = match rollout.target_kind {
         TargetKind::Deployment => deployment::set_replicas(wanted_replicas(rollout, primary, scaler)),
         TargetKind::DaemonSet => daemonset::remove_mark(),
-        TargetKind::Service => return None,
+        TargetKind::Service | TargetKind::Knative => return None,
     };
     Some(guarded(rollout.target_key(), target, &operation))
 }
@@ -303,7 +375,7 @@ pub fn scale_like_primary(rollout: &Rollout, target: &Value, primary: Option<&Va
             (deployment::replicas(target) != wanted)
                 .then(|| guarded(rollout.target_key(), target, &deployment::set_replicas(wanted)))
         }
-        (TargetKind::Deployment, None) | (TargetKind::DaemonSet | TargetKind::Service, _) => {
+        (TargetKind::Deployment, None) | (TargetKind::DaemonSet | TargetKind::Service | TargetKind::Knative, _) => {
             scale_from_zero(rollout, target, primary, None)
         }
     }
@@ -330,7 +402,7 @@ fn guarded(key: ObjectKey, target: &Value, operation: &Value) -> Step {
 
 fn verify(rollout: &Rollout, target: &Value) -> Result<(), String> {
     match rollout.target_kind {
-        TargetKind::Deployment | TargetKind::Service => Ok(()),
+        TargetKind::Deployment | TargetKind::Service | TargetKind::Knative => Ok(()),
         TargetKind::DaemonSet => daemonset::verify(rollout, target),
     }
 }
@@ -339,7 +411,7 @@ fn copy_settings(kind: TargetKind, primary: &mut Value, target: &Value) {
     let fields: &[&str] = match kind {
         TargetKind::Deployment => &["progressDeadlineSeconds", "minReadySeconds", "revisionHistoryLimit", "strategy"],
         TargetKind::DaemonSet => &["minReadySeconds", "revisionHistoryLimit", "updateStrategy"],
-        TargetKind::Service => &[],
+        TargetKind::Service | TargetKind::Knative => &[],
     };
     for field in fields {
         put(&mut primary["spec"], field, target["spec"][*field].clone());

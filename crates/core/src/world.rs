@@ -33,6 +33,10 @@ pub enum Kind {
     HorizontalPodAutoscaler,
     /// `keda.sh/v1alpha1` ScaledObject.
     ScaledObject,
+    /// `serving.knative.dev/v1` Service.
+    KnativeService,
+    /// `serving.knative.dev/v1` Revision.
+    KnativeRevision,
     /// `networking.istio.io/v1beta1` VirtualService.
     VirtualService,
     /// `networking.istio.io/v1beta1` DestinationRule.
@@ -41,7 +45,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Canary,
         Self::MetricTemplate,
         Self::AlertProvider,
@@ -53,6 +57,8 @@ impl Kind {
         Self::Secret,
         Self::HorizontalPodAutoscaler,
         Self::ScaledObject,
+        Self::KnativeService,
+        Self::KnativeRevision,
         Self::VirtualService,
         Self::DestinationRule,
     ];
@@ -73,6 +79,8 @@ impl Kind {
                 ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
             }
             Self::ScaledObject => ("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
+            Self::KnativeService => ("serving.knative.dev", "v1", "Service", "services"),
+            Self::KnativeRevision => ("serving.knative.dev", "v1", "Revision", "revisions"),
             Self::VirtualService => ("networking.istio.io", "v1beta1", "VirtualService", "virtualservices"),
             Self::DestinationRule => ("networking.istio.io", "v1beta1", "DestinationRule", "destinationrules"),
         }

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use burgee_core::world::Kind;
+
 const LINES_MAX: usize = 600;
 
 /// Words that code under `crates/core/src` may not contain: runtimes, clocks, and order by chance.
@@ -80,6 +82,24 @@ fn no_role_of_the_packages_holds_a_wildcard() {
         }
     }
     assert!(roles > 10, "the roles allow what the operator does");
+}
+
+#[test]
+fn every_kind_that_is_read_may_be_read() {
+    let text = read(&workspace().join("charts/burgee/roles/controller.yaml"));
+    let role: serde_json::Value = yaml_serde::from_str(&text).expect("a role is YAML");
+    let rules = role["rules"].as_array().expect("a role has rules");
+    let names =
+        |list: &serde_json::Value, name: &str| list.as_array().is_some_and(|list| list.iter().any(|one| one == name));
+    let missing = Kind::ALL.into_iter().flat_map(|kind| {
+        let (group, _, _, plural) = kind.names();
+        // Kept templates are not watched.
+        let verbs: &[&str] = if kind == Kind::ControllerRevision { &["get"] } else { &["get", "list", "watch"] };
+        let is_for = |rule: &&serde_json::Value| names(&rule["apiGroups"], group) && names(&rule["resources"], plural);
+        let may = |verb: &str| rules.iter().filter(is_for).any(|rule| names(&rule["verbs"], verb));
+        verbs.iter().filter(|verb| !may(verb)).map(|verb| format!("{verb} {plural}.{group}")).collect::<Vec<_>>()
+    });
+    assert_none(missing);
 }
 
 /// The first impure word in a line's code; comments may name what the code may not.

@@ -119,7 +119,9 @@ impl Cluster {
             | Kind::ConfigMap
             | Kind::Secret
             | Kind::HorizontalPodAutoscaler
-            | Kind::ScaledObject => &self.client,
+            | Kind::ScaledObject
+            | Kind::KnativeService
+            | Kind::KnativeRevision => &self.client,
         }
     }
 

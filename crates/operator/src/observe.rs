@@ -44,7 +44,11 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
         sight.world.insert(key, observed);
     }
     for key in reads::more(rollout, &sight.world.canary, &sight.world) {
-        let (observed, _) = look(operator, &key).await;
+        let (observed, unwatched) = look(operator, &key).await;
+        if unwatched {
+            sight.look_again_after(rollout);
+        }
+        looked_at.insert(key.clone());
         sight.world.insert(key, observed);
     }
     let target = sight.world.present(&rollout.target_key()).cloned();
@@ -96,6 +100,8 @@ async fn look(operator: &Operator, key: &ObjectKey) -> (Observed, bool) {
         | Kind::Secret
         | Kind::HorizontalPodAutoscaler
         | Kind::ScaledObject
+        | Kind::KnativeService
+        | Kind::KnativeRevision
         | Kind::VirtualService
         | Kind::DestinationRule => operator.stores.look(&operator.cluster, key).await,
     };

@@ -131,6 +131,8 @@ impl Stores {
             | Kind::Service
             | Kind::HorizontalPodAutoscaler
             | Kind::ScaledObject
+            | Kind::KnativeService
+            | Kind::KnativeRevision
             | Kind::VirtualService
             | Kind::DestinationRule => self.namespace.clone(),
         };

@@ -154,6 +154,8 @@ fn prepared(scope: &Scope, query: &str) -> Result<http::Request<Vec<u8>>, ApiErr
         | Kind::ConfigMap
         | Kind::HorizontalPodAutoscaler
         | Kind::ScaledObject
+        | Kind::KnativeService
+        | Kind::KnativeRevision
         | Kind::VirtualService
         | Kind::DestinationRule => "",
     };

@@ -7,6 +7,7 @@ use burgee_api::{Phase, WebhookType};
 use burgee_core::notice::Names;
 use burgee_core::plan::{Plan, Step, Telling};
 use burgee_core::timetable::Wake;
+use burgee_core::workload::Side;
 use jiff::SignedDuration;
 
 use crate::cluster::Refusal;
@@ -249,8 +250,8 @@ impl Stage {
             second: self.second(),
             phase: telling.phase.to_string(),
             split: None,
-            primary_pods: self.ready(&rollout.primary_key()),
-            canary_pods: self.ready(&rollout.target_key()),
+            primary_pods: self.ready(rollout, Side::Primary),
+            canary_pods: self.ready(rollout, Side::Canary),
             text,
         });
     }

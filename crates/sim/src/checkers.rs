@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{Ask, AskKey};
 use burgee_core::rollout::Rollout;
-use burgee_core::workload;
+use burgee_core::workload::{self, Side};
 use burgee_core::world::{Observed, World};
 use serde_json::Value;
 
@@ -85,15 +85,13 @@ pub struct Sight {
 impl Sight {
     /// What a world shows.
     pub fn of(world: &World, rollout: &Rollout, number: u64) -> Self {
-        let present = |key| match world.seen(&key) {
+        let target = match world.seen(&rollout.target_key()) {
             Observed::Present(object) => Some(object),
             Observed::Absent | Observed::Unknown(_) => None,
         };
-        let pods = |seen: &Value| workload::ready_pods(rollout.target_kind, seen);
-        let target = present(rollout.target_key());
         Self {
-            primary_pods: present(rollout.primary_key()).map_or(0, |primary| pods(&primary)),
-            canary_pods: target.as_ref().map_or(0, |target| pods(target)),
+            primary_pods: workload::ready_on(rollout, world, Side::Primary),
+            canary_pods: workload::ready_on(rollout, world, Side::Canary),
             target,
             version: world.canary.metadata.resource_version.clone(),
             number,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use burgee_api::{Canary, CanaryStatus};
 use burgee_core::digest::digest;
 use burgee_core::object::items;
-use burgee_core::rollout::{Provider, Rollout};
+use burgee_core::rollout::{Provider, Rollout, TargetKind};
 use burgee_core::services::Role;
 use burgee_core::settings::Settings;
 use burgee_core::split::Split;
+use burgee_core::workload::Side;
 use burgee_core::world::{Kind, ObjectKey, Observed, World};
 use burgee_core::{router, scaler, workload};
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::knative;
 
 /// What an instant is made from.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +160,10 @@ impl Instant {
             parts,
         };
         instant.count(previous);
+        if instant.rollout.target_kind == TargetKind::Knative {
+            instant.primary_pods = knative::ready(view.cluster, &instant.rollout, Side::Primary);
+            instant.canary_pods = knative::ready(view.cluster, &instant.rollout, Side::Canary);
+        }
         instant
     }
 
@@ -176,7 +182,7 @@ impl Instant {
             Some(_) | None => self.digest(),
         };
         self.split = match previous {
-            Some(previous) if previous.is_same(self, &[Part::Route, Part::Canary]) => previous.split,
+            Some(previous) if previous.is_same(self, &[Part::Route, Part::Canary, Part::Target]) => previous.split,
             Some(_) | None => self.read_split(),
         };
         self.traffic = self.read_traffic();
@@ -203,6 +209,9 @@ impl Instant {
     /// With routes, what they say; without, all goes where the apex Service leads.
     fn read_traffic(&self) -> Traffic {
         let spec = &self.object(Part::Route)["spec"];
+        if let (Provider::Knative, Some(split)) = (self.rollout.provider, self.split) {
+            return Traffic { primary: i64::from(split.primary()), canary: i64::from(split.canary()) };
+        }
         if self.is_routed() {
             let entries = || items(&spec["http"]).chain(items(&spec["tcp"]));
             let most = |host: &str| entries().map(|entry| share(entry, host)).max().unwrap_or(0);
@@ -217,7 +226,7 @@ impl Instant {
 
     /// Whether routes divide the traffic, not the apex Service alone.
     pub fn is_routed(&self) -> bool {
-        self.rollout.provider == Provider::Istio && self.split.is_some()
+        self.rollout.provider != Provider::Kubernetes && self.split.is_some()
     }
 
     /// An object; none if it is not there.
@@ -245,11 +254,12 @@ impl Instant {
         parts.iter().all(|part| is_same(self.shared(*part), other.shared(*part)))
     }
 
-    /// Whether the Service of a set leads to its ready pods. Where the target is a Service, nobody here knows its pods.
+    /// Whether the Service of a set leads to its ready pods. Where the target is a Service, nobody here knows its pods; a
+    /// Knative Service leads to its revisions by itself.
     pub fn has_endpoints(&self, service: Part, workload: Part) -> bool {
         let pods = if workload == Part::Primary { self.primary_pods } else { self.canary_pods };
         if !self.rollout.target_kind.has_pods() {
-            return pods > 0 && self.part(service).is_some();
+            return pods > 0 && (self.part(service).is_some() || !self.rollout.target_kind.has_services());
         }
         pods > 0 && selects(self.object(service), self.object(workload))
     }

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod film;
 pub mod inspector;
 pub mod instant;
+pub mod knative;
 pub mod mutations;
 pub mod outside;
 pub mod plays;

@@ -10,9 +10,10 @@ use burgee_core::order::{self, Order, Word};
 use burgee_core::plan::Plan;
 use burgee_core::question::Question;
 use burgee_core::reads;
-use burgee_core::rollout::Rollout;
+use burgee_core::rollout::{Rollout, TargetKind};
 use burgee_core::settings::Settings;
 use burgee_core::timetable::Wake;
+use burgee_core::workload::Side;
 use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, Rival, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -22,6 +23,7 @@ use crate::faults::Faults;
 use crate::film::Film;
 use crate::inspector::{Inspector, Report};
 use crate::instant::View;
+use crate::knative;
 use crate::mutations::{Mutation, decide_with};
 use crate::outside::Outside;
 use crate::process::{Asked, Process, later};
@@ -420,12 +422,17 @@ impl Stage {
         self.workloads.disturb();
     }
 
-    /// Ready pods of a set. A Service counts as one: its pods are nobody's here.
-    pub(crate) fn ready(&self, key: &ObjectKey) -> usize {
-        if key.kind == Kind::Service {
-            return usize::from(self.cluster.get(key).is_some());
+    /// Ready pods of a set. A Service counts as one, and so does a Knative revision: their pods are nobody's here.
+    pub(crate) fn ready(&self, rollout: &Rollout, side: Side) -> usize {
+        let key = match side {
+            Side::Primary => rollout.primary_key(),
+            Side::Canary => rollout.target_key(),
+        };
+        match rollout.target_kind {
+            TargetKind::Deployment | TargetKind::DaemonSet => self.workloads.ready(&key, self.now),
+            TargetKind::Service => usize::from(self.cluster.get(&key).is_some()),
+            TargetKind::Knative => usize::try_from(knative::ready(&self.cluster, rollout, side)).unwrap_or(0),
         }
-        self.workloads.ready(key, self.now)
     }
 
     /// Whether the last run is over and drained, and nothing is due.

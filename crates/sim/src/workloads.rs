@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::knative::Knative;
 
 /// Nodes on which DaemonSets have pods.
 const NODES: usize = 2;
@@ -36,7 +37,7 @@ impl Default for Behaviour {
 }
 
 impl Behaviour {
-    fn is_stuck(&self, name: &str, template: &Value) -> bool {
+    pub(crate) fn is_stuck(&self, name: &str, template: &Value) -> bool {
         let mut mentions = self.stuck.iter().filter(|(stuck, _)| stuck == name).peekable();
         if mentions.peek().is_none() {
             return false;
@@ -77,6 +78,7 @@ pub struct Workloads {
     pub behaviour: Behaviour,
     known: BTreeMap<ObjectKey, Known>,
     settled: Option<(u64, Timestamp)>,
+    knative: Knative,
 }
 
 impl Workloads {
@@ -96,6 +98,7 @@ impl Workloads {
                 cluster.report(&key, status);
             }
         }
+        self.knative.settle(cluster, &self.behaviour, now);
         self.settled = Some((cluster.version(), now));
     }
 
@@ -106,7 +109,7 @@ impl Workloads {
             let pods = known.pods.iter().filter_map(|pod| pod.ready_at);
             pods.chain(known.notices).chain(known.gives_up)
         });
-        times.chain(self.behaviour.outages.values().copied()).filter(|at| *at > now).min()
+        times.chain(self.knative.changes()).chain(self.behaviour.outages.values().copied()).filter(|at| *at > now).min()
     }
 
     /// Pods of a workload that are ready.

@@ -148,3 +148,8 @@ fn a_service_target_survives_every_crash() -> Result<(), String> {
 fn a_daemonset_survives_every_crash() -> Result<(), String> {
     check("daemonset")
 }
+
+#[test]
+fn a_knative_service_survives_every_crash() -> Result<(), String> {
+    check("knative")
+}

@@ -49,3 +49,37 @@ fn a_service_outlives_its_canary_as_its_user_has_it() -> Result<(), String> {
     assert_eq!(left, ["Service backend.test"]);
     Ok(())
 }
+
+/// The primary that a Knative Service names, and its traffic.
+fn hello(stage: &Stage) -> (Value, Value) {
+    let service = stage.object(Kind::KnativeService, "hello");
+    (service["metadata"]["annotations"]["flagger.app/primary-revision"].clone(), service["spec"]["traffic"].clone())
+}
+
+fn all_to(primary: &str) -> (Value, Value) {
+    let traffic = json!([{"latestRevision": true, "percent": 0}, {"revisionName": primary, "percent": 100}]);
+    (json!(primary), traffic)
+}
+
+#[test]
+fn a_promoted_knative_revision_gets_all_traffic_by_its_name() -> Result<(), String> {
+    assert_eq!(hello(&play("knative", "at 30s")?), all_to("hello-00001"));
+    assert_eq!(hello(&play("knative", "at 100s")?), all_to("hello-00002"));
+    Ok(())
+}
+
+#[test]
+fn knative_revisions_that_fail_leave_the_traffic_where_it_was() -> Result<(), String> {
+    assert_eq!(hello(&play("knative", "at 150s")?), all_to("hello-00002"));
+    assert_eq!(hello(&play("knative", "at 260s")?), all_to("hello-00002"));
+    Ok(())
+}
+
+#[test]
+fn a_knative_service_outlives_its_canary_as_its_user_has_it() -> Result<(), String> {
+    let service = play("knative", "at 360s")?.object(Kind::KnativeService, "hello");
+    assert_eq!(service["metadata"].get("annotations"), None);
+    let containers = json!([{"name": "app", "image": "hello:2"}]);
+    assert_eq!(service["spec"], json!({"template": {"metadata": {}, "spec": {"containers": containers}}}));
+    Ok(())
+}

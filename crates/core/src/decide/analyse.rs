@@ -15,6 +15,7 @@ use crate::notice::Notice;
 use crate::plan::Plan;
 use crate::question::{Answer, Ask, MeasureError, ProviderSource};
 use crate::rollout::Rollout;
+use crate::workload::{self, Side};
 use crate::world::{Kind, ObjectKey, World};
 use jiff::SignedDuration;
 
@@ -163,15 +164,16 @@ fn provider_error(error: MeasureError) -> ProviderError {
 /// The checks in the contract's order: builtin and inline ones first, then those with templates (metrics §1).
 fn checks<'a>(tick: &Tick<'a>) -> Vec<Check<'a>> {
     let metrics = tick.rollout.metrics();
-    let first = metrics.iter().flat_map(|metric| direct_checks(tick.rollout, metric));
+    let first = metrics.iter().flat_map(|metric| direct_checks(tick, metric));
     let second = metrics.iter().filter_map(|metric| template_check(tick, metric));
     first.chain(second).collect()
 }
 
-fn direct_checks<'a>(rollout: &Rollout, metric: &'a Metric) -> Vec<Check<'a>> {
+fn direct_checks<'a>(tick: &Tick, metric: &'a Metric) -> Vec<Check<'a>> {
+    let rollout = tick.rollout;
     let mut checks = Vec::new();
     if let Some(builtin) = builtin(metric) {
-        let query = observer(rollout).render(builtin, &model(rollout, metric, "1m"));
+        let query = observer(rollout).render(builtin, &model(tick, metric));
         checks.push(Check {
             metric,
             source: Source::Builtin(builtin),
@@ -179,7 +181,7 @@ fn direct_checks<'a>(rollout: &Rollout, metric: &'a Metric) -> Vec<Check<'a>> {
         });
     }
     if let Some(query) = metric.query.as_deref().filter(|query| !query.is_empty()) {
-        let query = render(query, &model(rollout, metric, "1m"));
+        let query = render(query, &model(tick, metric));
         checks.push(Check { metric, source: Source::Inline, ask: prometheus_ask(rollout, metric, query, 1.0) });
     }
     checks
@@ -220,7 +222,7 @@ fn template_check<'a>(tick: &Tick<'a>, metric: &'a Metric) -> Option<Check<'a>> 
 
 fn template_ask(tick: &Tick, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lost> {
     let template = template(tick.world, key)?;
-    let model = model(tick.rollout, metric, "1m");
+    let model = model(tick, metric);
     let query = render(&template.spec.query, &model).map_err(|error| Fault::Render {
         name: key.name.clone(),
         namespace: key.namespace.clone(),
@@ -291,7 +293,9 @@ fn observer(rollout: &Rollout) -> Observer {
     Observer::for_provider(&rollout.metrics_provider)
 }
 
-fn model(rollout: &Rollout, metric: &Metric, default_interval: &str) -> Model {
+fn model(tick: &Tick, metric: &Metric) -> Model {
+    let rollout = tick.rollout;
+    let revision = workload::revision(rollout, tick.world, Side::Canary).map(|revision| revision.name);
     let interval = metric.interval.clone().filter(|interval| !interval.is_empty());
     Model {
         name: rollout.name.clone(),
@@ -299,8 +303,8 @@ fn model(rollout: &Rollout, metric: &Metric, default_interval: &str) -> Model {
         target: rollout.target.name.clone(),
         service: rollout.apex.clone(),
         ingress: rollout.ingress.clone(),
-        route: rollout.route.clone(),
-        interval: interval.unwrap_or_else(|| default_interval.to_owned()),
+        route: revision.unwrap_or_else(|| rollout.route.clone()),
+        interval: interval.unwrap_or_else(|| "1m".to_owned()),
         variables: metric.template_variables.clone(),
     }
 }

@@ -13,7 +13,7 @@ use crate::plan::{Count, Plan, Step};
 use crate::router;
 use crate::scaler::Sync;
 use crate::timetable::Wake;
-use crate::workload::{self, Readiness};
+use crate::workload::{self, Readiness, Side};
 
 pub(super) fn finish(tick: &Tick) -> Decision<Plan> {
     let scene = Scene::look(tick)?;
@@ -33,10 +33,9 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         return Ok(draft.finish(Wake::At(until)));
     }
     router::of(tick.rollout).accepted(tick.rollout, tick.world).map_err(|reason| halt(tick, reason))?;
-    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
-    if primary_pods == 0 && ready_pods(tick, scene.target) > 0 {
-        if let Some(Readiness::Failed(reason)) = scene.primary.map(|primary| primary_readiness(tick, primary)) {
-            return promote::fail(tick, scene, reason);
+    if ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0 {
+        if let Readiness::Failed(reason) = primary_readiness(tick) {
+            return promote::fail(tick, reason);
         }
         draft.tell(Notice::WaitingForCapacity(0, 1));
         return Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))));

@@ -12,7 +12,7 @@ use crate::notice::Notice;
 use crate::plan::{Plan, Step};
 use crate::split::Split;
 use crate::timetable::Wake;
-use crate::workload::{self, Readiness};
+use crate::workload::{self, Readiness, Side};
 
 /// Among the hooks of a run: it began with a primary that could not start and cannot be put back. Nobody waits for that
 /// primary before the fix is promoted to it (I6).
@@ -40,7 +40,7 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let status = tick.world.canary.status.clone().unwrap_or_default();
     let started = status.run.as_ref().and_then(|run| run.started_at.clone()).unwrap_or_default();
     let id = kept::flagger_id(&tick.rollout.uid, &status.last_promoted_spec, &format!("restored {started}"));
-    if workload::flagger_id(tick.rollout.target_kind, primary) != Some(id.as_str()) {
+    if !workload::is_copy(tick.rollout.target_kind, primary, &id, &status.last_promoted_spec) {
         let Some(kept) = look(tick, &kept::key(tick.rollout, &status.last_promoted_spec))? else {
             let reason = "no promoted revision is kept to restore the primary to, the canary keeps the traffic";
             draft.tell(Notice::Problem(reason.to_owned()));
@@ -51,11 +51,11 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.step(Step::Replace(restored.map_err(|reason| super::ask::halt(tick, reason))?));
         return Ok(draft.finish(tick.primary_written()));
     }
-    if let Readiness::Waiting { reason, .. } | Readiness::Failed(reason) = primary_readiness(tick, primary) {
+    if let Readiness::Waiting { reason, .. } | Readiness::Failed(reason) = primary_readiness(tick) {
         draft.tell(Notice::Problem(reason));
         return Ok(draft.finish(Wake::OnChange));
     }
-    if ready_pods(tick, primary) < settle::needed_pods(tick) {
+    if ready_pods(tick, Side::Primary) < settle::needed_pods(tick) {
         return Ok(draft.finish(Wake::OnChange));
     }
     draft.intend(settle::routes(tick, Split::PRIMARY)?);

@@ -1,6 +1,7 @@
 //! Bootstrap: the primary is made and takes over the traffic before the target goes to zero (rules: Draining).
 
 use burgee_api::Phase;
+use serde_json::Value;
 
 use super::ask::{Asker, halt};
 use super::draft::{fraction, time};
@@ -9,6 +10,7 @@ use super::scene::{Scene, primary_readiness};
 use super::settle::{self, look};
 use super::start::record_revision;
 use super::{Decision, Draft, Tick};
+use crate::digest::digest;
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{ConfigCopy, Plan, Step};
@@ -18,7 +20,7 @@ use crate::services::Role;
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::tracked;
-use crate::workload::{self, Readiness};
+use crate::workload::{self, Readiness, Side};
 use crate::world::ObjectKey;
 
 /// How the providers' check is remembered among the hooks that passed.
@@ -32,16 +34,22 @@ pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     draft.steps(settle::service(tick, &scene, Role::Canary)?);
     draft.steps(settle::service(tick, &scene, Role::Primary)?);
-    if scene.primary.is_none() {
+    if scene.primary.is_none() || names_nothing(tick) {
         return make_primary(tick, answers, &scene, draft);
     }
-    if let Some(wait) = unready_primary(tick, &scene) {
+    if let Some(wait) = unready_primary(tick) {
         return mend_primary(tick, &scene, draft, wait);
     }
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, None)?);
     draft.steps(settle::service(tick, &scene, Role::Apex)?);
     draft.steps(settle::routes(tick, Split::PRIMARY)?);
     Ok(empty_target(tick, &scene, draft))
+}
+
+/// Whether a Knative Service names a primary revision that is gone.
+fn names_nothing(tick: &Tick) -> bool {
+    let named = workload::revision(tick.rollout, tick.world, Side::Primary);
+    named.is_some_and(|named| tick.world.look(&named) == Ok(None))
 }
 
 /// The first write: the phase, its condition, and the record that names events from now on.
@@ -72,7 +80,7 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
     let id = kept::flagger_id(&tick.rollout.uid, &scene.revision, "bootstrap");
     let primary = workload::primary(&scene.recipe(tick, &id), scene.target).map_err(|reason| halt(tick, reason))?;
     draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
-    draft.step(Step::Create(primary));
+    draft.steps(settle::settle_seen(tick, primary));
     Ok(draft.finish(tick.primary_written()))
 }
 
@@ -124,8 +132,8 @@ fn providers(tick: &Tick, answers: &Answers) -> Decision<Notice> {
 
 /// Why the primary is not ready yet; with `skipAnalysis` nobody waits for it (contract: lifecycle §2, 8), but it must
 /// have a pod before it gets traffic (I3).
-fn unready_primary(tick: &Tick, scene: &Scene) -> Option<Readiness> {
-    let readiness = primary_readiness(tick, scene.primary?);
+fn unready_primary(tick: &Tick) -> Option<Readiness> {
+    let readiness = primary_readiness(tick);
     (readiness != Readiness::Ready).then_some(readiness)
 }
 
@@ -141,7 +149,7 @@ fn mend_primary(tick: &Tick, scene: &Scene, mut draft: Draft, wait: Readiness) -
         return Ok(record_first(tick, scene, draft));
     }
     let id = kept::flagger_id(&tick.rollout.uid, &recorded, "bootstrap");
-    if workload::flagger_id(tick.rollout.target_kind, primary) == Some(id.as_str()) {
+    if workload::is_copy(tick.rollout.target_kind, primary, &id, &recorded) {
         return Ok(wait_for_primary(tick, draft, wait));
     }
     draft.steps(known_copies(tick, scene)?);
@@ -189,9 +197,12 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     draft.steps(settle::pause_target(tick));
     draft.steps(scale_down);
     // A primary that was there before may run another revision: then nothing is recorded, and the target's is new.
-    if draft.run().revision.is_empty() && runs_as_primary(tick, scene) {
+    if draft.run().revision.is_empty()
+        && let Some(template) = running(tick, scene)
+    {
         record_revision(&mut draft, scene, 0);
-        draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
+        draft.run().revision = digest(&template);
+        draft.step(Step::Keep(kept::object(tick.rollout, &digest(&template), &template)));
     }
     let revision = draft.run().revision.clone();
     draft.enter(Phase::Initialized);
@@ -213,6 +224,12 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     draft.finish(Wake::At(tick.now))
 }
 
+/// What a primary that was there before runs, if anybody knows: a Knative Service says so, another is compared.
+fn running(tick: &Tick, scene: &Scene) -> Option<Value> {
+    let named = workload::named_revision(tick.rollout.target_kind, scene.primary?);
+    named.or_else(|| runs_as_primary(tick, scene).then(|| scene.template.clone()))
+}
+
 /// Recreates a primary that was promoted once and is gone: from the kept template, not from the target (I12). While
 /// finalising, the revision that was just analysed is the promoted one.
 pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
@@ -230,6 +247,6 @@ pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.steps(known_copies(tick, scene)?);
         workload::primary(&recipe, scene.target)
     };
-    draft.step(Step::Create(primary.map_err(|reason| halt(tick, reason))?));
+    draft.steps(settle::settle_seen(tick, primary.map_err(|reason| halt(tick, reason))?));
     Ok(draft.finish(tick.primary_written()))
 }

@@ -14,6 +14,7 @@ use crate::order::{self, Order, Unreadable, Word};
 use crate::phase::PhaseRules;
 use crate::plan::Plan;
 use crate::timetable::Wake;
+use crate::workload::Side;
 
 /// So many answered orders are remembered.
 const REMEMBERED: usize = 8;
@@ -162,9 +163,9 @@ fn abort(tick: &Tick, order: &Order) -> Decision<Plan> {
             if !scene.primary.is_some_and(|primary| promote::is_copied(tick, primary)) {
                 return rollback::roll_back(tick, draft, ABORTED);
             }
-            match irrevocable(tick, &scene)? {
+            match irrevocable(tick)? {
                 Some(reason) => Ok(refuse(tick, order, reason)),
-                None => promote::revoke(tick, &scene, draft, ABORTED),
+                None => promote::revoke(tick, draft, ABORTED),
             }
         }
         Phase::Waiting => {
@@ -185,14 +186,14 @@ fn abort(tick: &Tick, order: &Order) -> Decision<Plan> {
 }
 
 /// Why a primary that has been changed already cannot be put back, if it cannot.
-fn irrevocable(tick: &Tick, scene: &Scene) -> Decision<Option<String>> {
+fn irrevocable(tick: &Tick) -> Decision<Option<String>> {
     let promoted = tick.world.canary.status.as_ref().map_or("", |status| status.last_promoted_spec.as_str());
     if look(tick, &kept::key(tick.rollout, promoted))?.is_none() {
         return Ok(Some(
             "the primary is changed already, and no promoted revision is kept to put it back to".to_owned(),
         ));
     }
-    let has_refuge = ready_pods(tick, scene.target) > 0;
+    let has_refuge = ready_pods(tick, Side::Canary) > 0;
     let reason = "the primary is changed already, and the canary has no ready pod to take the traffic meanwhile";
     Ok((!has_refuge).then(|| reason.to_owned()))
 }

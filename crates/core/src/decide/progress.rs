@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::question::Answers;
 use crate::split::Split;
 use crate::timetable::Wake;
-use crate::workload::Readiness;
+use crate::workload::{Readiness, Side};
 
 pub(super) fn progress(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if let Some(plan) = rollback::orphaned(tick)? {
@@ -35,13 +35,13 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         return restart(tick, scene);
     }
     if orders::skips_analysis(tick) {
-        canary_is_ready(tick, scene)?;
+        canary_is_ready(tick)?;
         return promote::begin(tick, scene, Draft::new(tick));
     }
     if !heal::is_fix(tick) {
-        primary_is_ready(tick, scene)?;
+        primary_is_ready(tick)?;
     }
-    canary_is_ready(tick, scene)?;
+    canary_is_ready(tick)?;
     if orders::is_paused(tick) {
         return orders::rest(tick);
     }
@@ -88,8 +88,7 @@ pub(super) fn restart(tick: &Tick, scene: &Scene) -> Decision<Plan> {
 
 /// The run begins again. A pause outlives it: whoever ordered it has not said that anything may go on.
 pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) -> Decision<()> {
-    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
-    let has_refuge = primary_pods > 0 || ready_pods(tick, scene.target) == 0;
+    let has_refuge = ready_pods(tick, Side::Primary) > 0 || ready_pods(tick, Side::Canary) == 0;
     if has_refuge {
         draft.intend(settle::routes(tick, Split::PRIMARY)?);
         draft.status.canary_weight = 0;
@@ -109,29 +108,28 @@ pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) -> Deci
     Ok(())
 }
 
-fn primary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {
-    let Some(primary) = scene.primary else { return Ok(()) };
-    match primary_readiness(tick, primary) {
+fn primary_is_ready(tick: &Tick) -> Decision<()> {
+    match primary_readiness(tick) {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { reason, deadline } => Err(not_ready(tick, reason, deadline)),
-        Readiness::Failed(reason) if ready_pods(tick, primary) == 0 => Err(not_ready(tick, reason, None)),
+        Readiness::Failed(reason) if ready_pods(tick, Side::Primary) == 0 => Err(not_ready(tick, reason, None)),
         Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
     }
 }
 
-fn canary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {
-    match canary_readiness(tick, scene.target) {
+fn canary_is_ready(tick: &Tick) -> Decision<()> {
+    match canary_readiness(tick) {
         Readiness::Ready => Ok(()),
-        Readiness::Waiting { reason, .. } if is_out(tick, scene) => Err(rolled_back(take_back(tick, reason))),
+        Readiness::Waiting { reason, .. } if is_out(tick) => Err(rolled_back(take_back(tick, reason))),
         Readiness::Waiting { reason, deadline } => Err(not_ready(tick, reason, deadline)),
         Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
     }
 }
 
 /// Whether requests go to a canary that has lost its last ready pod, while the primary could take them.
-fn is_out(tick: &Tick, scene: &Scene) -> bool {
-    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
-    settle::intended_split(tick).canary() > 0 && primary_pods > 0 && ready_pods(tick, scene.target) == 0
+fn is_out(tick: &Tick) -> bool {
+    let primary_pods = ready_pods(tick, Side::Primary);
+    settle::intended_split(tick).canary() > 0 && primary_pods > 0 && ready_pods(tick, Side::Canary) == 0
 }
 
 /// The primary takes the traffic back at once (I3). It is a failed check; if more are allowed, the run goes on from its

@@ -18,7 +18,7 @@ use crate::rollout::{Provider, Strategy};
 use crate::scaler::Sync;
 use crate::split::Split;
 use crate::timetable::Wake;
-use crate::workload::{self, Readiness};
+use crate::workload::{self, Readiness, Side};
 
 /// The analysis is complete. The phase is written before the primary is touched: whoever finds the primary changed
 /// also finds the phase that says so.
@@ -47,13 +47,14 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
         return Ok(plan);
     }
     let repairs = settle::standing(tick, &scene)?;
-    settle::with_repairs(tick, repairs, shift(tick, &scene, primary))
+    settle::with_repairs(tick, repairs, shift(tick))
 }
 
 /// Whether the primary has the template of this promotion, from us or from a peer whose run was taken over.
 pub(super) fn is_copied(tick: &Tick, primary: &serde_json::Value) -> bool {
     let by_peer = tick.run().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == takeover::COPIED));
-    by_peer || workload::flagger_id(tick.rollout.target_kind, primary) == Some(promotion_id(tick).as_str())
+    let revision = tick.run().map_or("", |run| run.revision.as_str());
+    by_peer || workload::is_copy(tick.rollout.target_kind, primary, &promotion_id(tick), revision)
 }
 
 /// Marks the primary of this promotion: a restarted operator finds out whether the copy was made.
@@ -84,23 +85,25 @@ fn floor(tick: &Tick) -> i64 {
 }
 
 /// Waits for the primary and moves the traffic back to it.
-fn shift(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Plan> {
+fn shift(tick: &Tick) -> Decision<Plan> {
     if tick.rollout.skip_analysis && intended_split(tick) == Split::PRIMARY {
         return Ok(route_to_primary(tick, Draft::new(tick), Vec::new()));
     }
-    match primary_readiness(tick, primary) {
+    match primary_readiness(tick) {
         Readiness::Ready => {}
         Readiness::Waiting { reason, deadline } => {
             let mut draft = Draft::new(tick);
             draft.tell(Notice::Problem(reason));
             return Ok(draft.finish(deadline.map_or(Wake::OnChange, Wake::At)));
         }
-        Readiness::Failed(reason) => return fail(tick, scene, reason),
+        Readiness::Failed(reason) => return fail(tick, reason),
     }
-    if let Some(plan) = missing_capacity(tick, scene, primary)? {
+    if let Some(plan) = missing_capacity(tick)? {
         return Ok(plan);
     }
     let step = match &tick.rollout.strategy {
+        // Both of Knative's entries lead to the promoted revision by now; the one for the latest may move on to another.
+        Strategy::Canary(_) if tick.rollout.provider == Provider::Knative => 0,
         Strategy::Canary(ladder) => ladder.promotion_step,
         Strategy::BlueGreen(_) | Strategy::AbTesting(_) => 0,
     };
@@ -116,8 +119,8 @@ fn shift(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Pl
 }
 
 /// The primary has fewer pods than it began with: wait, say so, and give up after the progress deadline.
-fn missing_capacity(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Option<Plan>> {
-    let (ready, needed) = (ready_pods(tick, primary), settle::needed_pods(tick));
+fn missing_capacity(tick: &Tick) -> Decision<Option<Plan>> {
+    let (ready, needed) = (ready_pods(tick, Side::Primary), settle::needed_pods(tick));
     if ready >= needed {
         return Ok(None);
     }
@@ -125,7 +128,7 @@ fn missing_capacity(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> 
     let deadline = SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
     let until = since.saturating_add(deadline).unwrap_or(Timestamp::MAX);
     if tick.now >= until {
-        return fail(tick, scene, format!("{ready} of {needed} replicas are ready")).map(Some);
+        return fail(tick, format!("{ready} of {needed} replicas are ready")).map(Some);
     }
     let mut draft = Draft::new(tick);
     draft.tell(Notice::WaitingForCapacity(ready, needed));
@@ -175,16 +178,16 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
 
 /// The primary cannot start: the canary, which runs the analysed revision, keeps all traffic until the primary has
 /// been put back (S3, I2).
-pub(super) fn fail(tick: &Tick, scene: &Scene, reason: String) -> Decision<Plan> {
+pub(super) fn fail(tick: &Tick, reason: String) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::PromotionFailed(reason));
-    revoke(tick, scene, draft, "promotion-failed")
+    revoke(tick, draft, "promotion-failed")
 }
 
 /// Ends a promotion that has begun: the canary keeps all traffic until the primary has been put back.
-pub(super) fn revoke(tick: &Tick, scene: &Scene, mut draft: Draft, outcome: &str) -> Decision<Plan> {
+pub(super) fn revoke(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
     // Without a ready pod the canary can take nothing more than it has.
-    let split = if ready_pods(tick, scene.target) > 0 { Split::CANARY } else { intended_split(tick) };
+    let split = if ready_pods(tick, Side::Canary) > 0 { Split::CANARY } else { intended_split(tick) };
     draft.intend(settle::routes(tick, split)?);
     draft.enter(Phase::Failed);
     draft.status.canary_weight = i64::from(split.canary());

@@ -7,6 +7,7 @@ use super::scene::Scene;
 use super::{Tick, orders};
 use crate::digest::is_foreign;
 use crate::phase::PhaseRules;
+use crate::rollout::TargetKind;
 use crate::workload;
 
 /// What a look at the target says.
@@ -43,7 +44,8 @@ fn is_retried(scene: &Scene, status: &CanaryStatus) -> bool {
 /// analysed, so the analysis begins again (the peer goes on with pods that it never looked at).
 ///
 /// A new digest counts only if the object itself moved as well: an API server that defaults a new field on read
-/// changes what is stored of every template without anybody having edited one.
+/// changes what is stored of every template without anybody having edited one. A Knative revision has a name, which
+/// comes later than the edit and never by itself.
 fn target_changed(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> bool {
     if status.last_applied_spec.is_empty() {
         return true;
@@ -52,6 +54,9 @@ fn target_changed(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> bool {
         return false;
     }
     let Some(run) = &status.run else { return true };
+    if tick.rollout.target_kind == TargetKind::Knative {
+        return true;
+    }
     run.target_uid != uid(scene.target) || run.target_generation != Some(generation(scene.target))
 }
 

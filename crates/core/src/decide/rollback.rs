@@ -13,7 +13,7 @@ use crate::plan::{Count, Plan};
 use crate::scaler::Sync;
 use crate::split::Split;
 use crate::timetable::Wake;
-use crate::world::ObjectKey;
+use crate::workload::Side;
 
 /// Rollback hooks: one that passes asks for a rollback.
 pub(super) fn manual(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Option<Plan>> {
@@ -64,14 +64,10 @@ pub(super) fn orphaned(tick: &Tick) -> Decision<Option<Plan>> {
     roll_back(tick, draft, "target-missing").map(Some)
 }
 
-fn pods(tick: &Tick, key: &ObjectKey) -> i64 {
-    tick.world.present(key).map_or(0, |workload| ready_pods(tick, workload))
-}
-
 /// The end of a run that went wrong, whatever it was.
 pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
-    let primary_pods = pods(tick, &tick.rollout.primary_key());
-    if primary_pods == 0 && pods(tick, &tick.rollout.target_key()) > 0 && draft.status.canary_weight > 0 {
+    let must_stay = ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0;
+    if must_stay && draft.status.canary_weight > 0 {
         let reason =
             format!("{}.{} not ready: no pods to roll back to", tick.rollout.primary_name(), tick.rollout.namespace);
         return Err(super::ask::halt(tick, reason));

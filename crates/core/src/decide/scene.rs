@@ -10,9 +10,9 @@ use super::{Decision, Tick};
 use crate::digest::digest;
 use crate::phase::PhaseRules;
 use crate::reads;
-use crate::rollout::TargetKind;
+use crate::rollout::{Rollout, TargetKind};
 use crate::tracked;
-use crate::workload::{self, Patience, Readiness, Recipe, Selector};
+use crate::workload::{self, Patience, Readiness, Recipe, Selector, Side};
 use crate::world::{ConfigSeen, ConfigTracking, ObjectKey};
 
 /// What every decision needs to have seen.
@@ -41,12 +41,19 @@ impl<'a> Scene<'a> {
             Ok(None) => return Err(halt(tick, missing_target(tick))),
             Err(reason) => return Err(halt(tick, get_error(tick, &reason))),
         };
-        let primary = tick.world.look(&rollout.primary_key()).map_err(|reason| halt(tick, reason))?;
+        let primary = workload::find_primary(rollout, tick.world).map_err(|reason| halt(tick, reason))?;
+        for revision in [Side::Primary, Side::Canary].into_iter().filter_map(|side| revision(tick, side)) {
+            tick.world.look(&revision).map_err(|reason| halt(tick, reason))?;
+        }
         let has_pods = rollout.target_kind.has_pods();
         let selector = has_pods.then(|| workload::selector(rollout, tick.settings, target)).transpose();
         let selector = selector.map_err(|reason| halt(tick, reason))?;
         let (tracked, checksums) = configs(tick, target)?;
         let template = workload::template(rollout.target_kind, target);
+        if template.is_null() && rollout.target_kind == TargetKind::Knative {
+            let Rollout { target, namespace, .. } = rollout;
+            return Err(halt(tick, format!("Knative Service {}.{namespace} has no revision yet", target.name)));
+        }
         Ok(Self { target, primary, selector, revision: digest(&template), template, tracked, checksums })
     }
 }
@@ -58,22 +65,35 @@ impl Scene<'_> {
     }
 }
 
+fn revision(tick: &Tick, side: Side) -> Option<ObjectKey> {
+    workload::revision(tick.rollout, tick.world, side)
+}
+
+/// The object that tells how the pods of one side are; nothing if it is not there.
+fn reporter<'a>(tick: &Tick<'a>, side: Side) -> &'a Value {
+    workload::reporter(tick.rollout, tick.world, side).unwrap_or(&Value::Null)
+}
+
 /// Whether the primary is ready, in the contract's words.
-pub(super) fn primary_readiness(tick: &Tick, primary: &Value) -> Readiness {
+pub(super) fn primary_readiness(tick: &Tick) -> Readiness {
     let rollout = tick.rollout;
+    let primary = reporter(tick, Side::Primary);
     let readiness = workload::readiness(rollout.target_kind, primary, &patience(tick, rollout.primary_ready_percent));
-    prefixed(readiness, &workload::primary_prefix(rollout))
+    let prefix = revision(tick, Side::Primary).map_or_else(|| workload::primary_prefix(rollout), |key| named(&key));
+    prefixed(readiness, &prefix)
 }
 
 /// Whether the canary is ready, in the contract's words.
-pub(super) fn canary_readiness(tick: &Tick, target: &Value) -> Readiness {
+pub(super) fn canary_readiness(tick: &Tick) -> Readiness {
     let rollout = tick.rollout;
-    let mut readiness = workload::readiness(rollout.target_kind, target, &patience(tick, rollout.canary_ready_percent));
-    if readiness == Readiness::Ready && ready_pods(tick, target) == 0 {
+    let canary = reporter(tick, Side::Canary);
+    let mut readiness = workload::readiness(rollout.target_kind, canary, &patience(tick, rollout.canary_ready_percent));
+    if readiness == Readiness::Ready && ready_pods(tick, Side::Canary) == 0 {
         // By the contract's rule no pods are all ready; no weight is ever raised on none (I1).
         readiness = without_pods(&patience(tick, rollout.canary_ready_percent));
     }
-    let prefix = workload::canary_prefix(rollout, &readiness);
+    let prefix = revision(tick, Side::Canary);
+    let prefix = prefix.map_or_else(|| workload::canary_prefix(rollout, &readiness), |key| named(&key));
     prefixed(readiness, &prefix)
 }
 
@@ -87,6 +107,11 @@ fn without_pods(patience: &Patience) -> Readiness {
         Some(deadline) if deadline <= patience.now => Readiness::Failed(reason),
         Some(_) | None => Readiness::Waiting { reason, deadline },
     }
+}
+
+/// The contract's words for a Knative revision (lifecycle §7.5).
+fn named(revision: &ObjectKey) -> String {
+    format!("Knative Revision {}.{} ", revision.name, revision.namespace)
 }
 
 fn patience(tick: &Tick, ready_percent: i64) -> Patience {
@@ -103,9 +128,9 @@ fn prefixed(readiness: Readiness, prefix: &str) -> Readiness {
     }
 }
 
-/// Pods of a workload that are ready now.
-pub(super) fn ready_pods(tick: &Tick, workload: &Value) -> i64 {
-    workload::ready_pods(tick.rollout.target_kind, workload)
+/// Pods of one side that are ready now.
+pub(super) fn ready_pods(tick: &Tick, side: Side) -> i64 {
+    workload::ready_on(tick.rollout, tick.world, side)
 }
 
 fn kind_word(tick: &Tick) -> &'static str {
@@ -113,6 +138,7 @@ fn kind_word(tick: &Tick) -> &'static str {
         TargetKind::Deployment => "deployment",
         TargetKind::DaemonSet => "daemonset",
         TargetKind::Service => "service",
+        TargetKind::Knative => "Knative Service",
     }
 }
 

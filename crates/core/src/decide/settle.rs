@@ -17,7 +17,7 @@ use crate::scaler::{self, Sync};
 use crate::services::{self, Role};
 use crate::split::Split;
 use crate::timetable::Wake;
-use crate::workload;
+use crate::workload::{self, Side};
 use crate::world::ObjectKey;
 
 /// Steps towards all standing objects but the routes; nothing when all is as it should be.
@@ -57,9 +57,12 @@ pub(super) fn with_repairs(tick: &Tick, mut repairs: Vec<Step>, decision: Decisi
 }
 
 /// Steps towards one Service. Of a target that is a Service itself only the canary's is made here: the primary's is its
-/// primary, and the apex is the target.
+/// primary, and the apex is the target. A Knative Service needs none.
 pub(super) fn service(tick: &Tick, scene: &Scene, role: Role) -> Decision<Vec<Step>> {
     let rollout = tick.rollout;
+    if !rollout.target_kind.has_services() {
+        return Ok(Vec::new());
+    }
     let seen = look(tick, &role.key(rollout))?;
     let desired = match (&scene.selector, role) {
         (Some(selector), _) => {
@@ -108,8 +111,7 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
 fn led_astray(tick: &Tick) -> Option<String> {
     let seen = router::of(tick.rollout).read(tick.rollout, tick.world).ok().flatten()?;
     let wanted = intended_split(tick);
-    let pods = |key| tick.world.present(&key).map_or(0, |workload| ready_pods(tick, workload));
-    let (primary, canary) = (pods(tick.rollout.primary_key()), pods(tick.rollout.target_key()));
+    let (primary, canary) = (ready_pods(tick, Side::Primary), ready_pods(tick, Side::Canary));
     let unready = if wanted.primary() > seen.primary() && primary == 0 && canary > 0 {
         tick.rollout.primary_name()
     } else if wanted.canary() > seen.canary() && canary == 0 && primary > 0 {
@@ -184,7 +186,8 @@ pub(super) fn look<'a>(tick: &Tick<'a>, key: &ObjectKey) -> Decision<Option<&'a 
     tick.world.look(key).map_err(|reason| halt(tick, reason))
 }
 
-fn settle_seen(tick: &Tick, desired: Value) -> Option<Step> {
+/// The step that makes an object as wanted, whatever is seen of it.
+pub(super) fn settle_seen(tick: &Tick, desired: Value) -> Option<Step> {
     let seen = ObjectKey::of(&desired).and_then(|key| tick.world.present(&key));
     settle(desired, seen)
 }

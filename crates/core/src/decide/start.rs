@@ -14,7 +14,7 @@ use crate::plan::{Plan, Step};
 use crate::question::Answers;
 use crate::scaler::Sync;
 use crate::timetable::Wake;
-use crate::workload::{self, Readiness};
+use crate::workload::{self, Readiness, Side};
 
 pub(super) fn start(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     let scene = Scene::look(tick)?;
@@ -57,8 +57,7 @@ fn rest(tick: &Tick, scene: &Scene) -> Plan {
     if tick.now < until {
         return draft.finish(Wake::At(until));
     }
-    let primary_pods = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
-    if primary_pods == 0 && ready_pods(tick, scene.target) > 0 {
+    if ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0 {
         draft.tell(Notice::Problem(format!("{} has no ready pod, the canary is kept", tick.rollout.primary_name())));
         return draft.finish(Wake::At(tick.after(tick.rollout.interval)));
     }
@@ -86,7 +85,7 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         return Ok(super::say(tick, Notice::NewRunsPaused));
     }
     if !tick.rollout.skip_analysis && !heal::is_wanted(tick) {
-        primary_is_ready(tick, scene)?;
+        primary_is_ready(tick)?;
     }
     let mut draft = Draft::new(tick);
     if draft.run().revision != scene.revision && tick.phase() == Phase::Waiting {
@@ -134,9 +133,8 @@ pub(super) fn voice(hook: &Webhook) -> Voice {
     if hook.mute_alert { Voice::Muted } else { Voice::Loud }
 }
 
-fn primary_is_ready(tick: &Tick, scene: &Scene) -> Decision<()> {
-    let Some(primary) = scene.primary else { return Ok(()) };
-    match primary_readiness(tick, primary) {
+fn primary_is_ready(tick: &Tick) -> Decision<()> {
+    match primary_readiness(tick) {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { reason, .. } | Readiness::Failed(reason) => Err(halt(tick, reason)),
     }
@@ -151,7 +149,7 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     let moved = i64::from(scale_up.is_some());
     draft.steps(settle::resume_target(tick));
     draft.steps(scale_up);
-    let ready = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
+    let ready = ready_pods(tick, Side::Primary);
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, Some(ready))?);
     let run = Run { started_at: Some(fraction(tick.now)), primary_ready_at_start: Some(ready), ..Run::default() };
     draft.status.run = Some(orders::carry_over(&draft, run));

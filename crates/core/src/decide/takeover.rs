@@ -15,6 +15,7 @@ use crate::rollout::Strategy;
 use crate::router;
 use crate::split::{Mirror, Split};
 use crate::timetable::Wake;
+use crate::workload::Side;
 
 /// Among the hooks of a run: the peer has copied the template to the primary, which is not rolled once more.
 pub(super) const COPIED: &str = "promotion/copied";
@@ -76,7 +77,7 @@ fn record(tick: &Tick, scene: &Scene, split: Split) -> Run {
     let last_write = tick.world.canary.status.as_ref().and_then(|status| status.last_transition_time.as_deref());
     let step_started = last_write.and_then(time).unwrap_or(tick.now);
     let wanted = scene.primary.and_then(|primary| primary["spec"]["replicas"].as_i64()).unwrap_or(i64::MAX);
-    let ready = scene.primary.map_or(0, |primary| ready_pods(tick, primary));
+    let ready = ready_pods(tick, Side::Primary);
     Run {
         target_uid: revision::uid(scene.target),
         target_generation: Some(revision::generation(scene.target)),

@@ -14,7 +14,7 @@ use crate::reconcile::settle as settle_object;
 use crate::router;
 use crate::services::{self, Role};
 use crate::timetable::Wake;
-use crate::workload::{self, Readiness};
+use crate::workload::{self, Readiness, Side};
 use crate::world::{Kind, ObjectKey};
 
 /// The step that puts the finalizer on or takes it off, if the spec wants it otherwise than it is.
@@ -44,7 +44,7 @@ pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
     let scene = Scene::look(tick)?;
     draft.steps(settle::resume_target(tick));
     draft.steps(workload::scale_like_primary(tick.rollout, scene.target, scene.primary));
-    if let Some(reason) = unready(tick, &scene) {
+    if let Some(reason) = unready(tick) {
         draft.tell(Notice::Problem(format!("canary not ready during finalizing: {reason}")));
         return Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))));
     }
@@ -61,19 +61,21 @@ pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
 }
 
 /// Why the target cannot take the traffic yet.
-fn unready(tick: &Tick, scene: &Scene) -> Option<String> {
-    match canary_readiness(tick, scene.target) {
+fn unready(tick: &Tick) -> Option<String> {
+    match canary_readiness(tick) {
         Readiness::Waiting { reason, .. } | Readiness::Failed(reason) => Some(reason),
-        Readiness::Ready if ready_pods(tick, scene.target) == 0 => Some("it has no ready pod".to_owned()),
+        Readiness::Ready if ready_pods(tick, Side::Canary) == 0 => Some("it has no ready pod".to_owned()),
         Readiness::Ready => None,
     }
 }
 
 /// The user's own Service and routes as they were before. Routes whose former state nobody knows stay as they are.
 fn user_objects(tick: &Tick, scene: &Scene) -> Decision<Vec<Step>> {
-    let apex = look(tick, &Role::Apex.key(tick.rollout))?;
-    let reverted =
-        apex.zip(scene.selector.as_ref()).and_then(|(apex, selector)| services::reverted(tick.rollout, selector, apex));
+    let mut reverted = None;
+    if let Some(selector) = &scene.selector {
+        let apex = look(tick, &Role::Apex.key(tick.rollout))?;
+        reverted = apex.and_then(|apex| services::reverted(tick.rollout, selector, apex));
+    }
     let routes = router::of(tick.rollout).finalize(tick.rollout, tick.world).unwrap_or_default();
     let steps = reverted.into_iter().chain(routes).filter_map(|object| {
         let seen = ObjectKey::of(&object).and_then(|key| tick.world.present(&key));

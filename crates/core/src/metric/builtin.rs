@@ -2,6 +2,7 @@
 //! any canary.
 
 use super::template::{Model, RenderError, render};
+use crate::rollout::TargetKind;
 
 /// Whose metrics the builtin queries read (contract: routers §0, third column).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,8 +152,8 @@ impl Observer {
 
 /// The provider string that selects the observer and stands in events (contract: metrics §1).
 ///
-/// `global` is the mesh provider of the flags, `wanted` is `spec.provider`, `target_kind` the target's kind.
-pub fn metrics_provider(global: &str, wanted: Option<&str>, target_kind: &str) -> String {
+/// `global` is the mesh provider of the flags, `wanted` is `spec.provider`.
+pub fn metrics_provider(global: &str, wanted: Option<&str>, target_kind: TargetKind) -> String {
     let wanted = wanted.filter(|provider| !provider.is_empty());
     let provider = match wanted {
         Some(_) if global.contains("linkerd") => "linkerd",
@@ -160,7 +161,7 @@ pub fn metrics_provider(global: &str, wanted: Option<&str>, target_kind: &str) -
         None if global.contains("crossover") => "crossover",
         None => global,
     };
-    if target_kind == "Service" { format!("{provider}:service") } else { provider.to_owned() }
+    if target_kind == TargetKind::Service { format!("{provider}:service") } else { provider.to_owned() }
 }
 
 /// A name as it stands in Skipper's route identifiers: every byte that is not a word character becomes `_`.
@@ -500,15 +501,16 @@ mod tests {
 
     #[test]
     fn the_metrics_provider_follows_the_contract() {
-        fn check(global: &str, wanted: Option<&str>, kind: &str, expected: &str) {
+        fn check(global: &str, wanted: Option<&str>, kind: TargetKind, expected: &str) {
             assert_eq!(metrics_provider(global, wanted, kind), expected);
         }
-        check("istio", None, "Deployment", "istio");
-        check("istio", Some(""), "Deployment", "istio");
-        check("istio", Some("nginx"), "Deployment", "nginx");
-        check("linkerd", Some("nginx"), "Deployment", "linkerd");
-        check("appmesh:crossover", None, "Deployment", "crossover");
-        check("kubernetes", None, "Service", "kubernetes:service");
+        check("istio", None, TargetKind::Deployment, "istio");
+        check("istio", Some(""), TargetKind::Deployment, "istio");
+        check("istio", Some("nginx"), TargetKind::Deployment, "nginx");
+        check("linkerd", Some("nginx"), TargetKind::Deployment, "linkerd");
+        check("appmesh:crossover", None, TargetKind::Deployment, "crossover");
+        check("kubernetes", None, TargetKind::Service, "kubernetes:service");
+        check("istio", Some("knative"), TargetKind::Knative, "knative");
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn target() -> Value {
 fn with_recipe<T>(rollout: &Rollout, f: impl FnOnce(&Recipe<'_>) -> T) -> T {
     let settings =
         Settings { include_label_prefixes: vec!["team".to_owned(), "note".to_owned()], ..Settings::default() };
-    let tracked = [ObjectKey::new(crate::world::Kind::ConfigMap, "test", "env")];
+    let tracked = [ObjectKey::new(Kind::ConfigMap, "test", "env")];
     f(&Recipe { rollout, settings: &settings, tracked: &tracked, flagger_id: "id" })
 }
 

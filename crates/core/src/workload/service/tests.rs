@@ -130,7 +130,8 @@ fn promotion_takes_the_spec_and_the_included_metadata_and_keeps_the_owner() {
     assert_eq!(promoted["metadata"]["annotations"].get("note"), None);
     assert_eq!(promoted["metadata"]["ownerReferences"], json!([rollout().owner_reference()]));
     assert_eq!(promoted["metadata"]["resourceVersion"], "7");
-    assert_eq!(workload::flagger_id(TargetKind::Service, &promoted), Some("id"));
+    assert!(workload::is_copy(TargetKind::Service, &promoted, "id", ""));
+    assert!(!workload::is_copy(TargetKind::Service, &promoted, "another", ""));
     assert_eq!(promoted["spec"].get("replicas"), None);
 }
 
