@@ -8,6 +8,7 @@ mod edits;
 mod endings;
 mod feed;
 mod gates;
+mod keda;
 mod labs;
 mod mistakes;
 mod objects;
@@ -18,9 +19,9 @@ mod story;
 mod strategies;
 mod visitors;
 
-use anyhow::{Context, Result, bail};
-use burgee_lab::{Lab, NODE_ADDRESS, Options, Parts};
-use clap::Args;
+use anyhow::{Context, Result, bail, ensure};
+use burgee_lab::{Extra, Lab, NODE_ADDRESS, Options, Parts};
+use clap::{Args, ValueEnum};
 use stage::Stage;
 use std::path::PathBuf;
 use std::process::Command;
@@ -38,6 +39,15 @@ pub(crate) enum Group {
     Loaded,
     /// Alone on its lab: it stops or kills what others need.
     Disruptive,
+    /// Beside others, and only when the command line asks for it.
+    With(With),
+}
+
+/// What tests need that takes so long to build that they run only when asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum With {
+    /// KEDA's controller, which scales by ScaledObjects; about six minutes to build, once.
+    Keda,
 }
 
 /// One test.
@@ -71,6 +81,10 @@ pub(crate) struct Selection {
     /// Run only the end-to-end tests whose names contain this; may be given several times.
     #[arg(long, value_name = "NAME", value_parser = part_of_a_name)]
     pub only: Vec<String>,
+    /// Run the tests of an optional group too; may be given several times. A cluster of --kubeconfig must have what they
+    /// need.
+    #[arg(long, value_name = "GROUP")]
+    with: Vec<With>,
     /// Test this burgee binary instead of a release build of this tree.
     #[arg(long, value_name = "FILE")]
     burgee: Option<PathBuf>,
@@ -138,9 +152,28 @@ fn tests() -> Vec<Test> {
         adoption::TESTS,
         gates::TESTS,
         mistakes::TESTS,
+        keda::TESTS,
         disruptive::TESTS,
     ]
     .concat()
+}
+
+impl Selection {
+    /// A lab of this name with what the chosen groups need.
+    fn options(&self, name: &str) -> Options {
+        let extra = |with: &With| match with {
+            With::Keda => Extra::Keda,
+        };
+        Options { extras: self.with.iter().map(extra).collect(), ..Options::named(name) }
+    }
+
+    fn is_chosen(&self, test: &Test) -> bool {
+        let is_asked_for = match test.group {
+            Group::With(with) => self.with.contains(&with),
+            Group::Parallel | Group::Loaded | Group::Disruptive => true,
+        };
+        is_asked_for && (self.only.is_empty() || self.only.iter().any(|part| test.is_named(part)))
+    }
 }
 
 impl Test {
@@ -159,8 +192,7 @@ fn part_of_a_name(text: &str) -> Result<String> {
 
 /// The tests that the command line chooses.
 pub(crate) fn chosen(selection: &Selection) -> Vec<Test> {
-    let is_wanted = |test: &Test| selection.only.is_empty() || selection.only.iter().any(|part| test.is_named(part));
-    tests().into_iter().filter(is_wanted).collect()
+    tests().into_iter().filter(|test| selection.is_chosen(test)).collect()
 }
 
 /// Prints the names of the tests.
@@ -176,7 +208,7 @@ pub(crate) fn list(selection: &Selection) {
 /// # Errors
 /// With one message that tells everything that is missing, or with the log of the part that could not be made.
 pub(crate) fn prepare(selection: &Selection) -> Result<Parts> {
-    if selection.kubeconfig.is_some() { Parts::installed() } else { Lab::prepare(&Options::default()) }
+    if selection.kubeconfig.is_some() { Parts::installed() } else { Lab::prepare(&selection.options(&selection.name)) }
 }
 
 /// Runs the chosen tests; the outcomes are in the order in which they ended.
@@ -184,7 +216,9 @@ pub(crate) fn prepare(selection: &Selection) -> Result<Parts> {
 /// # Errors
 /// When a cluster does not come up, or the operator cannot be built or installed.
 pub(crate) fn run(selection: &Selection) -> Result<Vec<Outcome>> {
-    labs::run(selection, &chosen(selection))
+    let tests = chosen(selection);
+    ensure!(!tests.is_empty(), "no test is left; those of an optional group run only --with it");
+    labs::run(selection, &tests)
 }
 
 /// Runs the suite alone, on a release build of this tree; answers whether everything passed.
@@ -224,7 +258,31 @@ fn release_build() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
     use std::collections::BTreeSet;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        selection: Selection,
+    }
+
+    fn check(arguments: &[&str], expected: impl Fn(&Test) -> bool) {
+        let selection = Line::parse_from(["xtask"].iter().chain(arguments)).selection;
+        let names = |tests: Vec<Test>| tests.iter().map(|test| test.name).collect::<Vec<_>>();
+        let expected = tests().into_iter().filter(expected).collect();
+        assert_eq!(names(chosen(&selection)), names(expected), "{arguments:?}");
+    }
+
+    #[test]
+    fn an_optional_group_runs_only_when_it_is_asked_for() {
+        let is_keda = |test: &Test| test.group == Group::With(With::Keda);
+        check(&[], |test| !is_keda(test));
+        check(&["--with", "keda"], |_| true);
+        check(&["--with", "keda", "--only", "keda"], is_keda);
+        check(&["--only", "keda"], |_| false);
+        check(&["--only", "idle"], |test| test.space == "idle");
+    }
 
     #[test]
     fn every_test_has_a_name_and_a_namespace_of_its_own() {

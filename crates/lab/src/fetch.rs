@@ -12,7 +12,7 @@ const LOG_LINES: usize = 30;
 /// What is being done, for the progress line.
 pub(crate) fn describe(source: &Source) -> &'static str {
     match source {
-        Source::GoModule { .. } | Source::GoInstall { .. } => "building with go",
+        Source::GoModule { .. } | Source::GoTool { .. } | Source::GoInstall { .. } => "building with go",
         Source::GoModuleFiles { .. } => "copying from the go module",
         Source::Wheel(_) => "fetching the python wheel",
         Source::Debian(_) => "fetching the debian packages",
@@ -28,7 +28,10 @@ pub(crate) fn make(recipe: &Recipe, directory: &Path, log: &Path, waiting: &dyn 
     fs::write(log, "").with_context(|| format!("create {}", log.display()))?;
     match &recipe.source {
         Source::GoModule { files, tags, ldflags } => {
-            build_module(&run, recipe.name, (directory, files), (tags, ldflags))
+            build_module(&run, recipe.name, (directory, files), &Build { package: ".", tags, ldflags })
+        }
+        Source::GoTool { files, package } => {
+            build_module(&run, recipe.name, (directory, files), &Build { package, tags: "", ldflags: "" })
         }
         Source::GoInstall { package, ldflags } => install_command(&run, directory, package, ldflags),
         Source::GoModuleFiles { files, module, paths } => copy_files(&run, (directory, files), module, paths),
@@ -37,12 +40,19 @@ pub(crate) fn make(recipe: &Recipe, directory: &Path, log: &Path, waiting: &dyn 
     }
 }
 
-fn build_module(run: &Run<'_>, name: &str, to: (&Path, &[File]), with: (&str, &str)) -> Result<()> {
+/// What of a carried module is built, and how.
+struct Build<'a> {
+    package: &'a str,
+    tags: &'a str,
+    ldflags: &'a str,
+}
+
+fn build_module(run: &Run<'_>, name: &str, to: (&Path, &[File]), build: &Build<'_>) -> Result<()> {
     let (directory, files) = to;
-    let (tags, ldflags) = with;
+    let Build { package, tags, ldflags } = build;
     let source = write_files(directory, files)?;
     let mut command = go(&["build", "-trimpath", "-tags", tags, "-ldflags", &format!("-s -w {ldflags}")]);
-    command.arg("-o").arg(directory.join(name)).arg(".").current_dir(&source);
+    command.arg("-o").arg(directory.join(name)).arg(package).current_dir(&source);
     run.command(command)?;
     fs::remove_dir_all(&source).with_context(|| format!("remove {}", source.display()))
 }

@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Users of the cluster's own programs; each has a token and a kubeconfig.
-const USERS: &[&str] = &["admin", "controllers", "scheduler", "kubelet", "kube-proxy", "coredns", "istiod"];
+const USERS: &[&str] = &["admin", "controllers", "scheduler", "kubelet", "kube-proxy", "coredns", "istiod", "keda"];
 
 /// Writes every file that the programs read.
 ///

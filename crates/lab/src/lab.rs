@@ -6,13 +6,13 @@ use crate::image::Image;
 use crate::install::{Installation, install};
 use crate::instance::Instance;
 use crate::kubernetes::{self, Programs};
-use crate::options::Options;
+use crate::options::{Extra, Options};
 use crate::parts::Parts;
 use crate::pods::{container_logs, pod_process};
 use crate::process::{Component, Identity, Processes, Surroundings, wait_if_interrupted};
 use crate::progress::{Task, say, seconds};
 use crate::teardown::{container_process, take_down};
-use crate::{images, interrupt, mesh, network, prerequisites, prometheus};
+use crate::{images, interrupt, keda, mesh, network, prerequisites, prometheus};
 use anyhow::{Context, Result, bail};
 use nix::fcntl::Flock;
 use nix::sys::signal::Signal;
@@ -54,7 +54,7 @@ impl Lab {
         interrupt::take_down_when_interrupted(&instance);
         let lab = Self::lay_out(parts, options, (instance, held))?;
         let task = Task::begin("cluster", "booting", 30);
-        let booted = lab.start_everything(&|| task.tick());
+        let booted = lab.start_everything(&options.extras, &|| task.tick());
         match booted {
             Ok(()) => task.finish(),
             Err(error) => {
@@ -303,7 +303,7 @@ impl Lab {
         Ok(Self { processes: Processes::new(surroundings), parts: parts.clone(), cluster, instance, _held: held })
     }
 
-    fn start_everything(&self, waiting: &dyn Fn()) -> Result<()> {
+    fn start_everything(&self, extras: &[Extra], waiting: &dyn Fn()) -> Result<()> {
         network::create(&self.instance, &self.processes)?;
         kubernetes::create_cgroup(&self.instance)?;
         self.write_enter_script()?;
@@ -329,7 +329,18 @@ impl Lab {
         mesh::start(&self.cluster, &self.processes, &self.parts, &state)?;
         mesh::open_gateway(&self.cluster)?;
         self.wait_for_node(waiting)?;
-        self.wait_for_gateway(waiting)
+        self.wait_for_gateway(waiting)?;
+        extras.iter().try_for_each(|extra| match extra {
+            Extra::Keda => self.start_keda(waiting),
+        })
+    }
+
+    fn start_keda(&self, waiting: &dyn Fn()) -> Result<()> {
+        keda::start(&self.cluster, &self.processes, &self.parts, &self.instance.state())?;
+        self.wait("KEDA is ready", 60, waiting, |lab| {
+            let mut ask = lab.processes.command(&lab.parts.program("busybox"));
+            Ok(run(ask.args(["wget", "-qO-", keda::READY])).is_ok())
+        })
     }
 
     fn import_base_images(&self, waiting: &dyn Fn()) -> Result<()> {

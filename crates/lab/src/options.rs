@@ -1,6 +1,18 @@
 //! What a lab is asked to be. Holds values only; it does not touch the machine.
 use std::path::PathBuf;
 
+/// A part that a lab has only when asked for, because it takes long to build.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Extra {
+    /// KEDA's controller and its definitions.
+    Keda,
+}
+
+impl Extra {
+    /// All of them.
+    pub(crate) const ALL: &'static [Self] = &[Self::Keda];
+}
+
 /// How one lab is to be set up.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -12,16 +24,20 @@ pub struct Options {
     pub state_root: PathBuf,
     /// Groups whose requests the API server's audit log records, at Metadata level.
     pub audited_groups: Vec<String>,
+    /// What it has beside what every lab has.
+    pub extras: Vec<Extra>,
 }
 
 impl Default for Options {
-    /// The instance `lab`; parts in `$BURGEE_LAB_CACHE` or `~/.cache/burgee-lab`; every service account audited.
+    /// The instance `lab`; parts in `$BURGEE_LAB_CACHE` or `~/.cache/burgee-lab`; every service account audited;
+    /// nothing extra.
     fn default() -> Self {
         Self {
             name: "lab".to_owned(),
             cache: default_cache(),
             state_root: PathBuf::from("/var/lib/burgee-lab"),
             audited_groups: vec!["system:serviceaccounts".to_owned()],
+            extras: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@ use crate::fetch;
 use crate::options::Options;
 use crate::prerequisites;
 use crate::progress::{Task, say};
-use crate::recipe::{Recipe, recipes};
+use crate::recipe::{Recipe, every_recipe, recipes};
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
@@ -29,7 +29,7 @@ impl Parts {
         let root = options.cache.join("parts");
         fs::create_dir_all(&root).with_context(|| format!("create cache {}", root.display()))?;
         let _held = lock(&root.join("lock"))?;
-        let wanted = recipes();
+        let wanted = recipes(&options.extras);
         let missing: Vec<&Recipe> = wanted.iter().filter(|recipe| !root.join(recipe.key()).is_dir()).collect();
         if missing.is_empty() {
             say(&format!("all {} parts are in {}", wanted.len(), root.display()));
@@ -71,6 +71,11 @@ impl Parts {
         self.part("istio-crds").join("crd-all.gen.yaml")
     }
 
+    /// Directory of KEDA's custom resource definitions.
+    pub(crate) fn keda_definitions(&self) -> PathBuf {
+        self.part("keda-crds")
+    }
+
     /// The unpacked Debian packages.
     pub fn debian(&self) -> PathBuf {
         self.part("debian")
@@ -107,7 +112,7 @@ impl Parts {
     }
 
     fn part(&self, name: &str) -> PathBuf {
-        let key = recipes().iter().find(|recipe| recipe.name == name).map_or_else(|| name.to_owned(), Recipe::key);
+        let key = every_recipe().iter().find(|recipe| recipe.name == name).map_or_else(|| name.to_owned(), Recipe::key);
         self.root.join(key)
     }
 }

@@ -35,6 +35,8 @@ pub enum Component {
     Istiod,
     /// Metrics.
     Prometheus,
+    /// KEDA's controller, where it was asked for.
+    Keda,
 }
 
 impl Component {
@@ -51,6 +53,7 @@ impl Component {
             Self::CoreDns => "coredns",
             Self::Istiod => "istiod",
             Self::Prometheus => "prometheus",
+            Self::Keda => "keda",
         }
     }
 }

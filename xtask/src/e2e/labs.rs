@@ -63,7 +63,9 @@ fn use_own(selection: &Selection, work: &Work) -> Result<Vec<Used>> {
     let use_one = |number: usize, name: &str| -> Result<Used> {
         // One after the other: a boot needs the whole machine.
         let alone = opening.lock().unwrap_or_else(PoisonError::into_inner);
-        let world = open_own(selection, &Options::named(name), (&parts, &binary)).inspect_err(|_| work.abandon())?;
+        // Only tests that must be alone run on the others, and none of those needs anything extra.
+        let options = if number == 0 { selection.options(name) } else { Options::named(name) };
+        let world = open_own(selection, &options, (&parts, &binary)).inspect_err(|_| work.abandon())?;
         drop(alone);
         let beside = if number == 0 { work.run_beside_each_other(&world, at_once) } else { Vec::new() };
         let outcomes = [beside, work.run_alone(&world)].concat();

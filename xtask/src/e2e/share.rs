@@ -21,7 +21,7 @@ impl Work {
             Queue::of(tests.iter().filter(|test| wanted(test.group)).copied().collect::<Vec<Test>>())
         };
         Self {
-            parallel: queue(|group| group == Group::Parallel),
+            parallel: queue(|group| matches!(group, Group::Parallel | Group::With(_))),
             loaded: queue(|group| group == Group::Loaded),
             disruptive: queue(|group| group == Group::Disruptive),
         }
