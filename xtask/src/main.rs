@@ -3,6 +3,7 @@ mod bless;
 mod demo;
 mod e2e;
 mod lab;
+mod soak;
 mod test;
 
 use burgee_lab::Unmet;
@@ -37,6 +38,8 @@ enum Command {
     Test(test::Arguments),
     /// The end-to-end suite alone, on a release build of this tree (Linux, root).
     E2e(e2e::Selection),
+    /// The simulator with as many seeds as time allows: faults, crashes, edits, and every invariant.
+    Soak(soak::Arguments),
     /// Write goldens, films and the chart's CRDs anew from what the code does now.
     Bless(bless::Arguments),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::E2e(arguments) => e2e::alone(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Bless(arguments) => bless::run(&arguments).map(|()| true),
     };
     match done {
