@@ -80,7 +80,11 @@ fn show_progress(shown: &Mutex<Instant>, plays: u64, started: Instant) {
     *shown = Instant::now();
     let took = started.elapsed();
     let line = format!("{plays} plays in {} s, {:.0} a second", took.as_secs(), rate(plays, took));
-    if is_terminal { eprint!("\r{line}\x1b[K") } else { eprintln!("{line}") }
+    if is_terminal {
+        eprint!("\r{line}\x1b[K");
+    } else {
+        eprintln!("{line}");
+    }
 }
 
 fn finish_progress() {

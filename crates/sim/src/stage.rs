@@ -272,6 +272,10 @@ impl Stage {
     /// One tick, with all questions answered at once to which an answer comes at once.
     fn tick(&mut self, process: &mut Process) -> Result<(), String> {
         self.count_tick()?;
+        if !self.debounce.is_zero() {
+            // A tick takes its time: no two of them are at the same instant.
+            self.now = later(self.now, SignedDuration::from_millis(1));
+        }
         process.due = None;
         let Observed::Present(object) = process.observe(&self.cluster, &self.canary) else {
             return Ok(());

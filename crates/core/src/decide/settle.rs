@@ -96,7 +96,8 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
         return Err(halt(tick, reason));
     }
     let mut draft = Draft::new(tick);
-    draft.steps(steps);
+    // The time first: routes that are back before their new time could be noted would be drained too early.
+    draft.intend(steps);
     if draft.run().step_started_at.is_some() {
         draft.run().step_started_at = Some(fraction(tick.now));
     }
