@@ -2,7 +2,7 @@
 //! by the pods that answer.
 use super::delivery::{image, target_has};
 use super::edits::{ask, hook, weighted};
-use super::objects::{DAEMON_SET, SHORT, set};
+use super::objects::{DAEMON_SET, DEPLOYMENT, SERVICE, SHORT, set};
 use super::receiver::Answer;
 use super::stage::Stage;
 use super::story::expect;
@@ -41,6 +41,13 @@ pub(crate) const TESTS: &[Test] = &[
         group: Group::Parallel,
         limit: Duration::from_mins(4),
         run: daemons,
+    },
+    Test {
+        name: "a_service_is_promoted_by_moving_the_traffic_between_its_copies",
+        space: "services",
+        group: Group::Parallel,
+        limit: Duration::from_mins(3),
+        run: services,
     },
 ];
 
@@ -280,5 +287,53 @@ fn check_paused(stage: &Stage<'_>, version: &str) -> Result<()> {
     let image = primary.pointer("/spec/template/spec/containers/0/image").context("the primary has no image")?;
     ensure!(*image == format!("lab.local/podinfo:{version}"), "the primary has {image}");
     ensure!(primary["status"]["numberReady"] == 1, "the primary is not ready: {}", primary["status"]);
+    Ok(())
+}
+
+/// Two sets of pods of the user's own, and a Service that turns from one to the other.
+fn services(stage: &Stage<'_>) -> Result<()> {
+    let mut next = stage.object(DEPLOYMENT)?;
+    for path in ["/metadata/name", "/spec/selector/matchLabels/app", "/spec/template/metadata/labels/app"] {
+        set(&mut next, path, json!("podinfo-next"));
+    }
+    stage.apply(&stage.object(DEPLOYMENT)?)?;
+    stage.apply(&next)?;
+    for deployment in ["deployment/podinfo", "deployment/podinfo-next"] {
+        stage.kubectl(&["rollout", "status", deployment, "--timeout=60s"])?;
+    }
+    let mut canary = weighted(stage, 50, 50)?;
+    set(&mut canary, "/spec/targetRef", json!({"apiVersion": "v1", "kind": "Service", "name": "podinfo"}));
+    stage.initialize_on(&stage.object(SERVICE)?, &canary)?;
+    stage.until_open()?;
+    let load = stage.load(SOME)?;
+    stage.patch("service/podinfo", &json!({"spec": {"selector": {"app": "podinfo-next"}}}))?;
+    let events = ("Advance podinfo.test canary weight 50", "Copying *");
+    let ((), counters) = counted(stage, events, 150, || check_copies(stage, ["podinfo", "podinfo-next"]))?;
+    let [primary, canary] = by_side(stage, &counters);
+    stage.note(&format!("{primary} requests at the primary, {canary} at the canary at weight 50"));
+    ensure!(primary.min(canary) * 3 > primary + canary, "at weight 50 Envoy sent {primary} and {canary} requests");
+    stage.until_promoted(60)?;
+    check_copies(stage, ["podinfo-next", "podinfo-next"])?;
+    let answers = load.stop()?;
+    ensure!(answers.failed() == 0, "requests failed: {answers:?}");
+    let ending = [
+        "Advance podinfo.test canary weight 50",
+        "Copying podinfo.test template spec to podinfo-primary.test",
+        "Routing all traffic to primary",
+        "Promotion completed! Scaling down podinfo.test",
+    ];
+    expect(&stage.told(), &[&BEGINNING[..], &ending].concat())
+}
+
+/// Which pods the copy for the primary selects, and which the one for the canary; the user's pods all stay.
+fn check_copies(stage: &Stage<'_>, expected: [&str; 2]) -> Result<()> {
+    for (name, pods) in ["podinfo-primary", "podinfo-canary"].into_iter().zip(expected) {
+        let selector = stage.get("service", name)?["spec"]["selector"].clone();
+        ensure!(selector == json!({"app": pods}), "service {name} selects {selector}, not {pods}");
+    }
+    for deployment in ["podinfo", "podinfo-next"] {
+        let replicas = stage.get("deployment", deployment)?["spec"]["replicas"].clone();
+        ensure!(replicas == 2, "{deployment} has {replicas} replicas");
+    }
     Ok(())
 }
