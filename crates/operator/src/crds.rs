@@ -22,10 +22,10 @@ pub enum Trouble {
     /// One is missing, or cannot be read: nothing can be done without it.
     #[error("{0} CRD is not registered {1}")]
     Unregistered(&'static str, String),
-    /// The one of canaries would silently drop `status.run`.
+    /// The one of canaries would silently drop `status.run`, or a field of it.
     #[error(
-        "the CRD canaries.flagger.app is outdated: it does not keep status.run, without which a restart could repeat a \
-         step. Nothing is written until it is updated: burgee crds | kubectl apply --server-side --force-conflicts -f -"
+        "the CRD canaries.flagger.app is outdated: it does not keep status.run whole, without which a restart could \
+         repeat a step. Nothing is written until it is updated: burgee crds | kubectl apply --server-side --force-conflicts -f -"
     )]
     Outdated,
 }
@@ -43,9 +43,11 @@ impl Guard {
         !self.outdated.load(Ordering::Relaxed)
     }
 
-    /// Looks at what the API server made of a status: one that had a run and lost it was pruned by an old definition.
+    /// Looks at what the API server made of a status: one whose run lost a field was pruned by an old definition.
     pub fn inspect(&self, wrote: &CanaryStatus, stored: &Value) {
-        if wrote.run.is_some() && stored["status"]["run"].is_null() {
+        let kept = &stored["status"]["run"];
+        let run = wrote.run.as_ref().and_then(|run| serde_json::to_value(run).ok()).unwrap_or_default();
+        if run.as_object().is_some_and(|fields| fields.keys().any(|field| kept[field].is_null())) {
             self.outdated.store(true, Ordering::Relaxed);
             self.noticed.notify_one();
         }
@@ -79,16 +81,28 @@ pub async fn check(cluster: &Cluster) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Whether every served version of the definition keeps `status.run`.
+/// Whether every served version of the definition keeps every field of `status.run` that ours has.
 fn keeps_run(definition: &Value) -> bool {
+    let own = run_fields();
     let versions = definition["spec"]["versions"].as_array();
     let mut served = versions.into_iter().flatten().filter(|version| version["served"] == true);
     served.all(|version| {
         let schema = &version["schema"]["openAPIV3Schema"];
         let status = &schema["properties"]["status"];
         let open = |schema: &Value| schema["x-kubernetes-preserve-unknown-fields"] == true;
-        open(schema) || open(status) || status["properties"]["run"].is_object()
+        let run = &status["properties"]["run"];
+        let keeps_all = run.is_object() && own.iter().all(|field| run["properties"][field].is_object());
+        open(schema) || open(status) || open(run) || keeps_all
     })
+}
+
+/// The fields of `status.run` in our own definition.
+fn run_fields() -> Vec<String> {
+    let definitions = burgee_api::crds();
+    let canary = definitions.iter().find(|definition| definition["spec"]["names"]["kind"] == "Canary");
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/run/properties";
+    let fields = canary.and_then(|canary| canary.pointer(path)).and_then(Value::as_object);
+    fields.map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -118,7 +132,13 @@ mod tests {
 
     #[test]
     fn a_definition_is_current_when_it_keeps_the_run() {
-        assert!(keeps(&json!({"properties": {"phase": {}, "run": {"type": "object"}}})));
+        let mut fields: serde_json::Map<String, Value> =
+            run_fields().into_iter().map(|field| (field, json!({"type": "string"}))).collect();
+        assert!(fields.len() > 10, "{fields:?}");
+        assert!(keeps(&json!({"properties": {"phase": {}, "run": {"properties": fields}}})));
+        fields.remove("orders");
+        assert!(!keeps(&json!({"properties": {"phase": {}, "run": {"properties": fields}}})));
+        assert!(keeps(&json!({"properties": {"run": {"x-kubernetes-preserve-unknown-fields": true}}})));
         assert!(keeps(&json!({"x-kubernetes-preserve-unknown-fields": true})));
         assert!(!keeps(&json!({"properties": {"phase": {}}})));
         assert!(!keeps(&json!({})));

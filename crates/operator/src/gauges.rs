@@ -29,7 +29,8 @@ pub(crate) fn show(telemetry: &Telemetry, canary: &Canary, now: Timestamp) {
     telemetry.status(&subject, value_of(status.phase));
     let weight = u8::try_from(status.canary_weight.clamp(0, 100)).unwrap_or(100);
     telemetry.weights(&subject, 100 - weight, weight);
-    let since = status.run.as_ref().and_then(|run| run.held_since.as_deref()).and_then(|text| text.parse().ok());
+    let holds = status.run.iter().flat_map(|run| [&run.held_since, &run.paused_since]).flatten();
+    let since = holds.filter_map(|text| text.parse().ok()).min();
     let held: f64 = since.map_or(0.0, |since: Timestamp| now.duration_since(since).as_secs_f64().max(0.0));
     telemetry.held(&subject, held);
     let invalid = status.conditions.iter().flatten().any(|condition| condition.kind == "Invalid");

@@ -5,6 +5,7 @@
 pub mod act;
 pub mod args;
 pub mod ask;
+pub mod brake;
 pub mod cluster;
 pub mod configs;
 pub mod crds;
@@ -27,4 +28,5 @@ pub mod stores;
 pub mod telemetry;
 pub mod tell;
 pub mod tick;
+pub mod visit;
 mod watch;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::args::Notifier;
+use crate::brake::Brake;
 use crate::cluster::Cluster;
 use crate::configs::Configs;
 use crate::http::Outside;
@@ -29,8 +30,10 @@ pub struct Operator {
     pub stores: Arc<Stores>,
     /// Checksums of ConfigMaps and Secrets.
     pub configs: Configs,
-    /// What decisions depend on.
+    /// What decisions depend on, as far as the command line says it.
     pub settings: Settings,
+    /// What else may pause new runs.
+    pub brake: Brake,
     /// Where alerts and events go when a canary does not say.
     pub notifier: Notifier,
     /// The numbers.
@@ -71,6 +74,7 @@ impl Operator {
             stores,
             configs: Configs::default(),
             settings,
+            brake: Brake::default(),
             notifier,
             telemetry: Arc::default(),
             leadership: Arc::default(),
@@ -80,6 +84,13 @@ impl Operator {
             wishes,
             memories: Mutex::default(),
         })
+    }
+
+    /// What decisions depend on now.
+    pub fn settings_now(&self) -> Settings {
+        let mut settings = self.settings.clone();
+        settings.pause_new_runs |= self.brake.is_on();
+        settings
     }
 
     /// What is remembered of a canary; made if there is nothing.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::brake;
 use crate::observe;
 use crate::operator::{Operator, Wish, lock};
 use crate::stores::Look;
@@ -63,6 +64,7 @@ impl Rounds {
         stop: &CancellationToken,
     ) {
         let mut leading = self.operator.leadership.changes();
+        let mut brake = self.operator.brake.changes();
         while !stop.is_cancelled() {
             self.start_due();
             let pause = self.pause();
@@ -74,8 +76,12 @@ impl Rounds {
                     let leads = *leading.borrow_and_update();
                     self.operator.telemetry.set("burgee_leader", &[], f64::from(u8::from(leads)));
                     if leads {
-                        self.lead();
+                        self.wake_all();
                     }
+                }
+                Ok(()) = brake.changed() => {
+                    brake::show(&self.operator);
+                    self.wake_all();
                 }
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => {}
@@ -206,8 +212,8 @@ impl Rounds {
         }
     }
 
-    /// Winning the lease wakes every canary, spread over a moment.
-    fn lead(&mut self) {
+    /// Wakes every canary, spread over a moment: after winning the lease, and when the brake moved.
+    fn wake_all(&mut self) {
         let over = spread(self.canaries.len());
         for canary in &self.canaries {
             self.timetable.wake(canary, after(over.mul_f64(fastrand::f64())));

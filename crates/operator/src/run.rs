@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Notifier, Options, VERSION};
+use crate::brake;
 use crate::cluster::{Cluster, connect};
 use crate::crds::{self, Trouble};
 use crate::lead::Candidate;
@@ -65,7 +66,12 @@ async fn control(options: Options) -> Result<()> {
     if wait_for_definitions(&operator, definitions.err(), &stop).await.is_break() {
         return Ok(());
     }
+    tokio::spawn(brake::follow(operator.clone(), options.lease_namespace.clone()));
     sync(&operator, options.namespace.as_deref()).await;
+    if tokio::time::timeout(brake::PATIENCE, operator.brake.known()).await.is_err() {
+        tracing::warn!("ConfigMap {} could not be looked at yet; new runs wait until it can", brake::NAME);
+    }
+    brake::show(&operator);
     announce_notifier(&operator.notifier);
     health.ready.store(true, Ordering::Relaxed);
     tokio::spawn(guard_definitions(operator.clone(), health.clone(), stop.clone()));

@@ -8,11 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Name, type and help of every family, in the order of the output.
-const FAMILIES: [(&str, &str, &str); 14] = [
-    ("burgee_canary_held_seconds", "gauge", "Seconds since the analysis is on hold because a provider does not answer"),
+const FAMILIES: [(&str, &str, &str); 15] = [
+    ("burgee_canary_held_seconds", "gauge", "Seconds since the analysis is on hold: paused, or a provider is silent"),
     ("burgee_canary_invalid", "gauge", "Whether the spec of the canary cannot be acted on"),
     ("burgee_crd_outdated", "gauge", "Whether the installed custom resource definitions are too old to act on"),
     ("burgee_leader", "gauge", "Whether this process holds the lease"),
+    ("burgee_new_runs_paused", "gauge", "Whether the incident brake keeps new runs from beginning"),
     ("flagger_canary_duration_seconds", "histogram", "Seconds spent performing canary analysis."),
     ("flagger_canary_failures_total", "counter", "Total number of canary failures"),
     ("flagger_canary_metric_analysis", "gauge", "Last canary analysis result per metric"),

@@ -51,7 +51,8 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, canary: Canary, roll
     let started = Timestamp::now();
     let story = Story::new(key, &canary, rollout.interval);
     let sight = observe::observe(operator, canary, rollout).await;
-    let tick = Tick { world: &sight.world, rollout, settings: &operator.settings, now: Timestamp::now() };
+    let settings = operator.settings_now();
+    let tick = Tick { world: &sight.world, rollout, settings: &settings, now: Timestamp::now() };
     let verdict = decide::decide(&tick, &lock(&operator.memory(key)).answers);
     let next = match verdict {
         Ok(plan) => carry_out(operator, story, plan).await,
