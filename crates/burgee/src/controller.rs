@@ -9,10 +9,11 @@ use burgee_operator::args::{self, Request};
 pub(crate) fn implied(mut arguments: impl Iterator<Item = String>) -> Option<Vec<String>> {
     let program = arguments.next().unwrap_or_default();
     let rest: Vec<String> = arguments.collect();
-    let is_flagger = Path::new(&program).file_name().is_some_and(|name| name == "flagger");
+    let is_called = |known: &str| Path::new(&program).file_name().is_some_and(|name| name == known);
     let own = ["--help", "-h", "--version", "-V"];
     let is_flag = rest.first().is_some_and(|first| first.starts_with('-') && !own.contains(&first.as_str()));
-    (is_flagger || is_flag).then_some(rest)
+    // As a plugin of kubectl it is in the hands of a person, who never means the controller.
+    (is_called("flagger") || is_flag && !is_called("kubectl-burgee")).then_some(rest)
 }
 
 /// Runs the controller until a signal ends it.
@@ -60,5 +61,6 @@ mod tests {
         check("burgee --help", None);
         check("burgee controller -port=1", None);
         check("burgee crds", None);
+        check("/usr/bin/kubectl-burgee -n test status podinfo", None);
     }
 }

@@ -2,8 +2,13 @@
 
 mod controller;
 mod crds;
+mod order;
+mod place;
 mod simulate;
+mod status;
+mod why;
 
+use burgee_core::order::Word;
 use clap::{Parser, Subcommand};
 
 /// Progressive delivery for Kubernetes.
@@ -25,6 +30,20 @@ enum Command {
     },
     /// Print the custom resource definitions.
     Crds(crds::Arguments),
+    /// Show where a live canary is.
+    Status(status::Arguments),
+    /// Roll the run under way back now.
+    Abort(order::Arguments),
+    /// Promote the revision under way without further analysis.
+    Promote(order::Arguments),
+    /// Analyse again: the revision that failed, or the one under way from the start.
+    Retry(order::Arguments),
+    /// Hold the weight until `resume`.
+    Pause(order::Arguments),
+    /// Go on after `pause`.
+    Resume(order::Arguments),
+    /// Show what the controller would do with a live canary now, and why, without doing it.
+    Why(why::Arguments),
     /// Show what a canary would do, step by step, in virtual time and without a cluster.
     Simulate(simulate::Arguments),
 }
@@ -37,5 +56,12 @@ fn main() -> anyhow::Result<()> {
         Command::Controller { flags } => controller::run(&flags),
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Status(arguments) => place::run(status::run(&arguments)),
+        Command::Abort(arguments) => place::run(order::run(Word::Abort, &arguments)),
+        Command::Promote(arguments) => place::run(order::run(Word::Promote, &arguments)),
+        Command::Retry(arguments) => place::run(order::run(Word::Retry, &arguments)),
+        Command::Pause(arguments) => place::run(order::run(Word::Pause, &arguments)),
+        Command::Resume(arguments) => place::run(order::run(Word::Resume, &arguments)),
+        Command::Why(arguments) => place::run(why::run(&arguments)),
     }
 }

@@ -45,6 +45,7 @@ pub fn operator(parts: &Parts, binary: &Path) -> Result<Image> {
         .busybox(&parts.program("busybox"))
         .program("burgee", binary)
         .link("flagger", "burgee")
+        .link("kubectl-burgee", "burgee")
         .libraries_of(binary)?
         .user("10001")
         .entrypoint(&["./flagger"]);
