@@ -12,6 +12,7 @@ mod keda;
 mod labs;
 mod mistakes;
 mod objects;
+mod orders;
 mod receiver;
 mod share;
 mod stage;
@@ -151,6 +152,7 @@ fn tests() -> Vec<Test> {
         changes::TESTS,
         adoption::TESTS,
         gates::TESTS,
+        orders::TESTS,
         mistakes::TESTS,
         keda::TESTS,
         disruptive::TESTS,
