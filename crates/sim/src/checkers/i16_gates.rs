@@ -37,7 +37,8 @@ impl Gates {
     fn promotes_once(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (&moment.before.status, moment.after);
         let begins = before.phase != Phase::Promoting && after.status.phase == Phase::Promoting;
-        if begins && !self.promoted.insert(after.run_start().to_owned()) {
+        let run = format!("{} of {}", after.run_start(), after.status.last_applied_spec);
+        if begins && !self.promoted.insert(run) {
             return Err(format!("the run of {} promotes a second time", after.run_start()));
         }
         Ok(())

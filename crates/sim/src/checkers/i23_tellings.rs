@@ -2,12 +2,13 @@
 //! alert, sent after it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use burgee_api::{CanaryStatus, Phase};
 use burgee_core::notice::Notice;
 use burgee_core::plan::{Step, Telling};
 
-use super::{Checker, Moment, Verdict};
+use super::{Checker, Moment, Verdict, What};
 use crate::instant::Instant;
 
 /// What was told: under which name in which run, and by the decision under way.
@@ -15,6 +16,8 @@ use crate::instant::Instant;
 pub(super) struct Tellings {
     names: BTreeMap<String, String>,
     decision: u64,
+    /// The last decision before somebody changed what is wanted.
+    outdated: u64,
     has_told: bool,
     has_written: bool,
     alerts: BTreeSet<String>,
@@ -22,10 +25,15 @@ pub(super) struct Tellings {
 
 impl Checker for Tellings {
     fn look(&mut self, moment: &Moment) -> Verdict {
+        if is_edited(moment) {
+            // What was told, and is told yet, of a step that then was another one is no telling of that one.
+            self.names.clear();
+            self.outdated = moment.sight.number;
+        }
         let Some(step) = moment.step() else { return Ok(()) };
         if self.decision != moment.sight.number {
             let names = std::mem::take(&mut self.names);
-            *self = Self { names, decision: moment.sight.number, ..Self::default() };
+            *self = Self { names, outdated: self.outdated, decision: moment.sight.number, ..Self::default() };
         }
         match step {
             Step::Tell(telling) => self.tell(moment.before, telling),
@@ -51,7 +59,7 @@ impl Tellings {
     /// An event of the same name is one event: its retry is a conflict.
     fn tell(&mut self, before: &Instant, telling: &Telling) -> Verdict {
         self.has_told = true;
-        if !is_transition(&telling.notice) {
+        if !is_transition(&telling.notice) || self.decision <= self.outdated {
             return Ok(());
         }
         let text = telling.notice.text(&before.rollout.names());
@@ -77,6 +85,13 @@ impl Tellings {
         }
         Ok(())
     }
+}
+
+/// Whether somebody changed what is wanted.
+fn is_edited(moment: &Moment) -> bool {
+    let (before, after) = (moment.before, moment.after);
+    let is_same = Arc::ptr_eq(&before.rollout, &after.rollout) && before.revision == after.revision;
+    matches!(moment.what, What::Outside) && !is_same
 }
 
 /// Whether a transition has an event of its own. The traffic may return in silence where there is none to route, and a
