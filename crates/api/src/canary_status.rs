@@ -115,6 +115,9 @@ pub struct Run {
     /// Until when a set without traffic keeps its pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain_until: Option<String>,
+    /// Why the last check of the run that failed did: the text of its event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
     /// How the run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,

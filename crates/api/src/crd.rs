@@ -125,7 +125,8 @@ fn describe(schema: &mut Value, pointer: &str, description: &str) {
     }
 }
 
-/// Scripts read phases from the plain table, so names, order and priorities are the contract's.
+/// Scripts read phases from the plain table, so names, order and priorities are the contract's. What is added stands last
+/// in the wide one.
 fn canary_columns() -> Value {
     json!([
         column("Status", "string", ".status.phase"),
@@ -138,6 +139,7 @@ fn canary_columns() -> Value {
         wide_column("StepWeights", "string", ".spec.analysis.stepWeights"),
         wide_column("MaxWeight", "string", ".spec.analysis.maxWeight"),
         column("LastTransitionTime", "string", ".status.lastTransitionTime"),
+        wide_column("Invalid", "string", ".status.conditions[?(@.type==\"Invalid\")].reason"),
     ])
 }
 

@@ -21,6 +21,7 @@ mod draft;
 mod finish;
 mod heal;
 mod initialize;
+mod mistake;
 mod orders;
 mod progress;
 mod promote;

@@ -107,6 +107,9 @@ impl Gate {
     }
 }
 
+/// Longest message of an event, in bytes (rules: Events).
+const LONGEST: usize = 1024;
+
 /// Every sentence of the rollout that a user can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the texts below are the documentation")]
@@ -218,6 +221,12 @@ impl Notice {
             Self::Terminating => format!("Terminating canary {canary}.{namespace}"),
             Self::Terminated => format!("Terminated canary {canary}.{namespace}"),
         }
+    }
+
+    /// The sentence, as far as an event or a status has room for it: an answer of a hook can be of any length.
+    pub fn event_text(&self, names: &Names) -> String {
+        let text = self.text(names);
+        text[..text.floor_char_boundary(LONGEST)].to_owned()
     }
 
     /// The event's type.
@@ -381,4 +390,25 @@ fn failure(text: String) -> (String, Loudness, Detail) {
 
 fn waiting(what: &str) -> (String, Loudness, Detail) {
     (format!("{what} is waiting for approval."), Loudness::Warn, Detail::Cluster)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_cut_between_characters() {
+        let check = |text: &str, length: usize| {
+            let names = Names {
+                canary: String::new(),
+                namespace: String::new(),
+                target: String::new(),
+                target_kind: String::new(),
+            };
+            assert_eq!(Notice::Problem(text.to_owned()).event_text(&names).len(), length);
+        };
+        check("abc", 3);
+        check(&"é".repeat(600), LONGEST);
+        check(&format!("a{}", "é".repeat(600)), LONGEST - 1);
+    }
 }

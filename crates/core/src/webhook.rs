@@ -5,6 +5,7 @@ pub mod chat;
 
 use std::collections::BTreeMap;
 
+use burgee_api::WebhookType;
 use serde_json::{Map, Value, json};
 
 /// What every payload says of a canary (contract: webhooks §1).
@@ -79,6 +80,20 @@ fn fnv1a_32(bytes: &[u8]) -> u32 {
 fn safe_digits(number: u32) -> String {
     const LETTERS: [char; 10] = ['4', '5', '6', '7', '8', '9', 'b', 'c', 'd', 'f'];
     number.to_string().bytes().filter_map(|digit| LETTERS.get(usize::from(digit.wrapping_sub(b'0')))).collect()
+}
+
+/// The type of a hook as it is written; one without a type is asked as `rollout`.
+pub const fn kind_name(kind: WebhookType) -> &'static str {
+    match kind {
+        WebhookType::Untyped | WebhookType::Rollout => "rollout",
+        WebhookType::ConfirmRollout => "confirm-rollout",
+        WebhookType::PreRollout => "pre-rollout",
+        WebhookType::ConfirmTrafficIncrease => "confirm-traffic-increase",
+        WebhookType::ConfirmPromotion => "confirm-promotion",
+        WebhookType::PostRollout => "post-rollout",
+        WebhookType::Rollback => "rollback",
+        WebhookType::Event => "event",
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
         }
         let (operator, story, memory) = (operator.clone(), story.clone(), memory.clone());
         tokio::spawn(async move {
-            let answer = answer(&operator, &question).await;
+            let answer = answer(&operator, &story, &question).await;
             show(&operator, &story, &question, &answer);
             let mut memory = lock(&memory);
             memory.asking.remove(&key);
@@ -45,9 +45,9 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
     }
 }
 
-async fn answer(operator: &Operator, question: &Ask) -> Answer {
+async fn answer(operator: &Operator, story: &Story, question: &Ask) -> Answer {
     match question {
-        Ask::Hook { webhook, payload } => Answer::Hook(hooks::call(&operator.outside, webhook, payload).await),
+        Ask::Hook { webhook, payload } => Answer::Hook(hooks::ask(operator, story, webhook, payload).await),
         Ask::Measure { source, query, .. } => Answer::Measured(measure(operator, source, query).await),
         Ask::Online { source } => Answer::Measured(online(operator, source).await),
     }
@@ -124,9 +124,25 @@ pub(crate) fn decode(secret: &Value) -> BTreeMap<String, Vec<u8>> {
     decoded.collect()
 }
 
-/// Shows a number on `/metrics`; a request duration is shown in seconds, as in the contract.
+/// Shows a number on `/metrics`, or counts that there is none; a request duration is shown in seconds, as in the contract.
 fn show(operator: &Operator, story: &Story, ask: &Ask, answer: &Answer) {
-    if let (Ask::Measure { metric, scale, .. }, Answer::Measured(Ok(value))) = (ask, answer) {
-        operator.telemetry.measured(&crate::gauges::subject(&story.canary), metric, value * scale);
+    let (Ask::Measure { metric, scale, .. }, Answer::Measured(measured)) = (ask, answer) else { return };
+    if !operator.exists(&story.key) {
+        return;
+    }
+    let subject = crate::gauges::subject(&story.canary);
+    match measured {
+        Ok(value) => operator.telemetry.measured(&subject, metric, value * scale),
+        Err(error) => operator.telemetry.provider_failed(&subject, metric, reason(error)),
+    }
+}
+
+/// Why there is no number, in one word.
+const fn reason(error: &MeasureError) -> &'static str {
+    match error {
+        MeasureError::NoValues(_) => "no-values",
+        MeasureError::Wrong(_) => "wrong",
+        MeasureError::Secret(_) => "secret",
+        MeasureError::Unavailable(_) => "unanswered",
     }
 }

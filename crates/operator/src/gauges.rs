@@ -33,8 +33,9 @@ pub(crate) fn show(telemetry: &Telemetry, canary: &Canary, now: Timestamp) {
     let since = holds.filter_map(|text| text.parse().ok()).min();
     let held: f64 = since.map_or(0.0, |since: Timestamp| now.duration_since(since).as_secs_f64().max(0.0));
     telemetry.held(&subject, held);
-    let invalid = status.conditions.iter().flatten().any(|condition| condition.kind == "Invalid");
-    telemetry.invalid(&subject, invalid.into());
+    let invalid = status.conditions.iter().flatten().find(|condition| condition.kind == "Invalid");
+    let name = canary.metadata.name.as_deref().unwrap_or_default();
+    telemetry.invalid(&subject, name, invalid.map(|condition| condition.reason.as_str()));
 }
 
 /// 0 progressing, 2 failed, 1 everything else.

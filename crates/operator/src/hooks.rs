@@ -1,19 +1,53 @@
 //! Calling webhooks: sends what core prepares, as often as core says (contract: webhooks §1). It knows no rollout.
 
 use burgee_api::{Webhook, WebhookType};
-use burgee_core::webhook::Payload;
+use burgee_core::webhook::{Payload, kind_name};
 use burgee_core::webhook::call::{Attempt, Call, Next, request, timeout};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::gauges;
 use crate::http::{Limits, Outside, Trust};
+use crate::operator::Operator;
 use crate::tell::Story;
 
 /// More than this is not read of a hook's answer.
 const BYTES: usize = 1 << 20;
 
-/// Calls a webhook, repeating as its `retries` say. The error is the contract's text.
-pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value) -> Result<(), String> {
+/// Why a webhook did not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The contract's text.
+    pub text: String,
+    /// `refused` by an answer, or `unanswered`, as it stands on `/metrics`.
+    pub reason: &'static str,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self { text, reason: "unanswered" }
+    }
+}
+
+/// Calls a webhook and counts it if it does not pass. The error is the contract's text.
+pub(crate) async fn ask(
+    operator: &Operator,
+    story: &Story,
+    webhook: &Webhook,
+    payload: &Value,
+) -> Result<(), String> {
+    let answer = call(&operator.outside, webhook, payload).await;
+    answer.map_err(|Failure { text, reason }| {
+        if operator.exists(&story.key) {
+            let kind = kind_name(webhook.kind);
+            operator.telemetry.hook_failed(&gauges::subject(&story.canary), &webhook.name, kind, reason);
+        }
+        text
+    })
+}
+
+/// Calls a webhook, repeating as its `retries` say.
+pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value) -> Result<(), Failure> {
     let trust = if webhook.disable_tls { Trust::Blind } else { Trust::Verified };
     let deadline = timeout(webhook.timeout.as_deref()).map_err(|error| error.to_string())?;
     let retries = u32::try_from(webhook.retries.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
@@ -26,7 +60,9 @@ pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value) -> Resu
         };
         match call.next(attempt, Timestamp::now()) {
             Next::Passed => return Ok(()),
-            Next::Failed(text) => return Err(text),
+            Next::Failed(text) => {
+                return Err(Failure { text, reason: if sent.is_ok() { "refused" } else { "unanswered" } });
+            }
             Next::Retry { after } => tokio::time::sleep(after).await,
         }
         call.attempt += 1;

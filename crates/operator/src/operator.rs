@@ -16,7 +16,7 @@ use crate::http::Outside;
 use crate::lead::Leadership;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
-use crate::stores::Stores;
+use crate::stores::{Look, Stores};
 use crate::telemetry::Telemetry;
 
 /// A canary that wants a tick, and when.
@@ -96,6 +96,11 @@ impl Operator {
     /// What is remembered of a canary; made if there is nothing.
     pub fn memory(&self, canary: &ObjectKey) -> Arc<Mutex<Memory>> {
         lock(&self.memories).entry(canary.clone()).or_default().clone()
+    }
+
+    /// Whether a canary is there: what comes late for one that is gone makes no series (S19).
+    pub fn exists(&self, canary: &ObjectKey) -> bool {
+        matches!(self.stores.peek(canary), Look::Present(_))
     }
 
     /// Forgets a canary that is gone, and takes its series off `/metrics`.

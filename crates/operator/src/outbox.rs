@@ -78,7 +78,7 @@ impl Operator {
             let checksum = hooks::checksum(&story);
             for webhook in hooks::of_type(&story, WebhookType::PostRollout) {
                 let payload = hooks::payload(&story, phase.as_str(), &checksum).body(&webhook.metadata);
-                let answer = hooks::call(&operator.outside, &webhook, &payload).await;
+                let answer = hooks::ask(&operator, &story, &webhook, &payload).await;
                 let failed = answer.is_err();
                 let notice = match answer {
                     Ok(()) => Notice::GatePassed(Gate::PostRollout, webhook.name),
@@ -150,7 +150,7 @@ async fn send_event(operator: &Operator, story: &Story, phase: Phase, event: &Ev
         } else {
             let checksum = hooks::checksum(story);
             let payload = hooks::payload(story, phase.as_str(), &checksum).event_body(event, &webhook.metadata);
-            hooks::call(&operator.outside, &webhook, &payload).await
+            hooks::call(&operator.outside, &webhook, &payload).await.map_err(|failure| failure.text)
         };
         if let Err(error) = sent {
             tracing::error!(canary = story.title(), "error sending event to webhook: {error}");

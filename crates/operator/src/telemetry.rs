@@ -8,12 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Name, type and help of every family, in the order of the output.
-const FAMILIES: [(&str, &str, &str); 15] = [
+const FAMILIES: [(&str, &str, &str); 17] = [
     ("burgee_canary_held_seconds", "gauge", "Seconds since the analysis is on hold: paused, or a provider is silent"),
-    ("burgee_canary_invalid", "gauge", "Whether the spec of the canary cannot be acted on"),
+    ("burgee_canary_invalid", "gauge", "Whether the canary cannot be acted on as it is written, and why"),
     ("burgee_crd_outdated", "gauge", "Whether the installed custom resource definitions are too old to act on"),
     ("burgee_leader", "gauge", "Whether this process holds the lease"),
     ("burgee_new_runs_paused", "gauge", "Whether the incident brake keeps new runs from beginning"),
+    ("burgee_provider_failures_total", "counter", "Questions to metrics providers that gave no number, and why"),
+    ("burgee_webhook_failures_total", "counter", "Calls of webhooks that did not pass, and why"),
     ("flagger_canary_duration_seconds", "histogram", "Seconds spent performing canary analysis."),
     ("flagger_canary_failures_total", "counter", "Total number of canary failures"),
     ("flagger_canary_metric_analysis", "gauge", "Last canary analysis result per metric"),
@@ -96,9 +98,32 @@ impl Telemetry {
         self.lock().values.insert(("burgee_canary_held_seconds", subject.labels()), seconds);
     }
 
-    /// `burgee_canary_invalid`.
-    pub fn invalid(&self, subject: &Subject, value: u8) {
-        self.lock().values.insert(("burgee_canary_invalid", subject.labels()), value.into());
+    /// `burgee_canary_invalid`: 1 with the reason, or 0 without one. The label `canary` keeps two canaries of one target
+    /// apart, of which one is always invalid.
+    pub fn invalid(&self, subject: &Subject, canary: &str, reason: Option<&str>) {
+        let mut labels = subject.labels();
+        labels.insert(0, ("canary", canary.to_owned()));
+        let mut series = self.lock();
+        series.values.retain(|(name, known), _| *name != "burgee_canary_invalid" || !known.starts_with(&labels));
+        labels.extend(reason.map(|reason| ("reason", reason.to_owned())));
+        series.values.insert(("burgee_canary_invalid", labels), f64::from(u8::from(reason.is_some())));
+    }
+
+    /// `burgee_webhook_failures_total`.
+    pub fn hook_failed(&self, subject: &Subject, webhook: &str, kind: &str, reason: &str) {
+        let labels = [("reason", reason), ("type", kind), ("webhook", webhook)];
+        self.failure("burgee_webhook_failures_total", subject, &labels);
+    }
+
+    /// `burgee_provider_failures_total`.
+    pub fn provider_failed(&self, subject: &Subject, metric: &str, reason: &str) {
+        self.failure("burgee_provider_failures_total", subject, &[("metric", metric), ("reason", reason)]);
+    }
+
+    fn failure(&self, name: &'static str, subject: &Subject, more: &[(&'static str, &str)]) {
+        let mut labels = subject.labels();
+        labels.extend(more.iter().map(|(label, value)| (*label, (*value).to_owned())));
+        *self.lock().values.entry((name, labels)).or_default() += 1.0;
     }
 
     /// `flagger_canary_duration_seconds`.
@@ -292,6 +317,24 @@ flagger_info{version="1",mesh_provider="istio"} 1
         let text = flagger_lines(&telemetry);
         assert!(!text.contains("name=\"a\""));
         assert!(text.contains("flagger_canary_status{name=\"b\",namespace=\"test\"} 1"));
+    }
+
+    #[test]
+    fn a_mistake_shows_its_reason_until_it_is_mended() {
+        let telemetry = Telemetry::default();
+        telemetry.invalid(&subject("podinfo"), "second", Some("InvalidSpec"));
+        let check = |reason: Option<&str>, expected: &str| {
+            telemetry.invalid(&subject("podinfo"), "podinfo", reason);
+            let text = telemetry.render();
+            let lines: Vec<&str> = text.lines().filter(|line| line.contains("canary=\"podinfo\"")).collect();
+            assert_eq!(lines, [format!("burgee_canary_invalid{{canary=\"podinfo\",{expected}")]);
+            assert!(text.contains("canary=\"second\""), "{text}");
+        };
+        check(Some("TargetMissing"), "name=\"podinfo\",namespace=\"test\",reason=\"TargetMissing\"} 1");
+        check(Some("ScalerMissing"), "name=\"podinfo\",namespace=\"test\",reason=\"ScalerMissing\"} 1");
+        check(None, "name=\"podinfo\",namespace=\"test\"} 0");
+        telemetry.forget(&subject("podinfo"));
+        assert!(!telemetry.render().contains("burgee_canary_invalid"));
     }
 
     #[test]

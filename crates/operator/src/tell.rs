@@ -16,9 +16,6 @@ use crate::memory::{Manner, Moment, Repetition, Saying};
 use crate::operator::{Operator, lock};
 use crate::outbox::Letter;
 
-/// Longest message of an event, in bytes.
-const LONGEST: usize = 1024;
-
 /// Whom a telling is about.
 #[derive(Clone, Debug)]
 pub struct Story {
@@ -72,7 +69,7 @@ impl Story {
 /// Tells something. Only a failure that a retry may mend is an error; a permission that is missing is logged.
 pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) -> Result<(), ApiError> {
     let Telling { notice, event_suffix, phase } = telling;
-    let text = cut(&notice.text(&story.names), LONGEST);
+    let text = notice.event_text(&story.names);
     let now = Timestamp::now();
     let memory = operator.memory(&story.key);
     let own_name = format!("{}.{event_suffix}", story.key.name);
@@ -176,22 +173,10 @@ fn log(story: &Story, notice: &Notice, text: &str) {
     }
 }
 
-/// The beginning of a text, at most so many bytes, whole characters only.
-fn cut(text: &str, bytes: usize) -> String {
-    text[..text.floor_char_boundary(bytes)].to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use burgee_core::world::Kind;
-
-    #[test]
-    fn messages_are_cut_between_characters() {
-        assert_eq!(cut("abc", 1024), "abc");
-        assert_eq!(cut("aé", 2), "a");
-        assert_eq!(cut(&"é".repeat(600), LONGEST).len(), LONGEST);
-    }
 
     #[test]
     fn an_event_looks_as_kubectl_describe_wants_it() {

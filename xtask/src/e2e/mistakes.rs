@@ -95,6 +95,15 @@ fn endless(stage: &Stage<'_>) -> Result<()> {
     let halts: Vec<String> =
         stage.told().into_iter().map(|told| told.text).filter(|text| text.starts_with(halt)).collect();
     ensure!(halts.len() == 2, "the failures are {halts:?}");
+    for reason in ["unanswered", "refused"] {
+        let label = format!("reason=\"{reason}\",type=\"pre-rollout\",webhook=\"slow\"");
+        stage.poll("the counter says why", 15, || {
+            Ok(stage.metric_with("burgee_webhook_failures_total", &label)? == Some(1.0))
+        })?;
+    }
+    let shown = stage.canary()["status"]["run"]["lastFailure"].as_str().unwrap_or_default().to_owned();
+    let shown = super::story::neutral(&shown, stage.namespace());
+    ensure!(shown.starts_with(halt) && shown.len() <= 1024, "the status says {shown}");
     let longest = halts.iter().map(String::len).max().unwrap_or_default();
     ensure!(longest <= 1100, "an event has {longest} bytes");
     Ok(())
@@ -125,6 +134,8 @@ fn provider(stage: &Stage<'_>) -> Result<()> {
     stage.poll("the gauge says held", 15, || {
         Ok(stage.metric("burgee_canary_held_seconds")?.is_some_and(|held| held > 0.0))
     })?;
+    let unanswered = stage.metric_with("burgee_provider_failures_total", "metric=\"orders\",reason=\"unanswered\"")?;
+    ensure!(unanswered.is_some_and(|times| times > 0.0), "the counter says {unanswered:?}");
     ensure!(stage.phase() == "Progressing", "the canary is {}", stage.phase());
     stage.answer(query, Answer::Status(200, GOOD));
     stage.until_told("Metrics provider answers again, resuming podinfo.test", 60)?;
@@ -147,6 +158,23 @@ fn condition(canary: &Value, kind: &str) -> Option<Value> {
     conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == "True").cloned()
 }
 
+/// The condition and the metric name the mistake with the words of its event.
+fn shows(stage: &Stage<'_>, reason: &str, message: &str) -> Result<()> {
+    stage.until("the condition says so", 10, || {
+        let shown = condition(&stage.canary(), "Invalid").unwrap_or_default();
+        Ok(shown["reason"] == reason && shown["message"].as_str().is_some_and(|text| text.starts_with(message)))
+    })?;
+    stage.poll("the gauge says why", 15, || {
+        Ok(stage.metric_with("burgee_canary_invalid", &format!("reason=\"{reason}\""))? == Some(1.0))
+    })
+}
+
+/// Once the mistake is mended nothing speaks of it any more.
+fn shows_none(stage: &Stage<'_>) -> Result<()> {
+    stage.until("the condition is gone", 10, || Ok(condition(&stage.canary(), "Invalid").is_none()))?;
+    stage.poll("the gauge is 0", 15, || Ok(stage.metric("burgee_canary_invalid")? == Some(0.0)))
+}
+
 fn untemplated(stage: &Stage<'_>) -> Result<()> {
     let mut canary = stage.object(SHORT)?;
     let metric = json!([{"name": "orders", "interval": "10s", "templateRef": {"name": "nothing"}, "thresholdRange": {"max": 1}}]);
@@ -154,6 +182,7 @@ fn untemplated(stage: &Stage<'_>) -> Result<()> {
     begin(stage, &canary)?;
     stage.until_told("Error checking metric providers: metric template nothing.test error: *", 60)?;
     stage.until_phase("Initialized", 90)?;
+    shows(stage, "TemplateMissing", "Metric template nothing.")?;
     stage.patch_target(&revision("6.0.1", &[]))?;
     stage.until_phase("Failed", 90)?;
     let halts = stage.times_told("Metric template nothing.test error: *");
@@ -164,8 +193,10 @@ fn untemplated(stage: &Stage<'_>) -> Result<()> {
 fn untargeted(stage: &Stage<'_>) -> Result<()> {
     stage.apply(&unmeasured(stage, 50, 50)?)?;
     stage.until_told("deployment podinfo.test get query error: *", 30)?;
+    shows(stage, "TargetMissing", "deployment podinfo.")?;
     stage.apply(&small(stage)?)?;
-    stage.until_phase("Initialized", 60)
+    stage.until_phase("Initialized", 60)?;
+    shows_none(stage)
 }
 
 fn unscaled(stage: &Stage<'_>) -> Result<()> {
@@ -173,8 +204,10 @@ fn unscaled(stage: &Stage<'_>) -> Result<()> {
     refer_to_autoscaler(&mut canary);
     begin(stage, &canary)?;
     stage.until_told("HorizontalPodAutoscaler podinfo.test get query error: *", 60)?;
+    shows(stage, "ScalerMissing", "HorizontalPodAutoscaler podinfo.")?;
     stage.apply(&stage.object(super::objects::AUTOSCALER)?)?;
-    stage.until_phase("Initialized", 60)
+    stage.until_phase("Initialized", 60)?;
+    shows_none(stage)
 }
 
 fn unlabelled(stage: &Stage<'_>) -> Result<()> {
@@ -186,6 +219,7 @@ fn unlabelled(stage: &Stage<'_>) -> Result<()> {
     let text = "getSelectorLabel failed: deployment podinfo.test spec.selector.matchLabels must contain one of \
                 [app name app.kubernetes.io/name]";
     stage.until_told(text, 30)?;
+    shows(stage, "SelectorUnusable", "getSelectorLabel failed: deployment podinfo.")?;
     ensure!(stage.get("deployment", "podinfo-primary").is_err(), "a primary was made");
     Ok(())
 }

@@ -370,13 +370,22 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// When the operator does not answer.
     pub(crate) fn metric(&self, name: &str) -> Result<Option<f64>> {
+        self.metric_with(name, "")
+    }
+
+    /// The same of the series with this label, such as `reason="refused"`.
+    ///
+    /// # Errors
+    /// When the operator does not answer.
+    pub(crate) fn metric_with(&self, name: &str, label: &str) -> Result<Option<f64>> {
         let path = "/api/v1/namespaces/istio-system/pods";
         let list = ["get", "pods", "-n", "istio-system", "-l", "app.kubernetes.io/name=flagger", "-o", "name"];
         let pods = self.world.cluster.kubectl(&list)?;
         let pod = pods.lines().next().and_then(|line| line.strip_prefix("pod/")).context("no operator runs")?;
         let text = self.world.cluster.kubectl(&["get", "--raw", &format!("{path}/{pod}:8080/proxy/metrics")])?;
         let own = format!("namespace=\"{}\"", self.namespace);
-        let mut lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(&own));
+        let is_wanted = |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains(&own) && line.contains(label);
+        let mut lines = text.lines().filter(is_wanted);
         lines
             .next()
             .and_then(|line| line.rsplit(' ').next())

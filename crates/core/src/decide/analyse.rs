@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::question::{Answer, Ask, MeasureError, ProviderSource};
 use crate::rollout::Rollout;
 use crate::workload::{self, Side};
-use crate::world::{Kind, ObjectKey, World};
+use crate::world::{Kind, ObjectKey, Observed, World};
 use jiff::SignedDuration;
 
 /// What the metrics of a step say together.
@@ -232,10 +232,8 @@ fn template_ask(tick: &Tick, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lo
 }
 
 fn template(world: &World, key: &ObjectKey) -> Result<MetricTemplate, Fault> {
-    let fault = |error: String| Fault::Template { name: key.name.clone(), namespace: key.namespace.clone(), error };
-    let missing = || fault(format!("metrictemplates.flagger.app \"{}\" not found", key.name));
-    let object = world.look(key).map_err(fault)?.ok_or_else(missing)?;
-    serde_json::from_value(object.clone()).map_err(|error| fault(error.to_string()))
+    let object = world.look(key).map_err(|error| template_fault(key, error))?.ok_or_else(|| missing(key))?;
+    serde_json::from_value(object.clone()).map_err(|error| template_fault(key, error.to_string()))
 }
 
 fn template_source(template: &MetricTemplate, key: &ObjectKey) -> ProviderSource {
@@ -249,6 +247,21 @@ fn template_source(template: &MetricTemplate, key: &ObjectKey) -> ProviderSource
         secret: provider.secret_ref.as_ref().map(|secret| (key.namespace.clone(), secret.name.clone())),
         template: Some((key.namespace.clone(), key.name.clone())),
     }
+}
+
+/// What is wrong with the first MetricTemplate that is not there; nobody asks for it while the analysis is skipped.
+pub(super) fn missing_template(tick: &Tick) -> Option<String> {
+    let metrics = if tick.rollout.skip_analysis { &[] } else { tick.rollout.metrics() };
+    let mut keys = metrics.iter().filter_map(|metric| template_key(tick.rollout, metric));
+    keys.find(|key| tick.world.seen(key) == Observed::Absent).map(|key| missing(&key).to_string())
+}
+
+fn missing(key: &ObjectKey) -> Fault {
+    template_fault(key, format!("metrictemplates.flagger.app \"{}\" not found", key.name))
+}
+
+fn template_fault(key: &ObjectKey, error: String) -> Fault {
+    Fault::Template { name: key.name.clone(), namespace: key.namespace.clone(), error }
 }
 
 /// The MetricTemplate that a metric names.

@@ -8,7 +8,7 @@ use crate::notice::Notice;
 use crate::plan::{Plan, Step};
 use crate::question::{Answer, Answers, Ask, AskKey, Question};
 use crate::timetable::Wake;
-use crate::webhook::{self, Payload};
+use crate::webhook::{self, Payload, kind_name};
 
 /// What asking needs to know.
 pub(super) struct Asker<'a> {
@@ -106,19 +106,6 @@ pub(super) fn passed_key(hook: &Webhook) -> String {
 /// An untyped hook to a chat is a message, never a check (product: articles).
 fn is_message(hook: &Webhook) -> bool {
     hook.kind == WebhookType::Untyped && webhook::chat::destination(hook).is_some()
-}
-
-fn kind_name(kind: WebhookType) -> &'static str {
-    match kind {
-        WebhookType::Untyped | WebhookType::Rollout => "rollout",
-        WebhookType::ConfirmRollout => "confirm-rollout",
-        WebhookType::PreRollout => "pre-rollout",
-        WebhookType::ConfirmTrafficIncrease => "confirm-traffic-increase",
-        WebhookType::ConfirmPromotion => "confirm-promotion",
-        WebhookType::PostRollout => "post-rollout",
-        WebhookType::Rollback => "rollback",
-        WebhookType::Event => "event",
-    }
 }
 
 /// Ends a tick in which something is wrong that is not a verdict: it is said, and looked at again after an interval.

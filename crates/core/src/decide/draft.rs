@@ -38,7 +38,7 @@ impl<'a> Draft<'a> {
             quiet_until: None,
             status,
         };
-        draft.drop_condition("Invalid");
+        draft.blame_standing(tick);
         draft
     }
 
@@ -109,27 +109,27 @@ impl<'a> Draft<'a> {
     /// Sets a condition; `Promoted` stays first, and times move only when something changed (rules: Status).
     pub(super) fn set_condition(&mut self, kind: &str, status: &str, reason: &str, message: &str) {
         let now = seconds(self.tick.now);
+        let says_so = |condition: &Condition| {
+            condition.status == status && condition.reason == reason && condition.message.as_deref() == Some(message)
+        };
+        let before = self.tick.world.canary.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let known = before.into_iter().flatten().find(|condition| condition.kind == kind).cloned();
         let conditions = self.status.conditions.get_or_insert_default();
-        let known = conditions.iter().find(|condition| condition.kind == kind).cloned();
-        if known.as_ref().is_some_and(|known| {
-            known.status == status && known.reason == reason && known.message.as_deref() == Some(message)
-        }) {
+        if conditions.iter().any(|condition| condition.kind == kind && says_so(condition)) {
             return;
         }
-        let since = known.filter(|known| known.status == status).and_then(|known| known.last_transition_time);
         conditions.retain(|condition| condition.kind != kind);
         let place = if kind == "Promoted" { 0 } else { conditions.len() };
-        conditions.insert(
-            place,
-            Condition {
-                kind: kind.to_owned(),
-                status: status.to_owned(),
-                reason: reason.to_owned(),
-                message: Some(message.to_owned()),
-                last_update_time: Some(now.clone()),
-                last_transition_time: since.or(Some(now)),
-            },
-        );
+        let since = known.clone().filter(|known| known.status == status).and_then(|known| known.last_transition_time);
+        let condition = known.filter(says_so).unwrap_or_else(|| Condition {
+            kind: kind.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: Some(message.to_owned()),
+            last_update_time: Some(now.clone()),
+            last_transition_time: since.or(Some(now)),
+        });
+        conditions.insert(place, condition);
     }
 
     pub(super) fn drop_condition(&mut self, kind: &str) {

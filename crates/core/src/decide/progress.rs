@@ -136,14 +136,13 @@ fn is_out(tick: &Tick) -> bool {
 /// first weight when the pods are back.
 fn take_back(tick: &Tick, reason: String) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
-    draft.tell(Notice::Problem(reason));
     if failed_checks(tick) + 1 < tick.rollout.threshold {
         draft.intend(settle::routes(tick, Split::PRIMARY)?);
         draft.status.canary_weight = 0;
         draft.status.iterations = 0;
         draft.run().outcome = None;
     }
-    fail(tick, draft)
+    fail(tick, draft, Notice::Problem(reason))
 }
 
 fn rolled_back(decision: Decision<Plan>) -> Stop {
@@ -180,8 +179,7 @@ fn first_step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         }
         Gates::Closed { passed, hook, error } => {
             note_passed(&mut draft, Gate::PreRollout, passed);
-            draft.tell(Notice::PreRolloutFailed(hook.name, error));
-            fail(tick, draft)
+            fail(tick, draft, Notice::PreRolloutFailed(hook.name, error))
         }
     }
 }
@@ -226,14 +224,12 @@ fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     }
     let gates = asker.gates(&[WebhookType::Untyped, WebhookType::Rollout], &[])?;
     if let Gates::Closed { hook, error, .. } = gates {
-        draft.tell(Notice::ExternalCheckFailed(hook.name, error));
-        return fail(tick, draft);
+        return fail(tick, draft, Notice::ExternalCheckFailed(hook.name, error));
     }
     match analyse::analyse(&asker)? {
         Verdict::Failed(notice) => {
             analyse::resume(&mut draft);
-            draft.tell(notice);
-            fail(tick, draft)
+            fail(tick, draft, notice)
         }
         Verdict::Held(reason) => Ok(analyse::hold(tick, draft, &reason)),
         Verdict::Passed => {
@@ -244,7 +240,9 @@ fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
 }
 
 /// A failed check: counted, and the end of the run if it was the last one allowed (S21).
-fn fail(tick: &Tick, mut draft: Draft) -> Decision<Plan> {
+fn fail(tick: &Tick, mut draft: Draft, notice: Notice) -> Decision<Plan> {
+    draft.run().last_failure = Some(notice.event_text(&tick.rollout.names()));
+    draft.tell(notice);
     draft.status.failed_checks += 1;
     draft.run().step_started_at = Some(fraction(tick.now));
     if u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX) >= tick.rollout.threshold {

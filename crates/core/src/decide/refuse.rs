@@ -3,6 +3,7 @@
 use burgee_api::{CanaryStatus, Condition};
 use jiff::Timestamp;
 
+use super::mistake::INVALID;
 use super::terminate;
 use crate::notice::Notice;
 use crate::phase::PhaseRules;
@@ -24,14 +25,16 @@ pub fn refuse(world: &World, now: Timestamp, reason: &str) -> Plan {
     let event_suffix = format!("{:08x}{:08x}", now_or_created(world), generation & 0xffff_ffff);
     let telling = Telling { notice: Notice::Invalid(reason.to_owned()), event_suffix, phase: status.phase };
     let conditions = status.conditions.get_or_insert_default();
-    conditions.retain(|condition| condition.kind != "Invalid");
+    let known = conditions.iter().find(|condition| condition.kind == INVALID);
+    let since = known.and_then(|known| known.last_transition_time.clone());
+    conditions.retain(|condition| condition.kind != INVALID);
     conditions.push(Condition {
-        kind: "Invalid".to_owned(),
+        kind: INVALID.to_owned(),
         status: "True".to_owned(),
         reason: "InvalidSpec".to_owned(),
         message: Some(reason.to_owned()),
         last_update_time: Some(format!("{now:.0}")),
-        last_transition_time: Some(format!("{now:.0}")),
+        last_transition_time: since.or_else(|| Some(format!("{now:.0}"))),
     });
     debug_assert!(status.phase.may_become(status.phase), "refusing never moves a phase");
     Plan { steps: vec![Step::Tell(telling), Step::Status(Box::new(status))], ..Plan::idle() }
@@ -43,7 +46,7 @@ pub(super) fn is_refused(status: &CanaryStatus, reason: &str) -> bool {
         .conditions
         .iter()
         .flatten()
-        .any(|condition| condition.kind == "Invalid" && condition.message.as_deref() == Some(reason))
+        .any(|condition| condition.kind == INVALID && condition.message.as_deref() == Some(reason))
 }
 
 fn now_or_created(world: &World) -> i64 {

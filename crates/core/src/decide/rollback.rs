@@ -5,6 +5,7 @@ use burgee_api::{Phase, WebhookType};
 
 use super::ask::Asker;
 use super::draft::fraction;
+use super::mistake::Mistake;
 use super::scene::{Scene, missing_target, ready_pods};
 use super::start::record_revision;
 use super::{Decision, Draft, Tick, orders, settle};
@@ -60,6 +61,7 @@ pub(super) fn orphaned(tick: &Tick) -> Decision<Option<Plan>> {
         return Ok(None);
     }
     let mut draft = Draft::new(tick);
+    draft.blame(Mistake::TargetMissing, &missing_target(tick));
     draft.tell(Notice::Problem(missing_target(tick)));
     roll_back(tick, draft, "target-missing").map(Some)
 }

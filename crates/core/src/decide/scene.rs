@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::ask::halt;
 use super::draft::time;
+use super::mistake::{Mistake, mistaken};
 use super::{Decision, Tick};
 use crate::digest::digest;
 use crate::phase::PhaseRules;
@@ -38,7 +39,7 @@ impl<'a> Scene<'a> {
         let rollout = tick.rollout;
         let target = match tick.world.look(&rollout.target_key()) {
             Ok(Some(target)) => target,
-            Ok(None) => return Err(halt(tick, missing_target(tick))),
+            Ok(None) => return Err(mistaken(tick, Mistake::TargetMissing, missing_target(tick))),
             Err(reason) => return Err(halt(tick, get_error(tick, &reason))),
         };
         let primary = workload::find_primary(rollout, tick.world).map_err(|reason| halt(tick, reason))?;
@@ -47,7 +48,7 @@ impl<'a> Scene<'a> {
         }
         let has_pods = rollout.target_kind.has_pods();
         let selector = has_pods.then(|| workload::selector(rollout, tick.settings, target)).transpose();
-        let selector = selector.map_err(|reason| halt(tick, reason))?;
+        let selector = selector.map_err(|reason| mistaken(tick, Mistake::SelectorUnusable, reason))?;
         let (tracked, checksums) = configs(tick, target)?;
         let template = workload::template(rollout.target_kind, target);
         if template.is_null() && rollout.target_kind == TargetKind::Knative {
@@ -170,7 +171,9 @@ fn configs(tick: &Tick, target: &Value) -> Decision<Configs> {
                 tracked.push(reference.key);
             }
             ConfigSeen::Absent if !reference.optional && tick.phase().is_run() => all_known = false,
-            ConfigSeen::Absent if !reference.optional => return Err(halt(tick, missing_config(&reference.key))),
+            ConfigSeen::Absent if !reference.optional => {
+                return Err(mistaken(tick, Mistake::ConfigMissing, missing_config(&reference.key)));
+            }
             ConfigSeen::Present { tracking: ConfigTracking::Excluded, .. } | ConfigSeen::Absent => {}
             ConfigSeen::Unknown(_) => all_known = false,
         }

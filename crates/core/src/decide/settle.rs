@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::ask::halt;
 use super::draft::fraction;
+use super::mistake::{Mistake, mistaken};
 use super::scene::{Scene, ready_pods};
 use super::strategy::MIRRORING;
 use super::{Decision, Draft, Stop, Tick, takeover};
@@ -128,7 +129,9 @@ pub(super) fn primary_scaler(tick: &Tick, sync: Sync, floor: Option<i64>) -> Dec
     let (Some(source_key), Some(primary_key)) = (scaler::key(tick.rollout), scaler::primary_key(tick.rollout)) else {
         return Ok(Vec::new());
     };
-    let Some(source) = look(tick, &source_key)? else { return Err(halt(tick, missing(&source_key))) };
+    let Some(source) = look(tick, &source_key)? else {
+        return Err(mistaken(tick, Mistake::ScalerMissing, missing(&source_key)));
+    };
     let seen = look(tick, &primary_key)?;
     let desired = scaler::primary_scaler(tick.rollout, source, seen, floor, sync);
     Ok(desired.and_then(|desired| settle(desired, seen)).into_iter().collect())

@@ -51,6 +51,7 @@ fn rest(tick: &Tick, scene: &Scene) -> Plan {
         draft.enter(if is_promoted { Phase::Succeeded } else { Phase::Failed });
         orders::forget(draft.run());
     }
+    draft.tell_new_blame(tick);
     let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
         return draft.finish(Wake::OnChange);
     };
