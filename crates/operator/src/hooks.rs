@@ -1,8 +1,8 @@
 //! Calling webhooks: sends what core prepares, as often as core says (contract: webhooks §1). It knows no rollout.
 
 use burgee_api::{Webhook, WebhookType};
-use burgee_core::webhook::{Payload, kind_name};
 use burgee_core::webhook::call::{Attempt, Call, Next, request, timeout};
+use burgee_core::webhook::{Payload, kind_name};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -30,12 +30,7 @@ impl From<String> for Failure {
 }
 
 /// Calls a webhook and counts it if it does not pass. The error is the contract's text.
-pub(crate) async fn ask(
-    operator: &Operator,
-    story: &Story,
-    webhook: &Webhook,
-    payload: &Value,
-) -> Result<(), String> {
+pub(crate) async fn ask(operator: &Operator, story: &Story, webhook: &Webhook, payload: &Value) -> Result<(), String> {
     let answer = call(&operator.outside, webhook, payload).await;
     answer.map_err(|Failure { text, reason }| {
         if operator.exists(&story.key) {

@@ -149,3 +149,14 @@ fn a_template_that_goes_between_runs_is_told_once() -> Result<(), String> {
     assert_eq!(stage.film.texts().iter().filter(|text| **text == NO_TEMPLATE).count(), 1, "{}", stage.film);
     Ok(())
 }
+
+#[test]
+fn providers_of_templates_that_do_not_answer_are_named() -> Result<(), String> {
+    let mut stage = Scenario::of(templated(vec![template()])).set_up()?;
+    stage.outside.silence();
+    stage.play_until(30)?;
+    let text =
+        "Error checking metric providers: prometheus in metric template orders.test not avaiable: connection refused";
+    assert!(stage.film.texts().contains(&text), "{}", stage.film);
+    Ok(())
+}

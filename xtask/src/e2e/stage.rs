@@ -384,7 +384,8 @@ impl<'a> Stage<'a> {
         let pod = pods.lines().next().and_then(|line| line.strip_prefix("pod/")).context("no operator runs")?;
         let text = self.world.cluster.kubectl(&["get", "--raw", &format!("{path}/{pod}:8080/proxy/metrics")])?;
         let own = format!("namespace=\"{}\"", self.namespace);
-        let is_wanted = |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains(&own) && line.contains(label);
+        let is_wanted =
+            |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains(&own) && line.contains(label);
         let mut lines = text.lines().filter(is_wanted);
         lines
             .next()

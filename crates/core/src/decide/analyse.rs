@@ -10,7 +10,7 @@ use super::{Decision, Draft, Tick};
 use crate::metric::builtin::{Builtin, Observer};
 use crate::metric::provider::ProviderError;
 use crate::metric::template::{Model, render};
-use crate::metric::verdict::{self, Bounds, Fault, Outcome, Source, Subject};
+use crate::metric::verdict::{self, Bounds, Fault, Outcome, Source, Subject, Unready};
 use crate::notice::Notice;
 use crate::plan::Plan;
 use crate::question::{Answer, Ask, MeasureError, ProviderSource};
@@ -272,14 +272,14 @@ pub fn template_key(rollout: &Rollout, metric: &Metric) -> Option<ObjectKey> {
 }
 
 /// Every provider that the canary's metrics ask, with the words for it (contract: metrics §5).
-pub(super) fn sources(rollout: &Rollout, world: &World) -> Result<Vec<(String, ProviderSource)>, String> {
+pub(super) fn sources(rollout: &Rollout, world: &World) -> Result<Vec<(String, ProviderSource)>, Unready> {
     let mut sources: Vec<(String, ProviderSource)> = Vec::new();
     for metric in rollout.metrics() {
         if builtin(metric).is_some() && !sources.iter().any(|(what, _)| what == "prometheus") {
             sources.push(("prometheus".to_owned(), prometheus(rollout)));
         }
         if let Some(key) = template_key(rollout, metric) {
-            let template = template(world, &key).map_err(|fault| lowercase(&fault.to_string()))?;
+            let template = template(world, &key)?;
             sources.push((
                 format!("{} in metric template {}.{}", template.spec.provider.kind, key.name, key.namespace),
                 template_source(&template, &key),
@@ -289,9 +289,18 @@ pub(super) fn sources(rollout: &Rollout, world: &World) -> Result<Vec<(String, P
     Ok(sources)
 }
 
-fn lowercase(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+/// Why the provider at a source is not ready, in the contract's words.
+pub(super) fn unready(source: &ProviderSource, error: MeasureError) -> Unready {
+    let Some((namespace, name)) = source.template.clone() else { return Unready::Prometheus(error.to_string()) };
+    match error {
+        MeasureError::Secret(error) => {
+            let secret = source.secret.clone().unwrap_or_default().1;
+            Fault::Secret { name, namespace, secret, error }.into()
+        }
+        error @ (MeasureError::NoValues(_) | MeasureError::Wrong(_) | MeasureError::Unavailable(_)) => {
+            Unready::Provider { name, namespace, provider: source.provider_type.clone(), error: error.to_string() }
+        }
+    }
 }
 
 fn prometheus(rollout: &Rollout) -> ProviderSource {

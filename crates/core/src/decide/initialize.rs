@@ -9,12 +9,12 @@ use super::revision::{generation, runs_as_primary, uid};
 use super::scene::{Scene, primary_readiness};
 use super::settle::{self, look};
 use super::start::record_revision;
-use super::{Decision, Draft, Tick};
+use super::{Decision, Draft, Tick, analyse};
 use crate::digest::digest;
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{ConfigCopy, Plan, Step};
-use crate::question::{Answer, Answers, Ask};
+use crate::question::{Answer, Answers, Ask, ProviderSource};
 use crate::scaler::Sync;
 use crate::services::Role;
 use crate::split::Split;
@@ -114,20 +114,18 @@ fn copies(tick: &Tick, scene: &Scene) -> Vec<Step> {
 
 /// Whether the providers answer (contract: metrics §5). It is said and blocks nothing.
 fn providers(tick: &Tick, answers: &Answers) -> Decision<Notice> {
-    let sources = super::analyse::sources(tick.rollout, tick.world);
-    let sources = match sources {
+    let sources = match analyse::sources(tick.rollout, tick.world) {
         Ok(sources) => sources,
-        Err(reason) => return Ok(Notice::ProvidersUnavailable(reason)),
+        Err(unready) => return Ok(Notice::ProvidersUnavailable(unready.to_string())),
     };
     let asker = Asker { tick, answers, moment: "bootstrap".to_owned(), phase: Phase::Initializing, before: Vec::new() };
-    let asks = sources.into_iter().map(|(what, source)| (what, Ask::Online { source })).collect();
-    let silent = asker.all(asks)?.into_iter().find_map(|answer| match answer {
-        Answer::Measured(Err(error)) => Some(error.to_string()),
+    let online = |(what, source): &(String, ProviderSource)| (what.clone(), Ask::Online { source: source.clone() });
+    let answers = asker.all(sources.iter().map(online).collect())?;
+    let unready = sources.iter().zip(answers).find_map(|((_, source), answer)| match answer {
+        Answer::Measured(Err(error)) => Some(analyse::unready(source, error)),
         Answer::Measured(Ok(_)) | Answer::Hook(_) => None,
     });
-    Ok(silent.map_or(Notice::ProvidersAvailable, |error| {
-        Notice::ProvidersUnavailable(format!("prometheus not avaiable: {error}"))
-    }))
+    Ok(unready.map_or(Notice::ProvidersAvailable, |unready| Notice::ProvidersUnavailable(unready.to_string())))
 }
 
 /// Why the primary is not ready yet; with `skipAnalysis` nobody waits for it (contract: lifecycle §2, 8), but it must
