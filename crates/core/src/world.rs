@@ -86,6 +86,21 @@ impl Kind {
         }
     }
 
+    /// Whether objects of the kind configure the mesh, which may live in a cluster of its own.
+    pub const fn is_of_the_mesh(self) -> bool {
+        matches!(self, Self::VirtualService | Self::DestinationRule)
+    }
+
+    /// Whether the content is another's, of which nothing but the metadata and a checksum is kept.
+    pub const fn is_confidential(self) -> bool {
+        matches!(self, Self::ConfigMap | Self::Secret)
+    }
+
+    /// Whether the kind is watched. Kept templates are needed about once a year, and read then.
+    pub const fn is_watched(self) -> bool {
+        !matches!(self, Self::ControllerRevision)
+    }
+
     /// `group/version`, or the version alone for core kinds.
     pub fn api_version(self) -> String {
         let (group, version, _, _) = self.names();

@@ -107,22 +107,7 @@ impl Cluster {
 
     /// The client that knows a kind.
     pub const fn client(&self, kind: Kind) -> &Client {
-        match kind {
-            Kind::VirtualService | Kind::DestinationRule => &self.mesh,
-            Kind::Canary
-            | Kind::MetricTemplate
-            | Kind::AlertProvider
-            | Kind::Deployment
-            | Kind::DaemonSet
-            | Kind::ControllerRevision
-            | Kind::Service
-            | Kind::ConfigMap
-            | Kind::Secret
-            | Kind::HorizontalPodAutoscaler
-            | Kind::ScaledObject
-            | Kind::KnativeService
-            | Kind::KnativeRevision => &self.client,
-        }
+        if kind.is_of_the_mesh() { &self.mesh } else { &self.client }
     }
 
     /// One object, or none if there is none.

@@ -88,28 +88,12 @@ pub fn key_of(canary: &Canary) -> ObjectKey {
 /// What is known of an object, and whether no watch tells when it changes. A kept template is never watched: it is
 /// needed about once a year.
 async fn look(operator: &Operator, key: &ObjectKey) -> (Observed, bool) {
-    let found = match key.kind {
-        Kind::ControllerRevision => Look::Ask,
-        Kind::Canary
-        | Kind::MetricTemplate
-        | Kind::AlertProvider
-        | Kind::Deployment
-        | Kind::DaemonSet
-        | Kind::Service
-        | Kind::ConfigMap
-        | Kind::Secret
-        | Kind::HorizontalPodAutoscaler
-        | Kind::ScaledObject
-        | Kind::KnativeService
-        | Kind::KnativeRevision
-        | Kind::VirtualService
-        | Kind::DestinationRule => operator.stores.look(&operator.cluster, key).await,
-    };
+    let found = if key.kind.is_watched() { operator.stores.look(&operator.cluster, key).await } else { Look::Ask };
     match found {
         Look::Present(object) => (Observed::Present(object), false),
         Look::Absent => (Observed::Absent, false),
         Look::Unknown(reason) => (Observed::Unknown(reason), true),
-        Look::Ask => (get(operator, key).await, key.kind != Kind::ControllerRevision),
+        Look::Ask => (get(operator, key).await, key.kind.is_watched()),
     }
 }
 

@@ -120,22 +120,8 @@ impl Stores {
 
     /// The watch that covers an object. ConfigMaps and Secrets are watched only where there are canaries.
     pub fn scope(&self, key: &ObjectKey) -> Scope {
-        let namespace = match key.kind {
-            Kind::ConfigMap | Kind::Secret => Some(key.namespace.clone()),
-            Kind::Canary
-            | Kind::MetricTemplate
-            | Kind::AlertProvider
-            | Kind::Deployment
-            | Kind::DaemonSet
-            | Kind::ControllerRevision
-            | Kind::Service
-            | Kind::HorizontalPodAutoscaler
-            | Kind::ScaledObject
-            | Kind::KnativeService
-            | Kind::KnativeRevision
-            | Kind::VirtualService
-            | Kind::DestinationRule => self.namespace.clone(),
-        };
+        let own = key.kind.is_confidential().then(|| key.namespace.clone());
+        let namespace = own.or_else(|| self.namespace.clone());
         Scope { kind: key.kind, namespace }
     }
 
@@ -327,7 +313,7 @@ pub(crate) fn strip(kind: Kind, mut object: Value) -> Value {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("managedFields");
     }
-    if let (Kind::ConfigMap | Kind::Secret, Some(fields)) = (kind, object.as_object_mut()) {
+    if let Some(fields) = object.as_object_mut().filter(|_| kind.is_confidential()) {
         fields.retain(|field, _| ["apiVersion", "kind", "metadata"].contains(&field.as_str()));
     }
     object
@@ -346,7 +332,7 @@ fn uid_of(object: &Value) -> &str {
 fn meaning(kind: Kind, object: &Value) -> u64 {
     let mut object = object.clone();
     if let Some(metadata) = object["metadata"].as_object_mut()
-        && !matches!(kind, Kind::ConfigMap | Kind::Secret)
+        && !kind.is_confidential()
     {
         metadata.remove("resourceVersion");
     }

@@ -23,6 +23,9 @@ const FORBIDDEN_RETRY: Duration = Duration::from_mins(5);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A kind that was known is looked for again after shorter waits than this before it counts as gone.
 const UNKNOWN_KIND: Duration = Duration::from_secs(10);
+/// Helm's releases and the tokens of service accounts are left out.
+const NEVER_TRACKED: &str =
+    "&fieldSelector=type!%3Dhelm.sh%2Frelease.v1%2Ctype!%3Dkubernetes.io%2Fservice-account-token";
 /// Metadata only, for the kinds whose content must not be kept.
 const METADATA: &str = "application/json;as=PartialObjectMetadata{LIST};g=meta.k8s.io;v=v1,application/json";
 
@@ -142,25 +145,9 @@ fn take(stores: &Stores, scope: &Scope, event: WatchEvent<Value>, version: &mut 
 /// memory and are never tracked.
 fn prepared(scope: &Scope, query: &str) -> Result<http::Request<Vec<u8>>, ApiError> {
     let collection = Resource::of(scope.kind).collection(scope.namespace.as_deref());
-    let selector = match scope.kind {
-        Kind::Secret => "&fieldSelector=type!%3Dhelm.sh%2Frelease.v1%2Ctype!%3Dkubernetes.io%2Fservice-account-token",
-        Kind::Canary
-        | Kind::MetricTemplate
-        | Kind::AlertProvider
-        | Kind::Deployment
-        | Kind::DaemonSet
-        | Kind::ControllerRevision
-        | Kind::Service
-        | Kind::ConfigMap
-        | Kind::HorizontalPodAutoscaler
-        | Kind::ScaledObject
-        | Kind::KnativeService
-        | Kind::KnativeRevision
-        | Kind::VirtualService
-        | Kind::DestinationRule => "",
-    };
+    let selector = if scope.kind == Kind::Secret { NEVER_TRACKED } else { "" };
     let mut request = request(Method::GET, &format!("{collection}?{query}{selector}"), None)?;
-    if matches!(scope.kind, Kind::ConfigMap | Kind::Secret) {
+    if scope.kind.is_confidential() {
         let list = if query.starts_with("watch") { "" } else { "List" };
         let accept = METADATA.replace("{LIST}", list);
         let accept = HeaderValue::from_str(&accept).map_err(|error| ApiError::Failed(error.to_string()))?;
