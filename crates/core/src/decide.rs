@@ -79,7 +79,7 @@ fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
         return terminate::terminate(tick);
     }
     if let Some(step) = terminate::finalizer(tick) {
-        return Ok(Plan { steps: vec![step], next: Wake::At(tick.now), quiet_until: None });
+        return Ok(Plan { steps: vec![step], next: Wake::At(tick.now), ..Plan::idle() });
     }
     if !tick.rollout.suspended
         && let Some(plan) = takeover::take_over(tick)?

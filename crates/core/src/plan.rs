@@ -79,6 +79,24 @@ pub enum Step {
     PostRollout(Phase),
 }
 
+/// The objects that some steps replace.
+pub fn replaced(steps: &[Step]) -> Vec<ObjectKey> {
+    let objects = steps.iter().filter_map(|step| match step {
+        Step::Replace(object) => ObjectKey::of(object),
+        Step::Create(_)
+        | Step::Drop(_)
+        | Step::Patch { .. }
+        | Step::Keep(_)
+        | Step::CopyConfig(_)
+        | Step::Tell(_)
+        | Step::Status(_)
+        | Step::Alert(_)
+        | Step::Count(_)
+        | Step::PostRollout(_) => None,
+    });
+    objects.collect()
+}
+
 /// What to do now and when to look again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -88,12 +106,15 @@ pub struct Plan {
     pub next: Wake,
     /// Nothing is asked again before this time; see [`crate::question::Answers::end_round`].
     pub quiet_until: Option<Timestamp>,
+    /// The objects that the plan only puts back as they are meant to be: who keeps changing them is not answered without
+    /// end (rules: Pace). Empty for a plan that moves the rollout.
+    pub repairs: Vec<ObjectKey>,
 }
 
 impl Plan {
     /// Nothing to do until something changes.
     pub const fn idle() -> Self {
-        Self { steps: Vec::new(), next: Wake::OnChange, quiet_until: None }
+        Self { steps: Vec::new(), next: Wake::OnChange, quiet_until: None, repairs: Vec::new() }
     }
 
     /// The status that the plan writes, if it writes one.

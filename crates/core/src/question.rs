@@ -69,7 +69,9 @@ pub enum Ask {
 /// Why a decision cannot be taken yet: everything in it is asked at the same time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Question {
-    /// What to do and tell before asking, because the answer may take minutes.
+    /// What drifted and is put back before asking, because the answer may take minutes.
+    pub repairs: Vec<Step>,
+    /// What is told before asking.
     pub first: Vec<Step>,
     /// What to ask.
     pub asks: Vec<(AskKey, Ask)>,

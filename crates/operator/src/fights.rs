@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use burgee_core::plan::{Plan, Step};
 use burgee_core::world::ObjectKey;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -54,37 +53,6 @@ impl Fights {
     }
 }
 
-/// What a plan repairs: what it replaces without moving the rollout. A plan that moves it has something to tell; one
-/// that only puts the routes back and notes the time has not.
-pub fn repairs(plan: &Plan) -> Vec<ObjectKey> {
-    let tells = plan.steps.iter().any(|step| matches!(step, Step::Tell(_)));
-    if plan.status().is_some() && tells {
-        return Vec::new();
-    }
-    replacements(&plan.steps)
-}
-
-/// What some steps replace.
-pub fn replacements(steps: &[Step]) -> Vec<ObjectKey> {
-    steps.iter().filter_map(replaced).collect()
-}
-
-fn replaced(step: &Step) -> Option<ObjectKey> {
-    match step {
-        Step::Replace(object) => ObjectKey::of(object),
-        Step::Create(_)
-        | Step::Drop(_)
-        | Step::Patch { .. }
-        | Step::Keep(_)
-        | Step::CopyConfig(_)
-        | Step::Tell(_)
-        | Step::Status(_)
-        | Step::Alert(_)
-        | Step::Count(_)
-        | Step::PostRollout(_) => None,
-    }
-}
-
 /// The field manager that last changed an object and is not us.
 pub fn opponent(object: &Value) -> &str {
     let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
@@ -96,9 +64,6 @@ pub fn opponent(object: &Value) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burgee_api::Phase;
-    use burgee_core::notice::Notice;
-    use burgee_core::plan::Telling;
     use burgee_core::world::Kind;
     use serde_json::json;
 
@@ -127,19 +92,6 @@ mod tests {
             assert_eq!(fights.rule(&[service()], interval, at(seconds)), Ruling::Go);
         }
         assert_eq!(fights.rule(&[service()], interval, at(70)), Ruling::Go);
-    }
-
-    #[test]
-    fn a_write_that_moves_the_rollout_is_no_repair() {
-        let replace = Step::Replace(json!({"apiVersion": "v1", "kind": "Service",
-                                           "metadata": {"name": "podinfo", "namespace": "test"}}));
-        let plan = Plan { steps: vec![replace], ..Plan::idle() };
-        assert_eq!(repairs(&plan), [service()]);
-        let noted = [plan.steps, vec![Step::Status(Box::default())]].concat();
-        assert_eq!(repairs(&Plan { steps: noted.clone(), ..Plan::idle() }), [service()], "only the time was noted");
-        let telling = Telling { notice: Notice::Copying, event_suffix: String::new(), phase: Phase::Progressing };
-        let told = [noted, vec![Step::Tell(telling)]].concat();
-        assert_eq!(repairs(&Plan { steps: told, ..Plan::idle() }), []);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burgee_api::Canary;
 use burgee_core::decide::{self, Tick};
 use burgee_core::notice::Notice;
-use burgee_core::plan::{Plan, Step, Telling};
+use burgee_core::plan::{Plan, Step, Telling, replaced};
 use burgee_core::question::Question;
 use burgee_core::rollout::Rollout;
 use burgee_core::timetable::Wake;
@@ -65,14 +65,15 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, canary: Canary, roll
 
 /// Asks what a decision lacks. The answers wake the canary; nothing waits for them here.
 async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question) -> Wake {
-    let Question { mut first, asks } = question;
-    let repairs = fights::replacements(&first);
-    let ruling = lock(&operator.memory(&story.key)).fights.rule(&repairs, story.interval, Timestamp::now());
+    let Question { mut repairs, first, asks } = question;
+    let memory = operator.memory(&story.key);
+    let ruling = lock(&memory).fights.rule(&replaced(&repairs), story.interval, Timestamp::now());
     if ruling != Ruling::Go {
         // Whoever fights for an object does not keep the question from being asked.
-        first.retain(|step| !matches!(step, Step::Replace(_)));
+        repairs.retain(|step| !matches!(step, Step::Replace(_)));
     }
-    match act::act(operator, &mut story, first).await {
+    repairs.extend(first);
+    match act::act(operator, &mut story, repairs).await {
         Ok(()) => {
             ask::ask(operator, &story, asks);
             Wake::OnChange
@@ -83,7 +84,7 @@ async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question)
 
 async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wake {
     let memory = operator.memory(&story.key);
-    let ruling = lock(&memory).fights.rule(&fights::repairs(&plan), story.interval, Timestamp::now());
+    let ruling = lock(&memory).fights.rule(&plan.repairs, story.interval, Timestamp::now());
     match ruling {
         Ruling::Go => {}
         Ruling::Wait(until) => return Wake::At(until),
@@ -92,7 +93,7 @@ async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wa
             return Wake::At(until);
         }
     }
-    let Plan { steps, next, quiet_until } = plan;
+    let Plan { steps, next, quiet_until, repairs: _ } = plan;
     if steps.iter().any(|step| matches!(step, Step::Status(_))) {
         story.moves();
     }

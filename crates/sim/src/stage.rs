@@ -336,7 +336,8 @@ impl Stage {
     /// Asks what is not being asked already. Answers whether there is something new to decide on at once.
     fn ask(&mut self, process: &mut Process, question: Question) -> bool {
         let version = self.version_seen(process);
-        if !self.act_first(process, question.first, version) {
+        let first = question.repairs.into_iter().chain(question.first).collect();
+        if !self.act_first(process, first, version) {
             return false;
         }
         let mut has_answer = false;

@@ -94,7 +94,7 @@ impl Asker<'_> {
         let told = told_so_far(self.tick);
         let tellings = (told..).zip(&self.before);
         let first = tellings.map(|(told, notice)| Step::Tell(telling(self.tick, notice.clone(), told, self.phase)));
-        Stop::Ask(Question { first: first.collect(), asks })
+        Stop::Ask(Question { repairs: Vec::new(), first: first.collect(), asks })
     }
 }
 

@@ -168,7 +168,7 @@ impl<'a> Draft<'a> {
         // Alerts, counters and hooks are only handed over: a route that cannot be written must not swallow them.
         self.steps.append(&mut self.afterwards);
         self.steps.append(&mut self.intended);
-        Plan { steps: self.steps, next, quiet_until: self.quiet_until }
+        Plan { steps: self.steps, next, quiet_until: self.quiet_until, ..Plan::idle() }
     }
 }
 

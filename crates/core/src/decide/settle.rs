@@ -11,7 +11,7 @@ use super::scene::{Scene, ready_pods};
 use super::strategy::MIRRORING;
 use super::{Decision, Draft, Stop, Tick, takeover};
 use crate::phase::PhaseRules;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Step, replaced};
 use crate::reconcile::settle;
 use crate::router;
 use crate::scaler::{self, Sync};
@@ -39,6 +39,7 @@ pub(super) fn with_repairs(tick: &Tick, mut repairs: Vec<Step>, decision: Decisi
             return plan;
         }
         if plan.status().is_none() {
+            plan.repairs = replaced(&repairs);
             repairs.append(&mut plan.steps);
             plan.steps = repairs;
         } else {
@@ -50,8 +51,7 @@ pub(super) fn with_repairs(tick: &Tick, mut repairs: Vec<Step>, decision: Decisi
         Ok(plan) => Ok(repair(plan, repairs)),
         Err(Stop::Wait(plan)) => Err(Stop::Wait(repair(plan, repairs))),
         Err(Stop::Ask(mut question)) => {
-            repairs.append(&mut question.first);
-            question.first = repairs;
+            question.repairs.append(&mut repairs);
             Err(Stop::Ask(question))
         }
     }
@@ -96,6 +96,7 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
     if let Some(reason) = led_astray(tick) {
         return Err(halt(tick, reason));
     }
+    let repairs = replaced(&steps);
     let mut draft = Draft::new(tick);
     // The time first: routes that are back before their new time could be noted would be drained too early.
     draft.intend(steps);
@@ -105,7 +106,7 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
     if draft.run().drain_until.is_some() {
         draft.run().drain_until = Some(fraction(tick.drained_at()));
     }
-    Ok(Some(draft.finish(Wake::At(tick.now))))
+    Ok(Some(Plan { repairs, ..draft.finish(Wake::At(tick.now)) }))
 }
 
 /// Why the routes cannot be put back: the set that would get more has no ready pod, and the one that has it now has some
@@ -194,4 +195,41 @@ pub(super) fn look<'a>(tick: &Tick<'a>, key: &ObjectKey) -> Decision<Option<&'a 
 pub(super) fn settle_seen(tick: &Tick, desired: Value) -> Option<Step> {
     let seen = ObjectKey::of(&desired).and_then(|key| tick.world.present(&key));
     settle(desired, seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use burgee_api::CanaryStatus;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::{canary, rollout};
+    use crate::question::Question;
+    use crate::settings::Settings;
+    use crate::world::World;
+
+    fn repair() -> Step {
+        let metadata = json!({"name": "podinfo", "namespace": "test"});
+        Step::Replace(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata}))
+    }
+
+    fn check(decision: Decision<Plan>, expected: impl FnOnce(Decision<Plan>) -> bool) {
+        let (world, rollout) = (World::new(canary(&json!({}))), rollout(&json!({})));
+        let tick = Tick { world: &world, rollout: &rollout, settings: &Settings::default(), now: jiff::Timestamp::MIN };
+        assert!(expected(with_repairs(&tick, vec![repair()], decision)));
+    }
+
+    #[test]
+    fn repairs_go_with_a_plan_that_moves_nothing_and_with_a_question_and_never_with_a_status() {
+        let services = [ObjectKey::new(crate::world::Kind::Service, "test", "podinfo")];
+        check(Ok(Plan::idle()), |plan| plan.is_ok_and(|plan| plan.steps == [repair()] && plan.repairs == services));
+        let moving = Plan { steps: vec![Step::Status(Box::<CanaryStatus>::default())], ..Plan::idle() };
+        let alone = Plan { next: Wake::At(jiff::Timestamp::MIN), ..moving.clone() };
+        check(Ok(moving), |plan| plan.is_ok_and(|plan| plan == alone));
+        let question = Question { repairs: Vec::new(), first: Vec::new(), asks: Vec::new() };
+        check(Err(Stop::Ask(question)), |decision| match decision {
+            Err(Stop::Ask(question)) => question.repairs == [repair()] && question.first.is_empty(),
+            Ok(_) | Err(Stop::Wait(_)) => false,
+        });
+    }
 }
