@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::notice::Notice;
 use crate::plan::Plan;
-use crate::question::{Answers, Question};
+use crate::question::{Answers, Question, Round};
 use crate::rollout::{Rollout, TargetKind};
 use crate::settings::Settings;
 use crate::timetable::Wake;
@@ -66,9 +66,15 @@ type Decision<T> = Result<T, Stop>;
 /// Decides what to do next, or what has to be asked first.
 pub fn decide(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
     match route(tick, answers) {
-        Ok(plan) | Err(Stop::Wait(plan)) => Ok(plan),
+        Ok(plan) | Err(Stop::Wait(plan)) => Ok(Plan { round: round(tick, answers), ..plan }),
         Err(Stop::Ask(question)) => Err(question),
     }
+}
+
+/// A plan that would be the same without any answer has come in between.
+fn round(tick: &Tick, answers: &Answers) -> Round {
+    let is_independent = || !matches!(route(tick, &Answers::default()), Err(Stop::Ask(_)));
+    if !answers.is_empty() && is_independent() { Round::Open } else { Round::Over }
 }
 
 fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {

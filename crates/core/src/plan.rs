@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::notice::{AlertText, Notice};
+use crate::question::Round;
 use crate::timetable::Wake;
 use crate::world::ObjectKey;
 
@@ -106,6 +107,8 @@ pub struct Plan {
     pub next: Wake,
     /// Nothing is asked again before this time; see [`crate::question::Answers::end_round`].
     pub quiet_until: Option<Timestamp>,
+    /// Whether the answers that were given have led to this plan.
+    pub round: Round,
     /// The objects that the plan only puts back as they are meant to be: who keeps changing them is not answered without
     /// end (rules: Pace). Empty for a plan that moves the rollout.
     pub repairs: Vec<ObjectKey>,
@@ -114,7 +117,7 @@ pub struct Plan {
 impl Plan {
     /// Nothing to do until something changes.
     pub const fn idle() -> Self {
-        Self { steps: Vec::new(), next: Wake::OnChange, quiet_until: None, repairs: Vec::new() }
+        Self { steps: Vec::new(), next: Wake::OnChange, quiet_until: None, round: Round::Over, repairs: Vec::new() }
     }
 
     /// The status that the plan writes, if it writes one.

@@ -103,29 +103,59 @@ pub enum MeasureError {
     Unavailable(String),
 }
 
-/// What has been answered so far in one round for one canary. A round ends with the plan that it leads to: whoever acts
-/// then calls [`Answers::end_round`], so that no answer is used for two decisions.
+/// Whether a plan ends the round of questions that led to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Round {
+    /// The answers led to it: no answer is used for two decisions.
+    #[default]
+    Over,
+    /// It came in between, such as a repair: what was answered still counts, or hooks would be called again for nothing
+    /// (I16).
+    Open,
+}
+
+/// What has been answered so far in one round for one canary. Whoever acts on a plan then calls [`Answers::end_round`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answers {
-    given: Vec<(AskKey, Answer)>,
+    given: Vec<Given>,
     quiet_until: Option<Timestamp>,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Given {
+    key: AskKey,
+    answer: Answer,
+    at: Timestamp,
+}
+
 impl Answers {
-    /// Records an answer.
-    pub fn insert(&mut self, key: AskKey, answer: Answer) {
-        self.given.retain(|(known, _)| *known != key);
-        self.given.push((key, answer));
+    /// Records an answer that came at `at`.
+    pub fn insert(&mut self, key: AskKey, answer: Answer, at: Timestamp) {
+        self.given.retain(|given| given.key != key);
+        self.given.push(Given { key, answer, at });
     }
 
     /// The answer to a question.
     pub fn get(&self, key: &AskKey) -> Option<&Answer> {
-        self.given.iter().find(|(known, _)| known == key).map(|(_, answer)| answer)
+        self.get_after(key, Timestamp::MIN)
     }
 
-    /// Forgets the answers, and asks nothing before `quiet_until`.
-    pub fn end_round(&mut self, quiet_until: Option<Timestamp>) {
-        self.given.clear();
+    /// The answer to a question, if it came after `time`.
+    pub fn get_after(&self, key: &AskKey, time: Timestamp) -> Option<&Answer> {
+        self.given.iter().find(|given| given.key == *key && given.at > time).map(|given| &given.answer)
+    }
+
+    /// Whether nothing was answered.
+    pub fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
+    /// Forgets the answers if the round is over, and asks nothing before `quiet_until`.
+    pub fn end_round(&mut self, round: Round, quiet_until: Option<Timestamp>) {
+        match round {
+            Round::Over => self.given.clear(),
+            Round::Open => {}
+        }
         self.quiet_until = quiet_until.or(self.quiet_until);
     }
 

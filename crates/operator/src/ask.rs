@@ -39,8 +39,9 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
             show(&operator, &story, &question, &answer);
             let mut memory = lock(&memory);
             memory.asking.remove(&key);
-            memory.answers.insert(key, answer);
-            operator.wish(&story.key, Timestamp::now());
+            let now = Timestamp::now();
+            memory.answers.insert(key, answer, now);
+            operator.wish(&story.key, now);
         });
     }
 }

@@ -6,7 +6,7 @@ use burgee_api::Canary;
 use burgee_core::decide::{self, Tick};
 use burgee_core::notice::Notice;
 use burgee_core::plan::{Plan, Step, Telling, replaced};
-use burgee_core::question::Question;
+use burgee_core::question::{Question, Round};
 use burgee_core::rollout::Rollout;
 use burgee_core::timetable::Wake;
 use burgee_core::world::{ObjectKey, World};
@@ -73,10 +73,14 @@ async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question)
         repairs.retain(|step| !matches!(step, Step::Replace(_)));
     }
     repairs.extend(first);
+    // What is told before a question is told once, however often the question is looked at until it is answered.
+    story.moves();
     match act::act(operator, &mut story, repairs).await {
         Ok(()) => {
             ask::ask(operator, &story, asks);
-            Wake::OnChange
+            // Whoever may want a rollback is asked again while another hook takes its time (I22).
+            let now = Timestamp::now();
+            Wake::At(now.saturating_add(story.interval).unwrap_or(now))
         }
         Err(stopped) => retry(operator, &story, stopped).await,
     }
@@ -93,7 +97,7 @@ async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wa
             return Wake::At(until);
         }
     }
-    let Plan { steps, next, quiet_until, repairs: _ } = plan;
+    let Plan { steps, next, quiet_until, round, repairs: _ } = plan;
     if steps.iter().any(|step| matches!(step, Step::Status(_))) {
         story.moves();
     }
@@ -103,7 +107,7 @@ async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wa
         Ok(()) => {
             let mut memory = lock(&memory);
             memory.carried_out();
-            memory.answers.end_round(quiet_until);
+            memory.answers.end_round(round, quiet_until);
             next
         }
         // The answers stay: a conflict is never a step, a check, or an interval.
@@ -143,7 +147,7 @@ async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wak
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
         Stopped::Failed(message) => {
-            lock(&operator.memory(&story.key)).answers.end_round(None);
+            lock(&operator.memory(&story.key)).answers.end_round(Round::Over, None);
             problem(operator, story, message).await;
             Wake::At(now.saturating_add(story.interval).unwrap_or(now))
         }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use burgee_api::{Phase, WebhookType};
 use burgee_core::notice::Names;
 use burgee_core::plan::{Plan, Step, Telling};
+use burgee_core::question::Round;
 use burgee_core::timetable::Wake;
 use burgee_core::workload::Side;
 use jiff::SignedDuration;
@@ -32,7 +33,7 @@ enum Progress {
 impl Stage {
     /// Carries out a plan that was decided on this version of the canary.
     pub(crate) fn act(&mut self, process: &mut Process, plan: Plan, version: Option<String>) {
-        let Plan { mut steps, next, quiet_until } = plan;
+        let Plan { mut steps, next, quiet_until, round, repairs: _ } = plan;
         let crash = if steps.is_empty() {
             None
         } else {
@@ -47,7 +48,7 @@ impl Stage {
             Ok(Progress::Done) if crash.is_some() => self.die(process),
             Ok(Progress::Done) => {
                 process.carried_out();
-                process.answers.end_round(quiet_until);
+                process.answers.end_round(round, quiet_until);
                 process.look_again(next, self.now);
             }
             Ok(Progress::Gone) => {}
@@ -92,7 +93,7 @@ impl Stage {
         self.aside.push(format!("{}s {refusal}", self.second()));
         let wait = process.failed();
         if let Refusal::Invalid(_) = refusal {
-            process.answers.end_round(None);
+            process.answers.end_round(Round::Over, None);
         }
         process.wake(later(self.now, wait));
     }

@@ -62,9 +62,9 @@ pub(crate) fn decide_with(mutation: Option<Mutation>, tick: &Tick, answers: &Ans
 fn heard(mutation: Mutation, answers: &Answers) -> Option<Answers> {
     let mut stored = serde_json::to_value(answers).ok()?;
     for place in items_mut(stored.get_mut("given")) {
-        let mut answer: Answer = serde_json::from_value(place[1].clone()).ok()?;
+        let mut answer: Answer = serde_json::from_value(place["answer"].clone()).ok()?;
         (mutation.answer)(&mut answer);
-        place[1] = serde_json::to_value(&answer).ok()?;
+        place["answer"] = serde_json::to_value(&answer).ok()?;
     }
     serde_json::from_value(stored).ok()
 }

@@ -155,9 +155,10 @@ impl Process {
             .filter(|(_, asked)| has_come(asked))
             .map(|(key, asked)| (key.clone(), asked.clone()))
             .collect();
+        let at = self.clock(now);
         for (key, asked) in &come {
             self.asking.remove(key);
-            self.answers.insert(key.clone(), asked.answer.clone());
+            self.answers.insert(key.clone(), asked.answer.clone(), at);
             self.wake(now);
         }
         come

@@ -8,7 +8,7 @@ use burgee_core::claims::Claim;
 use burgee_core::decide::{Tick, refuse};
 use burgee_core::order::{self, Order, Word};
 use burgee_core::plan::Plan;
-use burgee_core::question::Question;
+use burgee_core::question::{Ask, Question};
 use burgee_core::reads;
 use burgee_core::rollout::{Rollout, TargetKind};
 use burgee_core::settings::Settings;
@@ -71,6 +71,8 @@ pub struct Stage {
     pub film: Film,
     /// What was counted and alerted, as text.
     pub aside: Vec<String>,
+    /// Every webhook that was called, and when.
+    pub calls: Vec<(i64, String)>,
     /// Where the operator dies, if it does.
     pub crash: Option<Crash>,
     /// What goes wrong by chance, if anything does.
@@ -114,6 +116,7 @@ impl Stage {
             settings: Settings::default(),
             film: Film::default(),
             aside: Vec::new(),
+            calls: Vec::new(),
             crash: None,
             faults: None,
             broken: None,
@@ -325,6 +328,8 @@ impl Stage {
                 }
                 Err(question) => {
                     if !self.ask(process, question) {
+                        // Whoever may want a rollback is asked again while another hook takes its time.
+                        process.look_again(Wake::At(later(tick.now, rollout.interval)), self.now);
                         return Ok(None);
                     }
                 }
@@ -346,10 +351,13 @@ impl Stage {
                 continue;
             }
             self.report(process.id, Report::Asks(&key, &ask));
+            if let Ask::Hook { webhook, .. } = &ask {
+                self.calls.push((self.second(), webhook.name.clone()));
+            }
             let (delay, answer) = self.outside.answer_after(&ask);
             if delay.is_zero() {
                 self.report(process.id, Report::Hears(&key, &ask, &answer));
-                process.answers.insert(key, answer);
+                process.answers.insert(key, answer, process.clock(self.now));
                 has_answer = true;
             } else {
                 process.asking.insert(key, Asked { until: later(self.now, delay), ask, answer });

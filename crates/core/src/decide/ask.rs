@@ -1,6 +1,7 @@
 //! Getting an answer or leaving with the question. It never calls anything itself.
 
 use burgee_api::{Phase, Webhook, WebhookType};
+use jiff::Timestamp;
 
 use super::draft::{telling, told_so_far};
 use super::{Decision, Draft, Stop, Tick};
@@ -51,7 +52,9 @@ impl Asker<'_> {
     /// The answer of one hook.
     pub(super) fn hook(&self, hook: &Webhook) -> Decision<Result<(), String>> {
         let key = self.key(format!("webhook {} {}", kind_name(hook.kind), hook.name));
-        match self.answers.get(&key) {
+        // Whoever did not want a rollback is asked again, however long another hook takes (I22).
+        let is_rollback = hook.kind == WebhookType::Rollback;
+        match if is_rollback { self.fresh(&key) } else { self.answers.get(&key) } {
             Some(Answer::Hook(answer)) => Ok(answer.clone()),
             Some(Answer::Measured(_)) | None => {
                 let ask = Ask::Hook { webhook: hook.clone(), payload: self.payload(hook) };
@@ -63,11 +66,11 @@ impl Asker<'_> {
     /// The answers to several questions, which go out together.
     pub(super) fn all(&self, asks: Vec<(String, Ask)>) -> Decision<Vec<Answer>> {
         let keyed: Vec<(AskKey, Ask)> = asks.into_iter().map(|(what, ask)| (self.key(what), ask)).collect();
-        let answers: Vec<Option<&Answer>> = keyed.iter().map(|(key, _)| self.answers.get(key)).collect();
+        let answers: Vec<Option<&Answer>> = keyed.iter().map(|(key, _)| self.fresh(key)).collect();
         if answers.iter().all(Option::is_some) {
             return Ok(answers.into_iter().flatten().cloned().collect());
         }
-        let open = keyed.into_iter().filter(|(key, _)| self.answers.get(key).is_none()).collect();
+        let open = keyed.into_iter().filter(|(key, _)| self.fresh(key).is_none()).collect();
         Err(self.leave(open))
     }
 
@@ -80,6 +83,12 @@ impl Asker<'_> {
         let Tick { rollout, .. } = self.tick;
         let phase = self.phase.as_str();
         Payload { name: &rollout.name, namespace: &rollout.namespace, phase, checksum: &checksum }.body(&hook.metadata)
+    }
+
+    /// An answer that is not older than an interval.
+    fn fresh(&self, key: &AskKey) -> Option<&Answer> {
+        let Tick { now, rollout, .. } = self.tick;
+        self.answers.get_after(key, now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN))
     }
 
     fn key(&self, what: String) -> AskKey {

@@ -1,6 +1,6 @@
 //! The analysis: ready? due? hooks, metrics, verdict, and the next weight (contract: lifecycle §2, 16–29, and §9.1).
 
-use burgee_api::{Phase, Run, WebhookType};
+use burgee_api::{CanaryStatus, Phase, Run, WebhookType};
 use jiff::Timestamp;
 
 use super::analyse::{self, Verdict};
@@ -207,8 +207,12 @@ pub(super) fn note_passed(draft: &mut Draft, gate: Gate, passed: Vec<String>) {
 }
 
 fn asker<'a>(tick: &'a Tick, answers: &'a Answers) -> Asker<'a> {
-    let run = tick.run().cloned().unwrap_or_default();
-    let moment = format!("{} {}", run.revision, run.step_started_at.or(run.started_at).unwrap_or_default());
+    let Run { revision, started_at, outcome, .. } = tick.run().cloned().unwrap_or_default();
+    let CanaryStatus { canary_weight, iterations, failed_checks, .. } =
+        tick.world.canary.status.clone().unwrap_or_default();
+    // The step, not the time at which it began: a repair of the routes moves that, and asks no hook anew.
+    let step = format!("{canary_weight} {iterations} {failed_checks} {}", outcome.unwrap_or_default());
+    let moment = format!("{revision} {} {step}", started_at.unwrap_or_default());
     Asker { tick, answers, moment, phase: Phase::Progressing, before: Vec::new() }
 }
 
