@@ -103,6 +103,9 @@ pub struct Run {
     /// When the weight or iteration of the current step was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_started_at: Option<String>,
+    /// Since when somebody else has kept changing the routes of the step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fought_since: Option<String>,
     /// Hooks that passed and are not asked again.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
     pub hooks_passed: Vec<String>,

@@ -130,6 +130,7 @@ pub enum Notice {
     PreRolloutFailed(String, String),
     ExternalCheckFailed(String, String),
     MetricHalt(String),
+    RoutesFought,
     ProviderSilent(String),
     ProviderAnswersAgain,
     CanaryAdvanced(u8),
@@ -180,6 +181,7 @@ impl Notice {
             Self::PreRolloutFailed(hook, error) => format!("{halt} pre-rollout check {hook} failed {error}"),
             Self::ExternalCheckFailed(hook, error) => format!("{halt} external check {hook} failed {error}"),
             Self::MetricHalt(text) | Self::ProviderSilent(text) => text.clone(),
+            Self::RoutesFought => format!("{halt} its routes are changed by somebody else"),
             Self::ProviderAnswersAgain => format!("Metrics provider answers again, resuming {canary}.{namespace}"),
             Self::CanaryAdvanced(weight) => format!("Advance {canary}.{namespace} canary weight {weight}"),
             Self::IterationAdvanced(done, of) => format!("Advance {canary}.{namespace} canary iteration {done}/{of}"),
@@ -270,6 +272,7 @@ impl Notice {
             | Self::PreRolloutFailed(..)
             | Self::ExternalCheckFailed(..)
             | Self::MetricHalt(_)
+            | Self::RoutesFought
             | Self::ProviderSilent(_)
             | Self::WaitingForCapacity(..)
             | Self::ManualRollback
@@ -336,6 +339,7 @@ impl Notice {
             | Self::PreRolloutFailed(..)
             | Self::ExternalCheckFailed(..)
             | Self::MetricHalt(_)
+            | Self::RoutesFought
             | Self::ProviderAnswersAgain
             | Self::CanaryAdvanced(_)
             | Self::IterationAdvanced(..)

@@ -49,7 +49,7 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         return rollback::threshold(tick, Draft::new(tick));
     }
     if let Some(plan) = settle::misrouted(tick)? {
-        return Ok(plan);
+        return if settle::is_fought(tick) { fought(tick) } else { Ok(plan) };
     }
     if let Some(due) = due(tick).filter(|due| *due > tick.now) {
         return Ok(Draft::new(tick).finish(Wake::At(due)));
@@ -243,11 +243,18 @@ fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     }
 }
 
+/// A step that was not left alone is a failed check. The routes are put back right after it.
+fn fought(tick: &Tick) -> Decision<Plan> {
+    let plan = fail(tick, Draft::new(tick), Notice::RoutesFought)?;
+    Ok(Plan { next: plan.next.sooner(Wake::At(tick.now)), ..plan })
+}
+
 /// A failed check: counted, and the end of the run if it was the last one allowed (S21).
 fn fail(tick: &Tick, mut draft: Draft, notice: Notice) -> Decision<Plan> {
     draft.run().last_failure = Some(notice.event_text(&tick.rollout.names()));
     draft.tell(notice);
     draft.status.failed_checks += 1;
+    draft.run().fought_since = None;
     draft.run().step_started_at = Some(fraction(tick.now));
     if u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX) >= tick.rollout.threshold {
         return rollback::threshold(tick, draft);

@@ -33,6 +33,7 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
     run.held_since = None;
     run.held_reason = None;
     run.paused_since = None;
+    run.fought_since = None;
     run.step_started_at = Some(fraction(tick.now));
     Ok(draft.finish(Wake::At(tick.now)))
 }
@@ -43,10 +44,14 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     if !is_copied(tick, primary) {
         return copy(tick, &scene, primary);
     }
-    if let Some(plan) = settle::misrouted(tick)? {
-        return Ok(plan);
+    let misrouted = settle::misrouted(tick)?;
+    let mut repairs = settle::standing(tick, &scene)?;
+    match misrouted {
+        // Whoever fights for the routes does not keep the traffic from going back to the primary.
+        Some(_) if settle::is_fought(tick) => repairs.extend(settle::routes(tick, intended_split(tick))?),
+        Some(plan) => return Ok(plan),
+        None => {}
     }
-    let repairs = settle::standing(tick, &scene)?;
     settle::with_repairs(tick, repairs, shift(tick))
 }
 

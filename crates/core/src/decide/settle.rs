@@ -5,7 +5,7 @@ use burgee_api::Phase;
 use serde_json::Value;
 
 use super::ask::halt;
-use super::draft::fraction;
+use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
 use super::scene::{Scene, ready_pods};
 use super::strategy::MIRRORING;
@@ -100,8 +100,11 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
     let mut draft = Draft::new(tick);
     // The time first: routes that are back before their new time could be noted would be drained too early.
     draft.intend(steps);
-    if draft.run().step_started_at.is_some() {
-        draft.run().step_started_at = Some(fraction(tick.now));
+    let now = fraction(tick.now);
+    let run = draft.run();
+    if run.step_started_at.is_some() {
+        run.fought_since.get_or_insert_with(|| now.clone());
+        run.step_started_at = Some(now);
     }
     if draft.run().drain_until.is_some() {
         draft.run().drain_until = Some(fraction(tick.drained_at()));
@@ -123,6 +126,13 @@ fn led_astray(tick: &Tick) -> Option<String> {
         return None;
     };
     Some(format!("{unready}.{} has no ready pod, its share of the traffic is not put back", tick.rollout.namespace))
+}
+
+/// Whether somebody has changed the routes again and again for an interval: the step never had its traffic, and putting
+/// it off for ever would leave the run without an end (I13).
+pub(super) fn is_fought(tick: &Tick) -> bool {
+    let since = tick.run().and_then(|run| time(run.fought_since.as_deref()?));
+    since.is_some_and(|since| tick.now.duration_since(since) >= tick.rollout.interval)
 }
 
 /// Steps towards the primary's scaler: created if missing, and brought up to date where the contract says so.

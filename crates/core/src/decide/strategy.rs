@@ -104,6 +104,7 @@ fn step_to(tick: &Tick, mut draft: Draft, split: Split, notice: Notice) -> Decis
     draft.status.canary_weight = i64::from(split.canary());
     let run = draft.run();
     run.step_started_at = Some(fraction(tick.now));
+    run.fought_since = None;
     run.outcome = (split.mirror() == Mirror::On).then(|| MIRRORING.to_owned());
     Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
 }
