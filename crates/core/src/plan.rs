@@ -37,6 +37,13 @@ pub struct ConfigCopy {
     pub include_label_prefixes: Vec<String>,
 }
 
+impl ConfigCopy {
+    /// Key of the copy.
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey::new(self.source.kind, &self.source.namespace, &self.name)
+    }
+}
+
 /// Counters that a plan moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Count {
@@ -55,7 +62,7 @@ pub enum Step {
     Create(Value),
     /// Replace the whole object; it carries the `resourceVersion` it was decided on.
     Replace(Value),
-    /// Drop a kept template; that it is gone is success.
+    /// Drop what was kept; that it is gone is success.
     Drop(ObjectKey),
     /// A JSON patch with `test` operations, for objects that are not ours.
     Patch {
@@ -68,6 +75,16 @@ pub enum Step {
     Keep(Value),
     /// Copy a ConfigMap or Secret for the primary.
     CopyConfig(ConfigCopy),
+    /// Keep what these copies are about to replace, together in this Secret; that it is there already is success, because
+    /// what was promoted last is in it.
+    KeepConfigs {
+        /// The Secret.
+        key: ObjectKey,
+        /// The copies to come.
+        copies: Vec<ConfigCopy>,
+    },
+    /// Put back what is kept in this Secret; that there is none is success.
+    RestoreConfigs(ObjectKey),
     /// Say something: log, event, event webhook.
     Tell(Telling),
     /// Write the canary's status, if its `resourceVersion` is still the World's.
@@ -89,6 +106,8 @@ pub fn replaced(steps: &[Step]) -> Vec<ObjectKey> {
         | Step::Patch { .. }
         | Step::Keep(_)
         | Step::CopyConfig(_)
+        | Step::KeepConfigs { .. }
+        | Step::RestoreConfigs(_)
         | Step::Tell(_)
         | Step::Status(_)
         | Step::Alert(_)
@@ -130,6 +149,8 @@ impl Plan {
             | Step::Keep(_)
             | Step::Patch { .. }
             | Step::CopyConfig(_)
+            | Step::KeepConfigs { .. }
+            | Step::RestoreConfigs(_)
             | Step::Tell(_)
             | Step::Alert(_)
             | Step::Count(_)

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -159,7 +161,7 @@ pub fn copy(source: &Value, copy: &ConfigCopy, seen: Option<&Value>) -> Value {
     put(&mut object["metadata"], "labels", filtered(&source["metadata"]["labels"], includes));
     put(&mut object["metadata"], "annotations", Value::Null);
     object["metadata"]["ownerReferences"] = owners(&copy.owner, seen);
-    for field in ["data", "binaryData", "immutable", "type"] {
+    for field in CONTENT {
         put(&mut object, field, source[field].clone());
     }
     object
@@ -169,6 +171,53 @@ pub fn copy(source: &Value, copy: &ConfigCopy, seen: Option<&Value>) -> Value {
 pub fn is_replaceable(seen: &Value, desired: &Value) -> bool {
     let is_same = |field: &str| seen[field] == desired[field];
     is_same("type") && (seen["immutable"] != true || (is_same("data") && is_same("binaryData") && is_same("immutable")))
+}
+
+/// Fields of a ConfigMap or Secret that are its content.
+const CONTENT: [&str; 4] = ["data", "binaryData", "immutable", "type"];
+
+/// The Secret that keeps some objects whole; none if it would be larger than an API server takes. It is the only place
+/// where Burgee writes a content that is not a copy of the same kind.
+pub fn bundle(key: &ObjectKey, owner: &Value, objects: &[Value]) -> Option<Value> {
+    let texts = objects.iter().map(|object| BASE64.encode(whole(object).to_string()));
+    let data: BTreeMap<String, String> = texts.enumerate().map(|(place, text)| (place.to_string(), text)).collect();
+    let is_small = data.values().map(String::len).sum::<usize>() < BUNDLE_BYTES;
+    let mut bundle = based_on(key, None);
+    bundle["metadata"]["ownerReferences"] = json!([owner]);
+    bundle["type"] = json!("Opaque");
+    bundle["data"] = json!(data);
+    is_small.then_some(bundle)
+}
+
+/// The API server takes a MiB of content, before it is encoded.
+const BUNDLE_BYTES: usize = 1 << 20;
+
+fn whole(object: &Value) -> Value {
+    let mut kept = json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": {}});
+    for field in ["name", "namespace", "labels", "ownerReferences"] {
+        put(&mut kept["metadata"], field, object["metadata"][field].clone());
+    }
+    for field in CONTENT {
+        put(&mut kept, field, object[field].clone());
+    }
+    kept
+}
+
+/// The objects in such a Secret.
+pub fn unbundle(bundle: &Value) -> Vec<Value> {
+    let texts = entries(&bundle["data"]).filter_map(|(_, text)| BASE64.decode(text.as_str()?).ok());
+    texts.filter_map(|text| serde_json::from_slice(&text).ok()).collect()
+}
+
+/// A kept object in place of what is there now: its content and labels; whoever owns it stays.
+pub fn restored(key: &ObjectKey, kept: &Value, seen: Option<&Value>) -> Value {
+    let Some(seen) = seen else { return kept.clone() };
+    let mut object = based_on(key, Some(seen));
+    put(&mut object["metadata"], "labels", kept["metadata"]["labels"].clone());
+    for field in CONTENT {
+        put(&mut object, field, kept[field].clone());
+    }
+    object
 }
 
 fn owners(owner: &Value, seen: Option<&Value>) -> Value {

@@ -43,6 +43,14 @@ async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> R
         Step::Drop(key) => drop_kept(operator, &key).await,
         Step::Patch { key, operations } => patch(operator, story, &key, &operations).await,
         Step::CopyConfig(copy) => copy_config(operator, &copy).await,
+        Step::KeepConfigs { key, copies } => {
+            let kept = keep_configs(operator, &key, &copies).await;
+            forgiving(operator, story, kept).await
+        }
+        Step::RestoreConfigs(key) => {
+            let restored = restore_configs(operator, &key).await;
+            forgiving(operator, story, restored).await
+        }
         Step::Status(status) => write_status(operator, story, &status).await,
         Step::Tell(telling) => {
             may_write(operator)?;
@@ -115,7 +123,7 @@ async fn keep(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<()
     }
 }
 
-/// Drops a kept template, if it is still the one that is there now.
+/// Drops what was kept, if it is still the one that is there now.
 async fn drop_kept(operator: &Operator, key: &ObjectKey) -> Result<(), Stopped> {
     let kept = operator.cluster.get(key).await.map_err(|error| judge(key, "get", error))?;
     let Some(uid) = kept.as_ref().and_then(|kept| kept["metadata"]["uid"].as_str()) else { return Ok(()) };
@@ -141,18 +149,58 @@ async fn copy_config(operator: &Operator, copy: &ConfigCopy) -> Result<(), Stopp
     let Some(source) = source.filter(|source| tracked::checksum(source) == copy.checksum) else {
         return Err(Stopped::Conflict(format!("{} is no longer what was analysed", copy.source)));
     };
-    let key = ObjectKey::new(copy.source.kind, &copy.source.namespace, &copy.name);
-    let seen = operator.cluster.get(&key).await.map_err(|error| judge(&key, "get", error))?;
-    let desired = tracked::copy(&source, copy, seen.as_ref());
+    put_config(operator, &copy.key(), |seen| tracked::copy(&source, copy, seen)).await
+}
+
+/// Makes a copy as wanted; the version that is replaced is the one that was just read.
+async fn put_config(
+    operator: &Operator,
+    key: &ObjectKey,
+    wanted: impl Fn(Option<&Value>) -> Value,
+) -> Result<(), Stopped> {
+    let seen = operator.cluster.get(key).await.map_err(|error| judge(key, "get", error))?;
+    let desired = wanted(seen.as_ref());
     match seen {
-        None => create(operator, &key, &desired).await,
+        None => create(operator, key, &desired).await,
         Some(seen) if seen == desired => Ok(()),
-        Some(seen) if tracked::is_replaceable(&seen, &desired) => replace(operator, &key, &desired).await,
+        Some(seen) if tracked::is_replaceable(&seen, &desired) => replace(operator, key, &desired).await,
         Some(seen) => {
-            recreate(operator, &key, &seen).await?;
-            create(operator, &key, &tracked::copy(&source, copy, None)).await
+            recreate(operator, key, &seen).await?;
+            create(operator, key, &wanted(None)).await
         }
     }
+}
+
+/// Keeps the copies that are about to get another content, unless what was promoted last is kept already.
+async fn keep_configs(operator: &Operator, key: &ObjectKey, copies: &[ConfigCopy]) -> Result<(), Stopped> {
+    let mut old = Vec::new();
+    for copy in copies {
+        let own = copy.key();
+        let seen = operator.cluster.get(&own).await.map_err(|error| judge(&own, "get", error))?;
+        old.extend(seen.filter(|seen| tracked::checksum(seen) != copy.checksum));
+    }
+    let Some(owner) = copies.first().map(|copy| &copy.owner).filter(|_| !old.is_empty()) else { return Ok(()) };
+    match tracked::bundle(key, owner, &old) {
+        Some(bundle) => keep(operator, key, &bundle).await,
+        None => Err(Stopped::Failed(format!("{key} would be too large to keep the configs of the primary"))),
+    }
+}
+
+/// Puts back the configs that were kept.
+async fn restore_configs(operator: &Operator, key: &ObjectKey) -> Result<(), Stopped> {
+    let bundle = operator.cluster.get(key).await.map_err(|error| judge(key, "get", error))?;
+    for kept in bundle.as_ref().map(tracked::unbundle).unwrap_or_default() {
+        let own = key_of(&kept)?;
+        put_config(operator, &own, |seen| tracked::restored(&own, &kept, seen)).await?;
+    }
+    Ok(())
+}
+
+/// What cannot be kept or put back for good is said, and stops nothing: the template is kept all the same.
+async fn forgiving(operator: &Arc<Operator>, story: &Story, done: Result<(), Stopped>) -> Result<(), Stopped> {
+    let Err(Stopped::Failed(message)) = done else { return done };
+    crate::tick::problem(operator, story, message).await;
+    Ok(())
 }
 
 /// Takes an immutable copy out of the way of its successor.

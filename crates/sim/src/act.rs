@@ -212,6 +212,8 @@ impl Stage {
                 Ok(())
             }
             Step::CopyConfig(copy) => self.cluster.copy_config(copy),
+            Step::KeepConfigs { key, copies } => self.cluster.keep_configs(key, copies),
+            Step::RestoreConfigs(key) => self.cluster.restore_configs(key),
             Step::Tell(telling) => {
                 self.tell(telling);
                 Ok(())
@@ -283,6 +285,8 @@ fn is_write(step: &Step) -> bool {
         | Step::Patch { .. }
         | Step::Keep(_)
         | Step::CopyConfig(_)
+        | Step::KeepConfigs { .. }
+        | Step::RestoreConfigs(_)
         | Step::Tell(_)
         | Step::Status(_) => true,
         Step::Alert(_) | Step::Count(_) | Step::PostRollout(_) => false,

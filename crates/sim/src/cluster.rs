@@ -172,7 +172,7 @@ impl Cluster {
         if tracked::checksum(source) != copy.checksum {
             return Err(Refusal::Conflict(copy.source.clone()));
         }
-        let key = ObjectKey::new(copy.source.kind, &copy.source.namespace, &copy.name);
+        let key = copy.key();
         let seen = self.get(&key);
         let copied = tracked::copy(source, copy, seen);
         match seen {
@@ -184,6 +184,35 @@ impl Cluster {
                 self.create(anew)
             }
         }
+    }
+
+    /// Keeps the copies that are about to get another content, unless that was done before.
+    pub fn keep_configs(&mut self, key: &ObjectKey, copies: &[ConfigCopy]) -> Result<(), Refusal> {
+        let old = copies.iter().filter_map(|copy| self.get(&copy.key()).map(|seen| (copy, seen)));
+        let old = old.filter(|(copy, seen)| tracked::checksum(seen) != copy.checksum);
+        let old: Vec<Value> = old.map(|(_, seen)| seen.clone()).collect();
+        let (Some(copy), false) = (copies.first(), old.is_empty() || self.objects.contains_key(key)) else {
+            return Ok(());
+        };
+        tracked::bundle(key, &copy.owner, &old).map_or(Ok(()), |bundle| self.create(bundle))
+    }
+
+    /// Puts back the copies that were kept.
+    pub fn restore_configs(&mut self, key: &ObjectKey) -> Result<(), Refusal> {
+        for kept in self.get(key).map(tracked::unbundle).unwrap_or_default() {
+            let key = key_of(&kept)?;
+            let seen = self.get(&key);
+            let restored = tracked::restored(&key, &kept, seen);
+            match seen {
+                None => self.create(restored)?,
+                Some(seen) if tracked::is_replaceable(seen, &restored) => self.replace(restored)?,
+                Some(_) => {
+                    self.delete(&key);
+                    self.create(tracked::restored(&key, &kept, None))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes an object; that it is gone is success. One with finalizers is only marked.

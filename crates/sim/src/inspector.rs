@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use burgee_core::plan::{Plan, Step};
-use burgee_core::question::{Answer, Ask, AskKey};
+use burgee_core::question::{self, Answer, Ask, AskKey};
 use burgee_core::rollout::Rollout;
 use burgee_core::world::World;
 
@@ -60,7 +60,10 @@ impl Inspector {
             Report::Asks(key, ask) => self.show(view, operator, What::Asked(key, ask)),
             Report::Hears(key, ask, answer) => self.rounds.entry(operator).or_default().hear(key, ask, answer),
             Report::Decides(plan, world) => {
-                let round = self.rounds.remove(&operator).unwrap_or_default();
+                let round = match plan.round {
+                    question::Round::Over => self.rounds.remove(&operator).unwrap_or_default(),
+                    question::Round::Open => Round::default(),
+                };
                 self.show(view, operator, What::Decided { plan, world, round: &round });
                 // A plan that is refused is decided again on the same answers.
                 self.rounds.insert(operator, round);

@@ -6,7 +6,7 @@ use super::ask::halt;
 use super::draft::time;
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
-use super::{Decision, Draft, Tick, orders, promote};
+use super::{Decision, Draft, Tick, heal, orders, promote};
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
@@ -56,6 +56,11 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     draft.status.last_promoted_spec.clone_from(&draft.status.last_applied_spec);
     if !replaced.is_empty() && replaced != draft.status.last_promoted_spec {
         draft.step(Step::Drop(kept::key(tick.rollout, &replaced)));
+    }
+    // A run that ships a fix may have found configs kept by the promotion that failed before it.
+    let may_be_kept = orders::skips_analysis(tick) || heal::is_fix(tick) || !scene.tracked.is_empty();
+    if tick.settings.config_tracking && may_be_kept {
+        draft.step(Step::Drop(kept::configs_key(tick.rollout)));
     }
     draft.enter(Phase::Succeeded);
     let is_skipped = orders::skips_analysis(tick);

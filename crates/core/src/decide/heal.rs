@@ -12,7 +12,7 @@ use crate::notice::Notice;
 use crate::plan::{Plan, Step};
 use crate::split::Split;
 use crate::timetable::Wake;
-use crate::workload::{self, Readiness, Side};
+use crate::workload::{self, Readiness, Recipe, Side};
 
 /// Among the hooks of a run: it began with a primary that could not start and cannot be put back. Nobody waits for that
 /// primary before the fix is promoted to it (I6).
@@ -46,8 +46,12 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
             draft.tell(Notice::Problem(reason.to_owned()));
             return Ok(draft.finish(Wake::OnChange));
         };
-        let recipe = scene.recipe(tick, &id);
+        let tracked = scene.tracked_by(kept);
+        let recipe = Recipe { tracked: &tracked, ..scene.recipe(tick, &id) };
         let restored = workload::restored(&recipe, &kept::template(kept), scene.target, Some(primary));
+        if tick.settings.config_tracking {
+            draft.step(Step::RestoreConfigs(kept::configs_key(tick.rollout)));
+        }
         draft.step(Step::Replace(restored.map_err(|reason| super::ask::halt(tick, reason))?));
         return Ok(draft.finish(tick.primary_written()));
     }
@@ -61,6 +65,9 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     draft.intend(settle::routes(tick, Split::PRIMARY)?);
     if status.last_applied_spec != status.last_promoted_spec {
         draft.step(Step::Drop(kept::key(tick.rollout, &status.last_applied_spec)));
+    }
+    if tick.settings.config_tracking {
+        draft.step(Step::Drop(kept::configs_key(tick.rollout)));
     }
     draft.tell(Notice::RestoringPrimary);
     draft.status.canary_weight = 0;

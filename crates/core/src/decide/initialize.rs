@@ -20,7 +20,7 @@ use crate::services::Role;
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::tracked;
-use crate::workload::{self, Readiness, Side};
+use crate::workload::{self, Readiness, Recipe, Side};
 use crate::world::ObjectKey;
 
 /// How the providers' check is remembered among the hooks that passed.
@@ -76,40 +76,35 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
         draft.status.tracked_configs.clone_from(&scene.checksums);
         return Ok(draft.finish(Wake::At(tick.now)));
     }
-    draft.steps(known_copies(tick, scene)?);
+    draft.steps(known_copies(tick, scene)?.into_iter().map(Step::CopyConfig));
     let id = kept::flagger_id(&tick.rollout.uid, &scene.revision, "bootstrap");
     let primary = workload::primary(&scene.recipe(tick, &id), scene.target).map_err(|reason| halt(tick, reason))?;
-    draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
+    draft.step(scene.keep(tick, &scene.revision));
     draft.steps(settle::settle_seen(tick, primary));
     Ok(draft.finish(tick.primary_written()))
 }
 
 /// Copies of all tracked configs, with the checksums that hold now. While one of them cannot be read, nothing is copied:
 /// the primary would miss it (S15).
-pub(super) fn known_copies(tick: &Tick, scene: &Scene) -> Decision<Vec<Step>> {
+pub(super) fn known_copies(tick: &Tick, scene: &Scene) -> Decision<Vec<ConfigCopy>> {
     if scene.checksums.is_none() && tick.settings.config_tracking {
         return Err(halt(tick, "waiting for the ConfigMaps and Secrets of the target to be read".to_owned()));
     }
     Ok(copies(tick, scene))
 }
 
-fn copies(tick: &Tick, scene: &Scene) -> Vec<Step> {
+fn copies(tick: &Tick, scene: &Scene) -> Vec<ConfigCopy> {
     let checksum = |key: &ObjectKey| {
         scene.checksums.as_ref().and_then(|all| all.get(&tracked::status_key(key)).cloned()).unwrap_or_default()
     };
-    scene
-        .tracked
-        .iter()
-        .map(|key| {
-            Step::CopyConfig(ConfigCopy {
-                source: key.clone(),
-                checksum: checksum(key),
-                name: tracked::copy_name(&key.name),
-                owner: tick.rollout.owner_reference(),
-                include_label_prefixes: tick.settings.include_label_prefixes.clone(),
-            })
-        })
-        .collect()
+    let copy = |key: &ObjectKey| ConfigCopy {
+        source: key.clone(),
+        checksum: checksum(key),
+        name: tracked::copy_name(&key.name),
+        owner: tick.rollout.owner_reference(),
+        include_label_prefixes: tick.settings.include_label_prefixes.clone(),
+    };
+    scene.tracked.iter().map(copy).collect()
 }
 
 /// Whether the providers answer (contract: metrics §5). It is said and blocks nothing.
@@ -150,8 +145,8 @@ fn mend_primary(tick: &Tick, scene: &Scene, mut draft: Draft, wait: Readiness) -
     if workload::is_copy(tick.rollout.target_kind, primary, &id, &recorded) {
         return Ok(wait_for_primary(tick, draft, wait));
     }
-    draft.steps(known_copies(tick, scene)?);
-    draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
+    draft.steps(known_copies(tick, scene)?.into_iter().map(Step::CopyConfig));
+    draft.step(scene.keep(tick, &scene.revision));
     let mended = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, 0);
     draft.step(Step::Replace(mended.map_err(|reason| halt(tick, reason))?));
     Ok(draft.finish(tick.primary_written()))
@@ -200,7 +195,7 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     {
         record_revision(&mut draft, scene, 0);
         draft.run().revision = digest(&template);
-        draft.step(Step::Keep(kept::object(tick.rollout, &digest(&template), &template)));
+        draft.step(Step::Keep(kept::object(tick.rollout, &digest(&template), &template, &scene.tracked)));
     }
     let revision = draft.run().revision.clone();
     draft.enter(Phase::Initialized);
@@ -239,10 +234,11 @@ pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let id = kept::flagger_id(&tick.rollout.uid, revision, "recreated");
     let recipe = scene.recipe(tick, &id);
     let primary = if let Some(kept) = kept {
-        workload::restored(&recipe, &kept::template(kept), scene.target, None)
+        let tracked = scene.tracked_by(kept);
+        workload::restored(&Recipe { tracked: &tracked, ..recipe }, &kept::template(kept), scene.target, None)
     } else {
         draft.tell(Notice::PrimaryRecreatedFromTarget);
-        draft.steps(known_copies(tick, scene)?);
+        draft.steps(known_copies(tick, scene)?.into_iter().map(Step::CopyConfig));
         workload::primary(&recipe, scene.target)
     };
     draft.steps(settle::settle_seen(tick, primary.map_err(|reason| halt(tick, reason))?));

@@ -11,8 +11,9 @@ use super::scene::{Scene, canary_readiness, primary_readiness, ready_pods};
 use super::settle;
 use super::start::record_revision;
 use super::{Decision, Draft, Stop, Tick, heal, orders, promote, rollback, strategy};
+use crate::kept;
 use crate::notice::{Gate, Notice};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::question::Answers;
 use crate::split::Split;
 use crate::timetable::Wake;
@@ -92,6 +93,11 @@ pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) -> Deci
     if has_refuge {
         draft.intend(settle::routes(tick, Split::PRIMARY)?);
         draft.status.canary_weight = 0;
+    }
+    if tick.phase() == Phase::Promoting {
+        // The copies may have been begun; the primary still runs what was promoted last.
+        draft.step(Step::RestoreConfigs(kept::configs_key(tick.rollout)));
+        draft.step(Step::Drop(kept::configs_key(tick.rollout)));
     }
     draft.quiet_until(tick.now);
     let before = draft.run().clone();

@@ -73,11 +73,14 @@ fn copy(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Pla
     if revision::change(tick, scene) == Change::Revision {
         return progress::restart(tick, scene);
     }
-    let rollout = tick.rollout;
     let status = tick.world.canary.status.clone().unwrap_or_default();
     let mut draft = Draft::new(tick);
-    draft.steps(known_copies(tick, scene)?);
-    draft.step(Step::Keep(kept::object(rollout, &status.last_applied_spec, &scene.template)));
+    let copies = known_copies(tick, scene)?;
+    if !copies.is_empty() {
+        draft.step(Step::KeepConfigs { key: kept::configs_key(tick.rollout), copies: copies.clone() });
+    }
+    draft.steps(copies.into_iter().map(Step::CopyConfig));
+    draft.step(scene.keep(tick, &status.last_applied_spec));
     let id = promotion_id(tick);
     let promoted = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, floor(tick));
     draft.step(Step::Replace(promoted.map_err(|reason| halt(tick, reason))?));

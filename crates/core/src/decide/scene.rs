@@ -9,7 +9,9 @@ use super::draft::time;
 use super::mistake::{Mistake, mistaken};
 use super::{Decision, Tick};
 use crate::digest::digest;
+use crate::kept;
 use crate::phase::PhaseRules;
+use crate::plan::Step;
 use crate::reads;
 use crate::rollout::{Rollout, TargetKind};
 use crate::tracked;
@@ -63,6 +65,16 @@ impl Scene<'_> {
     /// What a primary with this id is made with.
     pub(super) fn recipe<'r>(&'r self, tick: &Tick<'r>, flagger_id: &'r str) -> Recipe<'r> {
         Recipe { rollout: tick.rollout, settings: tick.settings, tracked: &self.tracked, flagger_id }
+    }
+
+    /// The configs that a kept template was promoted with; those of the target if it does not say.
+    pub(super) fn tracked_by(&self, kept: &Value) -> Vec<ObjectKey> {
+        kept::tracked(kept).unwrap_or_else(|| self.tracked.clone())
+    }
+
+    /// What keeps the target's template.
+    pub(super) fn keep(&self, tick: &Tick, revision: &str) -> Step {
+        Step::Keep(kept::object(tick.rollout, revision, &self.template, &self.tracked))
     }
 }
 

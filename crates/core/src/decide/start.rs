@@ -10,7 +10,7 @@ use super::settle;
 use super::{Decision, Draft, Tick, heal, initialize, orders, rollback};
 use crate::kept;
 use crate::notice::{Gate, Notice, Voice};
-use crate::plan::{Plan, Step};
+use crate::plan::Plan;
 use crate::question::Answers;
 use crate::scaler::Sync;
 use crate::timetable::Wake;
@@ -74,7 +74,7 @@ fn adopt(tick: &Tick, scene: &Scene) -> Plan {
     record_revision(&mut draft, scene, 0);
     if matches!(tick.phase(), Phase::Initialized | Phase::Succeeded) {
         draft.status.last_promoted_spec.clone_from(&scene.revision);
-        draft.step(Step::Keep(kept::object(tick.rollout, &scene.revision, &scene.template)));
+        draft.step(scene.keep(tick, &scene.revision));
     }
     draft.run().started_at = Some(fraction(tick.now));
     draft.finish(Wake::OnChange)

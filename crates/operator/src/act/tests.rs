@@ -135,6 +135,51 @@ async fn a_config_is_copied_only_with_the_content_that_was_analysed() {
     assert_eq!(check_copy("0000000000000000").await, (Err(moved), vec!["GET".to_owned()]));
 }
 
+/// A Secret that keeps a ConfigMap with this content.
+fn bundle(content: &str) -> Value {
+    let settings = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": content},
+                          "metadata": {"name": "settings-primary", "namespace": "test"}});
+    let key = ObjectKey::new(Kind::Secret, "test", "podinfo-promoted-configs");
+    tracked::bundle(&key, &json!({"kind": "Canary", "name": "podinfo"}), &[settings]).unwrap()
+}
+
+async fn check_kept(step: Step, code: u16, expected: &[(&str, Value)]) {
+    let fake =
+        Fake::start(move |request| match (request.method.as_str(), request.path.ends_with("/settings-primary")) {
+            ("GET", true) => object(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"},
+                                        "metadata": {"name": "settings-primary", "namespace": "test"}})),
+            ("GET", false) => object(&bundle("0")),
+            ("POST", _) if request.path.contains("/secrets") && code >= 400 => failure(code, "no"),
+            _ => object(&request.body),
+        })
+        .await;
+    act(&fake.operator(), &mut story(), vec![step]).await.unwrap();
+    let seen: Vec<(String, Value)> =
+        fake.seen().into_iter().map(|seen| (seen.method, seen.body["data"].clone())).collect();
+    let expected: Vec<(String, Value)> =
+        expected.iter().map(|(method, data)| ((*method).to_owned(), data.clone())).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn configs_that_get_another_content_are_kept_and_others_are_not() {
+    let keep = |content: &str| {
+        let Step::CopyConfig(copy) = copy(&tracked::checksum(&json!({"data": {"a": content}}))) else { unreachable!() };
+        Step::KeepConfigs { key: ObjectKey::new(Kind::Secret, "test", "podinfo-promoted-configs"), copies: vec![copy] }
+    };
+    let (kept, nothing) = (bundle("1")["data"].clone(), Value::Null);
+    check_kept(keep("1"), 200, &[("GET", nothing.clone())]).await;
+    check_kept(keep("2"), 200, &[("GET", nothing.clone()), ("POST", kept.clone())]).await;
+    check_kept(keep("2"), 409, &[("GET", nothing.clone()), ("POST", kept.clone())]).await;
+    check_kept(keep("2"), 403, &[("GET", nothing.clone()), ("POST", kept), ("POST", nothing)]).await;
+}
+
+#[tokio::test]
+async fn configs_that_were_kept_are_put_back() {
+    let restore = Step::RestoreConfigs(ObjectKey::new(Kind::Secret, "test", "podinfo-promoted-configs"));
+    check_kept(restore, 200, &[("GET", Value::Null), ("GET", Value::Null), ("PUT", json!({"a": "0"}))]).await;
+}
+
 #[tokio::test]
 async fn an_event_is_told_once_and_its_repetition_counted_or_kept_quiet() {
     let fake = Fake::start(|request| object(&request.body)).await;

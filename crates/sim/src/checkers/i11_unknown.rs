@@ -39,6 +39,8 @@ fn written(step: &Step) -> Option<ObjectKey> {
         Step::Drop(_)
         | Step::Keep(_)
         | Step::CopyConfig(_)
+        | Step::KeepConfigs { .. }
+        | Step::RestoreConfigs(_)
         | Step::Tell(_)
         | Step::Status(_)
         | Step::Alert(_)

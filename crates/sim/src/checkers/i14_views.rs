@@ -35,6 +35,8 @@ impl Checker for Views {
             | Step::Drop(_)
             | Step::Keep(_)
             | Step::CopyConfig(_)
+            | Step::KeepConfigs { .. }
+            | Step::RestoreConfigs(_)
             | Step::Tell(_)
             | Step::Alert(_)
             | Step::Count(_)

@@ -29,6 +29,8 @@ impl Checker for Writes {
             | Step::Drop(_)
             | Step::Keep(_)
             | Step::CopyConfig(_)
+            | Step::KeepConfigs { .. }
+            | Step::RestoreConfigs(_)
             | Step::Tell(_)
             | Step::Status(_)
             | Step::Alert(_)

@@ -49,6 +49,8 @@ impl Checker for Tellings {
             | Step::Drop(_)
             | Step::Keep(_)
             | Step::CopyConfig(_)
+            | Step::KeepConfigs { .. }
+            | Step::RestoreConfigs(_)
             | Step::Count(_)
             | Step::PostRollout(_) => Ok(()),
         }

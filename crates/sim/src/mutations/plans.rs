@@ -231,6 +231,8 @@ fn replaced(step: &mut Step, kind: Kind) -> Option<&mut Value> {
         | Step::Drop(_)
         | Step::Keep(_)
         | Step::CopyConfig(_)
+        | Step::KeepConfigs { .. }
+        | Step::RestoreConfigs(_)
         | Step::Tell(_)
         | Step::Status(_)
         | Step::Alert(_)
