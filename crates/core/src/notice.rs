@@ -119,6 +119,8 @@ pub enum Notice {
     ProvidersAvailable,
     ProvidersUnavailable(String),
     Problem(String),
+    OperatorFault(String),
+    NotPermitted(String),
     InitializationDone,
     GatePassed(Gate, String),
     WaitingForApproval(String, Voice),
@@ -169,7 +171,8 @@ impl Notice {
             Self::NewRunsPaused => format!("New runs are paused, {canary}.{namespace} waits"),
             Self::ProvidersAvailable => "all the metrics providers are available!".to_owned(),
             Self::ProvidersUnavailable(error) => format!("Error checking metric providers: {error}"),
-            Self::Problem(error) => error.clone(),
+            Self::Problem(error) | Self::OperatorFault(error) => error.clone(),
+            Self::NotPermitted(what) => format!("{what}; reading single objects at each tick instead"),
             Self::InitializationDone => format!("Initialization done! {canary}.{namespace}"),
             Self::GatePassed(gate, hook) => format!("{} check {hook} passed", gate.title()),
             Self::WaitingForApproval(hook, _) => format!("{halt} waiting for approval {hook}"),
@@ -265,6 +268,8 @@ impl Notice {
             Self::NewRunsPaused
             | Self::ProvidersUnavailable(_)
             | Self::Problem(_)
+            | Self::OperatorFault(_)
+            | Self::NotPermitted(_)
             | Self::GatePassed(Gate::Rollback, _)
             | Self::WaitingForApproval(..)
             | Self::WaitingForTrafficIncrease(..)
@@ -289,6 +294,12 @@ impl Notice {
         }
     }
 
+    /// Whether it is logged as an error. What a rollout comes to is logged at info, warnings included (contract: operations
+    /// §4); what the operator itself could not do is not.
+    pub const fn is_logged_as_error(&self) -> bool {
+        matches!(self, Self::OperatorFault(_))
+    }
+
     /// What goes to the alert providers, if anything does (contract: webhooks §4).
     pub fn alert(&self, names: &Names) -> Option<AlertText> {
         let kind = &names.target_kind;
@@ -299,14 +310,8 @@ impl Notice {
             Self::NewRevision => {
                 ("New revision detected, progressing canary analysis.".to_owned(), Loudness::Info, Detail::Full)
             }
-            Self::PromotionCompleted => (
-                "Canary analysis completed successfully, promotion finished.".to_owned(),
-                Loudness::Info,
-                Detail::Cluster,
-            ),
-            Self::AnalysisSkipped => {
-                ("Canary analysis was skipped, promotion finished.".to_owned(), Loudness::Info, Detail::Cluster)
-            }
+            Self::PromotionCompleted => finished("completed successfully"),
+            Self::AnalysisSkipped => finished("was skipped"),
             Self::WaitingForApproval(_, Voice::Loud) => waiting("Canary"),
             Self::WaitingForTrafficIncrease(_, Voice::Loud) => waiting("Canary traffic increase"),
             Self::WaitingForPromotion(_, Voice::Loud) => waiting("Canary promotion"),
@@ -330,6 +335,8 @@ impl Notice {
             | Self::ProvidersAvailable
             | Self::ProvidersUnavailable(_)
             | Self::Problem(_)
+            | Self::OperatorFault(_)
+            | Self::NotPermitted(_)
             | Self::GatePassed(..)
             | Self::WaitingForApproval(_, Voice::Muted)
             | Self::WaitingForTrafficIncrease(_, Voice::Muted)
@@ -371,6 +378,7 @@ impl Notice {
                 | Self::WaitingForApproval(..)
                 | Self::WaitingForPromotion(..)
                 | Self::Invalid(_)
+                | Self::NotPermitted(_)
                 | Self::ProvidersAvailable
         )
     }
@@ -390,6 +398,10 @@ fn ordered(word: Word, by: &str, names: &Names) -> String {
 
 fn failure(text: String) -> (String, Loudness, Detail) {
     (text, Loudness::Error, Detail::Cluster)
+}
+
+fn finished(how: &str) -> (String, Loudness, Detail) {
+    (format!("Canary analysis {how}, promotion finished."), Loudness::Info, Detail::Cluster)
 }
 
 fn waiting(what: &str) -> (String, Loudness, Detail) {

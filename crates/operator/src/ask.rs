@@ -62,6 +62,16 @@ async fn measure(operator: &Operator, source: &ProviderSource, query: &str) -> R
     provider.parse(&response).map_err(judge)
 }
 
+/// Says whether the metrics server of the builtin queries answers; nothing depends on it (contract: metrics §6).
+pub(crate) async fn greet(operator: &Operator) {
+    let address = operator.settings.metrics_server.clone();
+    let source = ProviderSource { provider_type: "prometheus".to_owned(), address, ..ProviderSource::default() };
+    match online(operator, &source).await {
+        Ok(_) => tracing::info!("Connected to metrics server {}", source.address),
+        Err(error) => tracing::error!("Metrics server {} unreachable {error}", source.address),
+    }
+}
+
 /// Whether a provider answers: a number that means nothing, or why not.
 async fn online(operator: &Operator, source: &ProviderSource) -> Result<f64, MeasureError> {
     let provider = Provider::from_type(&source.provider_type);

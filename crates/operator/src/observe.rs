@@ -19,6 +19,8 @@ pub struct Sight {
     pub world: World,
     /// Some of it is not watched, or may be out of date: look again then.
     pub again: Option<Timestamp>,
+    /// Which permissions are missing to watch it.
+    pub forbidden: BTreeSet<String>,
 }
 
 /// A canary as the store has it. None if there is none; the error says why it cannot be read.
@@ -33,13 +35,14 @@ pub fn canary(operator: &Operator, key: &ObjectKey) -> Option<Result<Canary, Str
 pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> Sight {
     let keys = reads::objects(rollout);
     let rival = operator.stores.rival(&key_of(&canary));
-    let mut sight = Sight { world: World::new(canary), again: None };
+    let mut sight = Sight { world: World::new(canary), again: None, forbidden: BTreeSet::new() };
     sight.world.rival = rival;
     let mut looked_at: BTreeSet<ObjectKey> = keys.iter().cloned().collect();
     for key in keys {
         let (observed, unwatched) = look(operator, &key).await;
         if unwatched {
             sight.look_again_after(rollout);
+            sight.forbidden.extend(operator.stores.forbidden(&key));
         }
         sight.world.insert(key, observed);
     }
@@ -56,6 +59,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
         let metadata = operator.stores.look(&operator.cluster, &reference.key).await;
         if matches!(metadata, Look::Ask) {
             sight.look_again_after(rollout);
+            sight.forbidden.extend(operator.stores.forbidden(&reference.key));
         }
         let (seen, again) = operator.configs.look(&operator.cluster, &reference.key, metadata).await;
         sight.again = sooner(sight.again, again);

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Notifier, Options, VERSION};
+use crate::ask;
 use crate::brake;
 use crate::cluster::{Cluster, connect};
 use crate::crds::{self, Trouble};
@@ -72,6 +73,8 @@ async fn control(options: Options) -> Result<()> {
         tracing::warn!("ConfigMap {} could not be looked at yet; new runs wait until it can", brake::NAME);
     }
     brake::show(&operator);
+    let greeter = operator.clone();
+    tokio::spawn(async move { ask::greet(&greeter).await });
     announce_notifier(&operator.notifier);
     health.ready.store(true, Ordering::Relaxed);
     tokio::spawn(guard_definitions(operator.clone(), health.clone(), stop.clone()));
@@ -105,8 +108,21 @@ async fn clusters(options: &Options) -> Result<(Cluster, Cluster)> {
     let cluster = Cluster::new(work, mesh);
     let lease = Cluster::new(lease.clone(), lease);
     let version = cluster.raw(http::Method::GET, "/version", None).await.context("error calling Kubernetes API")?;
-    tracing::info!("Connected to Kubernetes API {}", version["gitVersion"].as_str().unwrap_or("of unknown version"));
+    let version = version["gitVersion"].as_str().unwrap_or_default();
+    if !is_supported(version) {
+        bail!("unsupported Kubernetes API {version}, 1.11 or later is needed");
+    }
+    tracing::info!("Connected to Kubernetes API {version}");
     Ok((cluster, lease))
+}
+
+/// Whether the contract allows a server's version (operations §2); one that cannot be read is taken as it is.
+fn is_supported(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => major == 1 && minor >= 11,
+        (None | Some(_), None | Some(_)) => true,
+    }
 }
 
 async fn config(path: &str, master: &str) -> Result<Config> {
@@ -219,4 +235,19 @@ pub(crate) fn totals(canaries: &BTreeSet<burgee_core::world::ObjectKey>) -> BTre
         *totals.entry(canary.namespace.clone()).or_default() += 1;
     }
     totals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_older_than_the_contract_allows_are_refused() {
+        let check = |version: &str, expected: bool| assert_eq!(is_supported(version), expected, "{version}");
+        check("v1.34.1+k3s1", true);
+        check("v1.11.0-alpha.1", true);
+        check("v1.10.13", false);
+        check("v2.0.0", false);
+        check("", true);
+    }
 }

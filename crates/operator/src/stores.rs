@@ -181,6 +181,14 @@ impl Stores {
         own.rival(neighbours.filter_map(|(_, stored)| stored.claim.as_deref()))
     }
 
+    /// Which permission is missing to watch an object of this kind, if one is.
+    pub fn forbidden(&self, key: &ObjectKey) -> Option<String> {
+        match self.progress(&self.scope(key))? {
+            Progress::Forbidden(text) => Some(text),
+            Progress::Listing | Progress::Synced | Progress::Failing(_) => None,
+        }
+    }
+
     /// How far a watch has come; none if it was never started.
     pub fn progress(&self, scope: &Scope) -> Option<Progress> {
         self.lock().get(scope).map(|store| store.progress.clone())

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use burgee_api::{Canary, Phase};
-use burgee_core::notice::{EventType, Names, Notice};
+use burgee_core::notice::{Names, Notice};
 use burgee_core::plan::Telling;
 use burgee_core::world::ObjectKey;
 use http::Method;
@@ -163,10 +163,9 @@ fn event(story: &Story, notice: &Notice, name: &str, text: &str, now: Timestamp)
     })
 }
 
-/// Normal events and warnings are logged at info, as in the contract; a problem of the operator's own at error.
 fn log(story: &Story, notice: &Notice, text: &str) {
     let canary = story.title();
-    if matches!(notice, Notice::Problem(_)) && notice.event_type() == EventType::Warning {
+    if notice.is_logged_as_error() {
         tracing::error!(canary, "{text}");
     } else {
         tracing::info!(canary, "{text}");

@@ -1,9 +1,11 @@
 //! One tick of one canary: observe, decide, then ask or act and tell. The program in a page.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use burgee_api::Canary;
 use burgee_core::decide::{self, Tick};
+use burgee_core::kept;
 use burgee_core::notice::Notice;
 use burgee_core::plan::{Plan, Step, Telling, replaced};
 use burgee_core::question::{Question, Round};
@@ -51,6 +53,7 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, canary: Canary, roll
     let started = Timestamp::now();
     let story = Story::new(key, &canary, rollout.interval);
     let sight = observe::observe(operator, canary, rollout).await;
+    tell_of_forbidden(operator, &story, sight.forbidden).await;
     let settings = operator.settings_now();
     let tick = Tick { world: &sight.world, rollout, settings: &settings, now: Timestamp::now() };
     let verdict = decide::decide(&tick, &lock(&operator.memory(key)).answers);
@@ -157,7 +160,22 @@ async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wak
 /// Tells of something that went wrong at the edge.
 pub async fn problem(operator: &Arc<Operator>, story: &Story, message: String) {
     let event_suffix = format!("{:016x}", Timestamp::now().as_nanosecond());
-    let telling = Telling { notice: Notice::Problem(message), event_suffix, phase: story.phase() };
+    tell(operator, story, Notice::OperatorFault(message), event_suffix).await;
+}
+
+/// Tells which permissions are missing for what the canary needs. The name of the event follows from the text, so that it
+/// is one event however often the operator starts.
+async fn tell_of_forbidden(operator: &Arc<Operator>, story: &Story, forbidden: BTreeSet<String>) {
+    for text in forbidden {
+        let uid = story.canary.metadata.uid.as_deref().unwrap_or_default();
+        let id = kept::flagger_id(uid, &text, "not permitted");
+        let event_suffix = id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+        tell(operator, story, Notice::NotPermitted(text), event_suffix).await;
+    }
+}
+
+async fn tell(operator: &Arc<Operator>, story: &Story, notice: Notice, event_suffix: String) {
+    let telling = Telling { notice, event_suffix, phase: story.phase() };
     if operator.leadership.may_write()
         && let Err(error) = tell::tell(operator, story, &telling).await
     {

@@ -8,7 +8,6 @@ use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
 use super::{Decision, Draft, Tick, heal, initialize, orders, rollback};
-use crate::kept;
 use crate::notice::{Gate, Notice, Voice};
 use crate::plan::Plan;
 use crate::question::Answers;

@@ -133,3 +133,13 @@ fn a_kind_that_can_be_listed_again_wakes_everyone_though_nothing_has_changed() {
     case.stores.listing(&case.scope, 12, vec![deployment(5, 1)]);
     assert_eq!((case.replicas(), case.woken()), (Some(1), 0));
 }
+
+#[test]
+fn a_kind_that_may_not_be_watched_says_which_permission_is_missing_and_is_asked_for() {
+    let case = Case::new(vec![deployment(5, 1)]);
+    assert_eq!(case.stores.forbidden(&key()), None);
+    case.stores.report(&case.scope, Progress::Forbidden("list and watch of deployments is not permitted".to_owned()));
+    assert!(matches!(case.stores.peek(&key()), Look::Ask));
+    let text = "list and watch of deployments is not permitted";
+    assert_eq!(case.stores.forbidden(&key()).as_deref(), Some(text));
+}
