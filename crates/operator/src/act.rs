@@ -7,11 +7,13 @@ use burgee_api::CanaryStatus;
 use burgee_core::plan::{ConfigCopy, Count, Step};
 use burgee_core::tracked;
 use burgee_core::world::{Kind, ObjectKey};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cluster::ApiError;
 use crate::operator::Operator;
 use crate::outbox::Letter;
+use crate::stores::Look;
 use crate::tell::{self, Story};
 
 /// Why a plan was not carried out to its end.
@@ -125,7 +127,13 @@ async fn keep(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<()
 
 /// Drops what was kept, if it is still the one that is there now.
 async fn drop_kept(operator: &Operator, key: &ObjectKey) -> Result<(), Stopped> {
-    let kept = operator.cluster.get(key).await.map_err(|error| judge(key, "get", error))?;
+    let kept = match operator.stores.peek(key) {
+        Look::Absent => None,
+        Look::Present(kept) => Some(kept),
+        Look::Ask | Look::Unknown(_) => {
+            operator.cluster.get(key).await.map_err(|error| judge(key, "get", error))?.map(Arc::new)
+        }
+    };
     let Some(uid) = kept.as_ref().and_then(|kept| kept["metadata"]["uid"].as_str()) else { return Ok(()) };
     may_write(operator)?;
     match operator.cluster.delete(key, uid).await {
@@ -162,7 +170,10 @@ async fn put_config(
     let desired = wanted(seen.as_ref());
     match seen {
         None => create(operator, key, &desired).await,
-        Some(seen) if seen == desired => Ok(()),
+        Some(seen) if seen == desired => {
+            operator.configs.note(key, &seen, Timestamp::now());
+            Ok(())
+        }
         Some(seen) if tracked::is_replaceable(&seen, &desired) => replace(operator, key, &desired).await,
         Some(seen) => {
             recreate(operator, key, &seen).await?;
@@ -176,6 +187,9 @@ async fn keep_configs(operator: &Operator, key: &ObjectKey, copies: &[ConfigCopy
     let mut old = Vec::new();
     for copy in copies {
         let own = copy.key();
+        if operator.configs.has(&own, &operator.stores.peek(&own), &copy.checksum) {
+            continue;
+        }
         let seen = operator.cluster.get(&own).await.map_err(|error| judge(&own, "get", error))?;
         old.extend(seen.filter(|seen| tracked::checksum(seen) != copy.checksum));
     }

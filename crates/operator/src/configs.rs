@@ -59,6 +59,18 @@ impl Configs {
         }
     }
 
+    /// Notes a content that was read or written besides.
+    pub fn note(&self, key: &ObjectKey, object: &Value, at: Timestamp) {
+        lock(&self.known).insert(key.clone(), Read { version: version_of(object), at, seen: seen(object) });
+    }
+
+    /// Whether an object that the watch shows is known to have this content.
+    pub fn has(&self, key: &ObjectKey, metadata: &Look, wanted: &str) -> bool {
+        let Look::Present(object) = metadata else { return false };
+        let known = lock(&self.known).get(key).cloned().filter(|read| read.version == version_of(object));
+        known.is_some_and(|read| matches!(read.seen, ConfigSeen::Present { checksum, .. } if checksum == wanted))
+    }
+
     async fn read(&self, cluster: &Cluster, key: &ObjectKey, at: Timestamp) -> ConfigSeen {
         match cluster.get(key).await {
             Ok(Some(object)) => {

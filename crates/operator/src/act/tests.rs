@@ -99,7 +99,7 @@ async fn without_the_lease_nothing_is_written() {
     {
         let fake = Fake::start(|request| object(&request.body)).await;
         let operator = fake.operator();
-        let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(12);
+        let long_ago = Timestamp::now() - jiff::SignedDuration::from_secs(12);
         operator.leadership.note(Some(long_ago));
         assert_eq!(act(&operator, &mut story(), vec![step]).await, Err(Stopped::Fenced));
         assert_eq!(fake.seen(), []);
