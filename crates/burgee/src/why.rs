@@ -10,7 +10,6 @@ use burgee_core::plan::Plan;
 use burgee_core::question::{Answers, Question};
 use burgee_core::rollout::Rollout;
 use burgee_core::settings::Settings;
-use burgee_core::timetable::Wake;
 use burgee_core::world::World;
 use burgee_operator::visit;
 use clap::ValueEnum;
@@ -103,8 +102,8 @@ impl Why {
                 let next = words::next(plan.next, tick.now);
                 Self { steps: steps(&plan, &names), next, reason, ..blank }
             }
-            Err(Question { first, asks }) => {
-                let first = Plan { steps: first, next: Wake::OnChange, quiet_until: None };
+            Err(Question { first, asks, repairs: _ }) => {
+                let first = Plan { steps: first, ..Plan::idle() };
                 let asks = asks.iter().map(|(_, ask)| words::ask(ask)).collect();
                 let reason = "what comes next depends on the answers".to_owned();
                 Self { steps: steps(&first, &names), asks, reason, ..blank }

@@ -19,6 +19,8 @@ pub(super) fn step(step: &Step, names: &Names) -> String {
         Step::Patch { key, operations } => format!("patch {key}: {}", paths(operations)),
         Step::Keep(object) => format!("keep the promoted template as {}", named(object)),
         Step::CopyConfig(copy) => format!("copy {} to {}", copy.source, copy.name),
+        Step::KeepConfigs { key, copies: _ } => format!("keep the promoted configs in {key}"),
+        Step::RestoreConfigs(key) => format!("put the configs kept in {key} back"),
         Step::Tell(telling) => format!("say: {}", telling.notice.text(names)),
         Step::Status(status) => {
             format!(
@@ -99,6 +101,8 @@ pub(super) fn reason(tick: &Tick, plan: &Plan) -> String {
         | Step::Patch { .. }
         | Step::Keep(_)
         | Step::CopyConfig(_)
+        | Step::KeepConfigs { .. }
+        | Step::RestoreConfigs(_)
         | Step::Status(_)
         | Step::Alert(_)
         | Step::Count(_)
