@@ -71,10 +71,12 @@ pub fn decide(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
     }
 }
 
-/// A plan that would be the same without any answer has come in between.
+/// A plan that would be the same without any answer has come in between. A suspension may last; what was answered before
+/// it says nothing about what comes after it.
 fn round(tick: &Tick, answers: &Answers) -> Round {
     let is_independent = || !matches!(route(tick, &Answers::default()), Err(Stop::Ask(_)));
-    if !answers.is_empty() && is_independent() { Round::Open } else { Round::Over }
+    let is_between = !answers.is_empty() && !tick.rollout.suspended && is_independent();
+    if is_between { Round::Open } else { Round::Over }
 }
 
 fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
@@ -108,10 +110,14 @@ fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     }
 }
 
-/// Says one thing and waits for a change.
+/// Says one thing and waits for a change. Routes that are wrong while nothing is done are nobody's fault.
 fn say(tick: &Tick, notice: Notice) -> Plan {
     let mut draft = Draft::new(tick);
     draft.tell(notice);
+    let is_suspended = tick.rollout.suspended;
+    if is_suspended && tick.run().is_some_and(|run| run.fought_since.is_some()) {
+        draft.run().fought_since = None;
+    }
     draft.finish(Wake::OnChange)
 }
 

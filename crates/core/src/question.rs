@@ -137,12 +137,17 @@ impl Answers {
 
     /// The answer to a question.
     pub fn get(&self, key: &AskKey) -> Option<&Answer> {
-        self.get_after(key, Timestamp::MIN)
+        self.given(key).map(|given| &given.answer)
     }
 
-    /// The answer to a question, if it came after `time`.
-    pub fn get_after(&self, key: &AskKey, time: Timestamp) -> Option<&Answer> {
-        self.given.iter().find(|given| given.key == *key && given.at > time).map(|given| &given.answer)
+    /// The answer to a question, if it came after `since` and not after `now`: a clock that was set back makes nothing
+    /// younger.
+    pub fn get_between(&self, key: &AskKey, since: Timestamp, now: Timestamp) -> Option<&Answer> {
+        self.given(key).filter(|given| given.at > since && given.at <= now).map(|given| &given.answer)
+    }
+
+    fn given(&self, key: &AskKey) -> Option<&Given> {
+        self.given.iter().find(|given| given.key == *key)
     }
 
     /// Whether nothing was answered.

@@ -1,7 +1,7 @@
 //! Between the stage and the checkers: it keeps the last instant and what each operator saw and was answered, and hands
 //! every moment to every checker. What they find first counts; it judges nothing itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{self, Answer, Ask, AskKey};
@@ -36,6 +36,8 @@ pub struct Inspector {
     last: Option<Instant>,
     sights: BTreeMap<usize, Sight>,
     rounds: BTreeMap<usize, Round>,
+    /// Operators whose last decision ended its round.
+    ending: BTreeSet<usize>,
     count: u64,
     broken: Option<String>,
 }
@@ -60,19 +62,30 @@ impl Inspector {
             Report::Asks(key, ask) => self.show(view, operator, What::Asked(key, ask)),
             Report::Hears(key, ask, answer) => self.rounds.entry(operator).or_default().hear(key, ask, answer),
             Report::Decides(plan, world) => {
-                let round = match plan.round {
-                    question::Round::Over => self.rounds.remove(&operator).unwrap_or_default(),
-                    question::Round::Open => Round::default(),
-                };
-                self.show(view, operator, What::Decided { plan, world, round: &round });
-                // A plan that is refused is decided again on the same answers.
-                self.rounds.insert(operator, round);
+                self.decides(view, operator, (plan, world));
             }
             Report::Takes(step) => {
-                if matches!(step, Step::Status(_)) {
+                if matches!(step, Step::Status(_)) && self.ending.contains(&operator) {
                     self.rounds.remove(&operator);
                 }
                 self.show(view, operator, What::Step(step));
+            }
+        }
+    }
+
+    /// A plan that is refused is decided again on the same answers, and one that comes in between leaves them alone.
+    fn decides(&mut self, view: &View, operator: usize, decided: (&Plan, &World)) {
+        let (plan, world) = decided;
+        match plan.round {
+            question::Round::Over => {
+                let round = self.rounds.remove(&operator).unwrap_or_default();
+                self.show(view, operator, What::Decided { plan, world, round: &round });
+                self.rounds.insert(operator, round);
+                self.ending.insert(operator);
+            }
+            question::Round::Open => {
+                self.show(view, operator, What::Decided { plan, world, round: &Round::default() });
+                self.ending.remove(&operator);
             }
         }
     }

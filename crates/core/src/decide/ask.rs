@@ -88,7 +88,7 @@ impl Asker<'_> {
     /// An answer that is not older than an interval.
     fn fresh(&self, key: &AskKey) -> Option<&Answer> {
         let Tick { now, rollout, .. } = self.tick;
-        self.answers.get_after(key, now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN))
+        self.answers.get_between(key, now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN), *now)
     }
 
     fn key(&self, what: String) -> AskKey {

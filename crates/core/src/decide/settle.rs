@@ -101,9 +101,10 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
     // The time first: routes that are back before their new time could be noted would be drained too early.
     draft.intend(steps);
     let now = fraction(tick.now);
+    let goes_on = was_repaired_lately(tick);
     let run = draft.run();
     if run.step_started_at.is_some() {
-        run.fought_since.get_or_insert_with(|| now.clone());
+        run.fought_since = run.fought_since.take().filter(|_| goes_on).or_else(|| Some(now.clone()));
         run.step_started_at = Some(now);
     }
     if draft.run().drain_until.is_some() {
@@ -132,7 +133,14 @@ fn led_astray(tick: &Tick) -> Option<String> {
 /// it off for ever would leave the run without an end (I13).
 pub(super) fn is_fought(tick: &Tick) -> bool {
     let since = tick.run().and_then(|run| time(run.fought_since.as_deref()?));
-    since.is_some_and(|since| tick.now.duration_since(since) >= tick.rollout.interval)
+    was_repaired_lately(tick) && since.is_some_and(|since| tick.now.duration_since(since) >= tick.rollout.interval)
+}
+
+/// Whether the step began less than two intervals ago, so that a repair now belongs to the same fight as the one before:
+/// repairs of fought objects come at least once in an interval (rules: Pace).
+fn was_repaired_lately(tick: &Tick) -> bool {
+    let last = tick.run().and_then(|run| time(run.step_started_at.as_deref()?));
+    last.is_some_and(|last| tick.now.duration_since(last) < tick.rollout.interval.saturating_mul(2))
 }
 
 /// Steps towards the primary's scaler: created if missing, and brought up to date where the contract says so.
