@@ -41,7 +41,7 @@ fn what_the_page_of_differences_names_as_proof_exists() -> Result<(), String> {
     let page = read(&root().join("docs/differences.md"))?;
     let tests = sources(&root().join("crates"));
     let e2e = sources(&root().join("xtask"));
-    let film = |name: &str| root().join(format!("crates/sim/scenarios/{name}.film")).is_file();
+    let film = |name: &str| root().join(format!("crates/sim/scenarios/{name}.txt")).is_file();
     let missing_films = named(&page, "film").into_iter().filter(|name| !film(name));
     let missing_tests = named(&page, "test").into_iter().filter(|name| !tests.contains(&format!("fn {name}(")));
     let missing_e2e = named(&page, "e2e").into_iter().filter(|name| !e2e.contains(&format!("\"{name}\"")));
