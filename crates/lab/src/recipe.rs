@@ -21,6 +21,11 @@ const ISTIOD_FILES: &[File] = &[
     ("go.sum", include_str!("../parts/istiod/go.sum")),
 ];
 
+const COREDNS_FILES: &[File] = &[
+    ("main.go", include_str!("../parts/coredns/main.go")),
+    ("go.mod", include_str!("../parts/coredns/go.mod")),
+    ("go.sum", include_str!("../parts/coredns/go.sum")),
+];
 const KEDA_FILES: &[File] =
     &[("go.mod", include_str!("../parts/keda/go.mod")), ("go.sum", include_str!("../parts/keda/go.sum"))];
 /// Path of KEDA's module.
@@ -129,7 +134,7 @@ fn common() -> Vec<Recipe> {
             25,
         ),
         recipe("helm", Source::GoInstall { package: "helm.sh/helm/v3/cmd/helm@v3.22.0", ldflags: helm_ldflags() }, 70),
-        recipe("coredns", install("github.com/coredns/coredns@v1.15.0"), 140),
+        recipe("coredns", Source::GoModule { files: COREDNS_FILES, tags: "", ldflags: String::new() }, 75),
         recipe("hyperkube", Source::GoModule { files: KUBE_FILES, tags: "", ldflags: kube_ldflags() }, 300),
         recipe(
             "istiod",
