@@ -9,7 +9,7 @@ use burgee_core::notice::Notice;
 use burgee_core::plan::{Step, Telling};
 
 use super::{Checker, Moment, Verdict, What};
-use crate::instant::Instant;
+use crate::instant::{Instant, Part};
 
 /// What was told: under which name in which run, and by the decision under way.
 #[derive(Clone, Debug, Default)]
@@ -89,11 +89,12 @@ impl Tellings {
     }
 }
 
-/// Whether somebody changed what is wanted.
+/// Whether somebody changed what is wanted, by an edit or by an order.
 fn is_edited(moment: &Moment) -> bool {
     let (before, after) = (moment.before, moment.after);
+    let wanted = |instant: &Instant| instant.object(Part::Canary)["metadata"]["annotations"].clone();
     let is_same = Arc::ptr_eq(&before.rollout, &after.rollout) && before.revision == after.revision;
-    matches!(moment.what, What::Outside) && !is_same
+    matches!(moment.what, What::Outside) && !(is_same && wanted(before) == wanted(after))
 }
 
 /// Whether a transition has an event of its own. The traffic may return in silence where there is none to route, and a
