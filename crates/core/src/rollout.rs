@@ -208,7 +208,18 @@ impl Rollout {
         if rollout.provider == Provider::Kubernetes {
             rollout.without_mesh();
         }
+        rollout.verify_steps()?;
         Ok(rollout)
+    }
+
+    /// Steps of nothing would lead nowhere, and the run would have no end (I13).
+    fn verify_steps(&self) -> Result<(), String> {
+        let Strategy::Canary(ladder) = &self.strategy else { return Ok(()) };
+        let has_steps = ladder.step > 0 || ladder.steps.iter().any(|weight| *weight > 0);
+        if has_steps || self.skip_analysis || self.analysis.is_none() {
+            return Ok(());
+        }
+        Err("the analysis has no step, set stepWeight, stepWeights or iterations to more than 0".to_owned())
     }
 
     /// The contract's controller-side checks (api §1.5), and S7.
