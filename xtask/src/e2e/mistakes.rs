@@ -236,7 +236,9 @@ fn doubled(stage: &Stage<'_>) -> Result<()> {
         let canary = stage.world().feed.canary(stage.namespace(), "second").unwrap_or_default();
         Ok(condition(&canary, "Invalid").is_some())
     })?;
-    stage.poll("the gauge says invalid", 15, || Ok(stage.metric("burgee_canary_invalid")? == Some(1.0)))?;
+    stage.poll("the gauge says invalid", 15, || {
+        Ok(stage.metric_with("burgee_canary_invalid", "canary=\"second\"")? == Some(1.0))
+    })?;
     ensure!(stage.phase() == "Initialized", "the first canary is {}", stage.phase());
     Ok(())
 }
