@@ -103,12 +103,16 @@ impl Operator {
         matches!(self.stores.peek(canary), Look::Present(_))
     }
 
-    /// Forgets a canary that is gone, and takes its series off `/metrics`.
+    /// Forgets a canary that is gone, and takes its series off `/metrics`: all of its target's, unless another canary of
+    /// the same target still shows them.
     pub fn forget(&self, canary: &ObjectKey) {
-        if let Some(memory) = lock(&self.memories).remove(canary)
-            && let Some(subject) = &lock(&memory).subject
-        {
-            self.telemetry.forget(subject);
+        let Some(memory) = lock(&self.memories).remove(canary) else { return };
+        let Some(subject) = lock(&memory).subject.clone() else { return };
+        let others: Vec<_> = lock(&self.memories).values().cloned().collect();
+        if others.iter().any(|other| lock(other).subject.as_ref() == Some(&subject)) {
+            self.telemetry.forget_canary(&subject, &canary.name);
+        } else {
+            self.telemetry.forget(&subject);
         }
     }
 

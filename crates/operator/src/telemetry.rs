@@ -62,6 +62,12 @@ impl Subject {
     fn labels(&self) -> Labels {
         vec![("name", self.target.clone()), ("namespace", self.namespace.clone())]
     }
+
+    fn labels_of(&self, canary: &str) -> Labels {
+        let mut labels = self.labels();
+        labels.insert(0, ("canary", canary.to_owned()));
+        labels
+    }
 }
 
 impl Telemetry {
@@ -101,8 +107,7 @@ impl Telemetry {
     /// `burgee_canary_invalid`: 1 with the reason, or 0 without one. The label `canary` keeps two canaries of one target
     /// apart, of which one is always invalid.
     pub fn invalid(&self, subject: &Subject, canary: &str, reason: Option<&str>) {
-        let mut labels = subject.labels();
-        labels.insert(0, ("canary", canary.to_owned()));
+        let mut labels = subject.labels_of(canary);
         let mut series = self.lock();
         series.values.retain(|(name, known), _| *name != "burgee_canary_invalid" || !known.starts_with(&labels));
         labels.extend(reason.map(|reason| ("reason", reason.to_owned())));
@@ -172,6 +177,12 @@ impl Telemetry {
         let mut series = self.lock();
         series.values.retain(|(_, labels), _| !belongs(labels));
         series.histograms.retain(|(_, labels), _| !belongs(labels));
+    }
+
+    /// Removes what is shown of one canary alone, as it shares its target with another one.
+    pub fn forget_canary(&self, subject: &Subject, canary: &str) {
+        let labels = subject.labels_of(canary);
+        self.lock().values.retain(|(_, known), _| !known.starts_with(&labels));
     }
 
     /// Everything, as Prometheus reads it.
@@ -333,8 +344,11 @@ flagger_info{version="1",mesh_provider="istio"} 1
         check(Some("TargetMissing"), "name=\"podinfo\",namespace=\"test\",reason=\"TargetMissing\"} 1");
         check(Some("ScalerMissing"), "name=\"podinfo\",namespace=\"test\",reason=\"ScalerMissing\"} 1");
         check(None, "name=\"podinfo\",namespace=\"test\"} 0");
+        telemetry.forget_canary(&subject("podinfo"), "second");
+        assert!(!telemetry.render().contains("canary=\"second\""));
+        assert!(telemetry.render().contains("canary=\"podinfo\""));
         telemetry.forget(&subject("podinfo"));
-        assert!(!telemetry.render().contains("burgee_canary_invalid"));
+        assert!(!telemetry.render().contains("burgee_canary_invalid{"));
     }
 
     #[test]
