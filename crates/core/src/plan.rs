@@ -97,24 +97,26 @@ pub enum Step {
     PostRollout(Phase),
 }
 
+impl Step {
+    /// The object that takes the place of the stored one, if the step is a replacement.
+    pub const fn replacement(&self) -> Option<&Value> {
+        if let Self::Replace(object) = self { Some(object) } else { None }
+    }
+
+    /// What is told, if the step tells something.
+    pub const fn telling(&self) -> Option<&Telling> {
+        if let Self::Tell(telling) = self { Some(telling) } else { None }
+    }
+
+    /// The status that is written, if the step writes it.
+    pub fn status(&self) -> Option<&CanaryStatus> {
+        if let Self::Status(status) = self { Some(status) } else { None }
+    }
+}
+
 /// The objects that some steps replace.
 pub fn replaced(steps: &[Step]) -> Vec<ObjectKey> {
-    let objects = steps.iter().filter_map(|step| match step {
-        Step::Replace(object) => ObjectKey::of(object),
-        Step::Create(_)
-        | Step::Drop(_)
-        | Step::Patch { .. }
-        | Step::Keep(_)
-        | Step::CopyConfig(_)
-        | Step::KeepConfigs { .. }
-        | Step::RestoreConfigs(_)
-        | Step::Tell(_)
-        | Step::Status(_)
-        | Step::Alert(_)
-        | Step::Count(_)
-        | Step::PostRollout(_) => None,
-    });
-    objects.collect()
+    steps.iter().filter_map(Step::replacement).filter_map(ObjectKey::of).collect()
 }
 
 /// What to do now and when to look again.
@@ -141,20 +143,6 @@ impl Plan {
 
     /// The status that the plan writes, if it writes one.
     pub fn status(&self) -> Option<&CanaryStatus> {
-        self.steps.iter().find_map(|step| match step {
-            Step::Status(status) => Some(status.as_ref()),
-            Step::Create(_)
-            | Step::Replace(_)
-            | Step::Drop(_)
-            | Step::Keep(_)
-            | Step::Patch { .. }
-            | Step::CopyConfig(_)
-            | Step::KeepConfigs { .. }
-            | Step::RestoreConfigs(_)
-            | Step::Tell(_)
-            | Step::Alert(_)
-            | Step::Count(_)
-            | Step::PostRollout(_) => None,
-        })
+        self.steps.iter().find_map(Step::status)
     }
 }

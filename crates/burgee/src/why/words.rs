@@ -93,23 +93,8 @@ pub(super) fn reason(tick: &Tick, plan: &Plan) -> String {
     if let Some(moved) = plan.status().filter(|moved| moved.phase != status.phase) {
         return format!("the canary becomes {}", moved.phase);
     }
-    let told = plan.steps.iter().rev().find_map(|step| match step {
-        Step::Tell(telling) => Some(telling.notice.text(&tick.rollout.names())),
-        Step::Create(_)
-        | Step::Replace(_)
-        | Step::Drop(_)
-        | Step::Patch { .. }
-        | Step::Keep(_)
-        | Step::CopyConfig(_)
-        | Step::KeepConfigs { .. }
-        | Step::RestoreConfigs(_)
-        | Step::Status(_)
-        | Step::Alert(_)
-        | Step::Count(_)
-        | Step::PostRollout(_) => None,
-    });
-    if let Some(told) = told {
-        return told;
+    if let Some(telling) = plan.steps.iter().rev().find_map(Step::telling) {
+        return telling.notice.text(&tick.rollout.names());
     }
     if run.paused_since.is_some() && matches!(status.phase, Phase::Progressing | Phase::WaitingPromotion) {
         return "the analysis is paused; `burgee resume` ends that".to_owned();

@@ -30,21 +30,10 @@ impl Checker for Routes {
             adds_up(after)?;
             follows_the_status(before, after)?;
         }
-        match step {
-            Step::Replace(_) => [Part::Route, Part::Apex].iter().try_for_each(|part| keeps(before, after, *part)),
-            Step::Patch { .. } => touches_little(before, after),
-            Step::Create(_)
-            | Step::Drop(_)
-            | Step::Keep(_)
-            | Step::CopyConfig(_)
-            | Step::KeepConfigs { .. }
-            | Step::RestoreConfigs(_)
-            | Step::Tell(_)
-            | Step::Status(_)
-            | Step::Alert(_)
-            | Step::Count(_)
-            | Step::PostRollout(_) => Ok(()),
+        if step.replacement().is_some() {
+            return [Part::Route, Part::Apex].iter().try_for_each(|part| keeps(before, after, *part));
         }
+        if matches!(step, Step::Patch { .. }) { touches_little(before, after) } else { Ok(()) }
     }
 }
 

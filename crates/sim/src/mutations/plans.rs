@@ -223,22 +223,7 @@ fn writes(step: &Step, kind: Kind) -> bool {
 }
 
 fn replaced(step: &mut Step, kind: Kind) -> Option<&mut Value> {
-    match step {
-        Step::Replace(object) if Kind::of(object) == Some(kind) => Some(object),
-        Step::Replace(_)
-        | Step::Create(_)
-        | Step::Patch { .. }
-        | Step::Drop(_)
-        | Step::Keep(_)
-        | Step::CopyConfig(_)
-        | Step::KeepConfigs { .. }
-        | Step::RestoreConfigs(_)
-        | Step::Tell(_)
-        | Step::Status(_)
-        | Step::Alert(_)
-        | Step::Count(_)
-        | Step::PostRollout(_) => None,
-    }
+    if let Step::Replace(object) = step { Some(object).filter(|object| Kind::of(object) == Some(kind)) } else { None }
 }
 
 fn written_status(step: &mut Step) -> Option<&mut burgee_api::CanaryStatus> {
