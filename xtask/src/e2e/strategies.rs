@@ -9,7 +9,7 @@ use super::story::expect;
 use super::visitors::{Side, Visitor, count, visit_all};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
-use burgee_lab::Counters;
+use burgee_lab::{Counters, Load};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -76,6 +76,25 @@ const BEGINNING: [&str; 4] = [
     "New revision detected! Scaling up podinfo.test",
     "Starting canary analysis for podinfo.test",
 ];
+
+/// What is told at the end of every promotion.
+const ENDING: [&str; 3] = [
+    "Copying podinfo.test template spec to podinfo-primary.test",
+    "Routing all traffic to primary",
+    "Promotion completed! Scaling down podinfo.test",
+];
+
+/// All that is told of a good version: between beginning and ending, these.
+fn whole<'a>(between: &[&'a str]) -> Vec<&'a str> {
+    [&BEGINNING[..], between, &ENDING].concat()
+}
+
+/// Ends the load, of which no request may have failed.
+fn stop(load: Load) -> Result<()> {
+    let answers = load.stop()?;
+    ensure!(answers.failed() == 0, "requests failed: {answers:?}");
+    Ok(())
+}
 
 /// The short Canary with another analysis: its weights go, these fields come.
 fn with_analysis(stage: &Stage<'_>, fields: &[(&str, Value)]) -> Result<Value> {
@@ -146,15 +165,8 @@ fn insiders(stage: &Stage<'_>) -> Result<()> {
     stage.note(&format!("{canary} requests with the header at the canary, {primary} without at the primary"));
     ensure!(primary == 80, "Envoy sent {primary} requests to the primary, not the 80 without the header");
     promoted(stage)?;
-    let answers = load.stop()?;
-    ensure!(answers.failed() == 0, "requests failed: {answers:?}");
-    let ending = [
-        "Advance podinfo.test canary iteration 1/1",
-        "Copying podinfo.test template spec to podinfo-primary.test",
-        "Routing all traffic to primary",
-        "Promotion completed! Scaling down podinfo.test",
-    ];
-    expect(&stage.told(), &[&BEGINNING[..], &ending].concat())?;
+    stop(load)?;
+    expect(&stage.told(), &whole(&["Advance podinfo.test canary iteration 1/1"]))?;
     ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.1", "the primary has another version");
     target_has(stage, 0)
 }
@@ -177,16 +189,8 @@ fn shadow(stage: &Stage<'_>) -> Result<()> {
     let [primary, canary] = by_side(stage, &switched);
     ensure!(primary == 0, "after the switch Envoy sent {primary} requests to the primary, {canary} to the canary");
     promoted(stage)?;
-    let answers = load.stop()?;
-    ensure!(answers.failed() == 0, "requests failed: {answers:?}");
-    let ending = [
-        "Advance podinfo.test canary iteration 1/1",
-        switch,
-        "Copying podinfo.test template spec to podinfo-primary.test",
-        "Routing all traffic to primary",
-        "Promotion completed! Scaling down podinfo.test",
-    ];
-    expect(&stage.told(), &[&BEGINNING[..], &ending].concat())?;
+    stop(load)?;
+    expect(&stage.told(), &whole(&["Advance podinfo.test canary iteration 1/1", switch]))?;
     target_has(stage, 0)
 }
 
@@ -221,8 +225,7 @@ fn affinity(stage: &Stage<'_>) -> Result<()> {
     ensure!(count(&sides, Side::Primary) == CLIENTS, "after the promotion the jar is answered by {sides:?}");
     let left = jar.iter().filter(|client| client.has_cookie(COOKIE)).count();
     ensure!(left == 0, "{left} clients still have the cookie of the run");
-    let answers = load.stop()?;
-    ensure!(answers.failed() == 0, "requests failed: {answers:?}");
+    stop(load)?;
     target_has(stage, 0)
 }
 
@@ -260,17 +263,10 @@ fn daemons(stage: &Stage<'_>) -> Result<()> {
     ensure!(both, "at weight 50 clients are answered by {sides:?}");
     promoted(stage)?;
     check_paused(stage, "6.0.1")?;
-    let answers = load.stop()?;
-    ensure!(answers.failed() == 0, "requests failed: {answers:?}");
-    let ending = [
-        "Advance podinfo.test canary weight 50",
-        "Copying podinfo.test template spec to podinfo-primary.test",
-        "Routing all traffic to primary",
-        "Promotion completed! Scaling down podinfo.test",
-    ];
+    stop(load)?;
     let waiting = |text: &str| text.contains("daemonset") || text.contains("damonset");
     let told: Vec<_> = stage.told().into_iter().filter(|told| !waiting(&told.text)).collect();
-    expect(&told, &[&BEGINNING[..], &ending].concat())
+    expect(&told, &whole(&["Advance podinfo.test canary weight 50"]))
 }
 
 /// The target is kept off all nodes by a selector, the primary runs this version on each.
@@ -314,15 +310,8 @@ fn services(stage: &Stage<'_>) -> Result<()> {
     ensure!(primary.min(canary) * 3 > primary + canary, "at weight 50 Envoy sent {primary} and {canary} requests");
     stage.until_promoted(60)?;
     check_copies(stage, ["podinfo-next", "podinfo-next"])?;
-    let answers = load.stop()?;
-    ensure!(answers.failed() == 0, "requests failed: {answers:?}");
-    let ending = [
-        "Advance podinfo.test canary weight 50",
-        "Copying podinfo.test template spec to podinfo-primary.test",
-        "Routing all traffic to primary",
-        "Promotion completed! Scaling down podinfo.test",
-    ];
-    expect(&stage.told(), &[&BEGINNING[..], &ending].concat())
+    stop(load)?;
+    expect(&stage.told(), &whole(&["Advance podinfo.test canary weight 50"]))
 }
 
 /// Which pods the copy for the primary selects, and which the one for the canary; the user's pods all stay.
