@@ -65,6 +65,9 @@ const COOKIE: &str = "canary-cookie";
 const GATE: &str = "increase";
 /// Clients that keep their cookies.
 const CLIENTS: usize = 50;
+
+/// How long a visit of all clients may take: a cookie that lasts no longer is not counted on.
+const VISITING: Duration = Duration::from_secs(2);
 /// How far the share of new clients may be from the weight, in points.
 const SLACK: f64 = 7.0;
 /// Requests that may be under way while the counters are read.
@@ -229,14 +232,21 @@ fn affinity(stage: &Stage<'_>) -> Result<()> {
     target_has(stage, 0)
 }
 
-/// Everybody comes three times more, and is answered by the same version each time.
+/// Everybody comes three times more; who still has a cookie is answered by the same version. The cookie of the primary
+/// lasts for one interval, so it may run out between two visits; then its owner is a new client.
 fn stay(jar: &mut [Visitor], first: Vec<Side>) -> Result<Vec<Side>> {
+    let (mut sides, mut stayed) = (first, 0);
     for _ in 0..3 {
+        let bound: Vec<bool> = jar.iter().map(|client| client.has_any_cookie_for(VISITING)).collect();
         let again = visit_all(jar)?;
-        let moved = first.iter().zip(&again).filter(|(first, again)| first != again).count();
-        ensure!(moved == 0, "{moved} of {} clients were moved to another version", first.len());
+        let pairs = || sides.iter().zip(&again).zip(&bound).filter(|(_, bound)| **bound);
+        let moved = pairs().filter(|((before, now), _)| before != now).count();
+        ensure!(moved == 0, "{moved} of {} clients with a cookie were moved to another version", jar.len());
+        stayed += pairs().count();
+        sides = again;
     }
-    Ok(first)
+    ensure!(stayed >= CLIENTS, "only {stayed} visits were made with a cookie");
+    Ok(sides)
 }
 
 fn check_share(stage: &Stage<'_>, weight: f64, counted: &Counters, clients: usize) -> Result<()> {

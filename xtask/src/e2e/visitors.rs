@@ -50,6 +50,11 @@ impl Visitor {
         self.cookies.get(name).is_some_and(Cookie::lasts)
     }
 
+    /// Whether the client has a cookie that lasts for a time still.
+    pub(crate) fn has_any_cookie_for(&self, time: Duration) -> bool {
+        self.cookies.values().any(|cookie| cookie.until.is_none_or(|until| until > Instant::now() + time))
+    }
+
     /// Asks for the first page.
     ///
     /// # Errors
