@@ -37,6 +37,8 @@ pub(crate) fn start(cluster: &Cluster, processes: &Processes, parts: &Parts, sta
         environment: vec![
             ("KUBECONFIG", state.join("kubeconfigs/keda").display().to_string()),
             ("POD_NAMESPACE", "keda".to_owned()),
+            // It insists on the variable; empty is all namespaces.
+            ("WATCH_NAMESPACE", String::new()),
             ("KEDA_CLUSTER_OBJECT_NAMESPACE", "keda".to_owned()),
         ],
     })
