@@ -141,11 +141,20 @@ pub struct Faults {
 }
 
 /// Faults that seeds bring. The others wait until what they found is mended.
-const TRIED: [Fault; 8] = [
+const TRIED: [Fault; 17] = [
     Fault::Crash,
+    Fault::SlowPods,
+    Fault::StuckPods,
+    Fault::Flapping,
+    Fault::SlowController,
     Fault::NewRevision,
+    Fault::BadRevision,
     Fault::Revert,
+    Fault::ConfigEdit,
     Fault::Suspend,
+    Fault::SkipAnalysis,
+    Fault::CanaryDeleted,
+    Fault::Reapplied,
     Fault::Interval,
     Fault::Threshold,
     Fault::Service,

@@ -220,8 +220,12 @@ impl Instant {
                 canary: most(&self.rollout.canary_service()),
             };
         }
-        let leads_to = |part| i64::from(selects(self.object(Part::Apex), self.object(part))) * 100;
-        Traffic { primary: leads_to(Part::Primary), canary: leads_to(Part::Target) }
+        // Whom it leads to while neither set is there nobody can see; the target's come back as they were.
+        if self.part(Part::Apex).is_none() {
+            return Traffic::default();
+        }
+        let is_canary = selects(self.object(Part::Apex), self.object(Part::Target));
+        Traffic { primary: i64::from(!is_canary) * 100, canary: i64::from(is_canary) * 100 }
     }
 
     /// Whether routes divide the traffic, not the apex Service alone.

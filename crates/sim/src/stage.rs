@@ -448,10 +448,12 @@ impl Stage {
         }
     }
 
-    /// Whether the last run is over and drained, and nothing is due.
+    /// Whether the last run is over and drained, nothing is due, and no pod is on its way: a primary that is put back may
+    /// wait for it.
     pub fn rests(&self) -> bool {
         let leader = &self.processes[self.leader];
-        let is_idle = leader.due.is_none() && leader.next_event().is_none();
+        let is_idle =
+            leader.due.is_none() && leader.next_event().is_none() && self.workloads.next_change(self.now).is_none();
         let status = self.cluster.get(&self.canary).map(|canary| &canary["status"]["phase"]);
         let phase = status.and_then(Value::as_str).unwrap_or_default();
         is_idle && matches!(phase, "Initialized" | "Succeeded" | "Failed")

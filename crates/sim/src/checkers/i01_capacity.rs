@@ -29,7 +29,11 @@ fn raise(moment: &Moment) -> Verdict {
     Ok(())
 }
 
+/// Services alone split nothing: there the traffic never left the primary, and its own rolling update moves it.
 fn promotion(moment: &Moment) -> Verdict {
+    if !moment.after.is_routed() {
+        return Ok(());
+    }
     let (Some(old), Some(new)) = (moment.before.split, moment.after.split) else { return Ok(()) };
     let needed = needed_pods(moment.after);
     if new.primary() > old.primary() && returns_by_promotion(moment.before) && moment.primary_pods() < needed {

@@ -44,9 +44,11 @@ fn is_checking(status: &CanaryStatus) -> bool {
     matches!(status.phase, Phase::Progressing | Phase::WaitingPromotion)
 }
 
-/// Nobody rolls back what he cannot see, nor to a primary without pods.
+/// Nobody rolls back what he cannot see, nor to a primary without pods, nor while a person holds the canary.
 fn is_possible(instant: &Instant, world: &World) -> bool {
-    !revision::has_gaps(world) && instant.primary_pods > 0 && !instant.rollout.suspended && !instant.is_deleted()
+    let run = instant.status.run.as_ref();
+    let is_held = instant.rollout.suspended || run.is_some_and(|run| run.paused_since.is_some());
+    !revision::has_gaps(world) && instant.primary_pods > 0 && !is_held && !instant.is_deleted()
 }
 
 /// Whether the answers of this round are the last failure allowed.
