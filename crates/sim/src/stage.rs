@@ -54,6 +54,15 @@ pub enum Brake {
     Off,
 }
 
+/// What became of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    /// Something was answered at once.
+    Answered,
+    /// Nothing was yet, or it could not even be asked.
+    Waits,
+}
+
 /// A stage with one canary on it.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -280,23 +289,27 @@ impl Stage {
             self.now = later(self.now, SignedDuration::from_millis(1));
         }
         process.due = None;
-        let Observed::Present(object) = process.observe(&self.cluster, &self.canary) else {
-            return Ok(());
-        };
-        let Some(reading) = self.seen.read(&object, &self.settings) else { return Ok(()) };
-        let version = object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
-        match &reading.rollout {
-            Ok(rollout) => {
-                if let Some(plan) = self.decide(process, &reading, rollout)? {
+        for _ in 0..MOST_TICKS_AT_ONCE {
+            // An answer leads to a fresh look: somebody may have edited the canary meanwhile.
+            let Observed::Present(object) = process.observe(&self.cluster, &self.canary) else {
+                return Ok(());
+            };
+            let Some(reading) = self.seen.read(&object, &self.settings) else { return Ok(()) };
+            let decided = match &reading.rollout {
+                Ok(rollout) => self.decide(process, &reading, rollout),
+                Err(reason) => Ok(refuse(&World::new(reading.canary.clone()), process.clock(self.now), reason)),
+            };
+            match decided {
+                Ok(plan) => {
+                    let version = object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
                     self.act(process, plan, version);
+                    return Ok(());
                 }
-            }
-            Err(reason) => {
-                let plan = refuse(&World::new(reading.canary.clone()), process.clock(self.now), reason);
-                self.act(process, plan, version);
+                Err(Asking::Answered) => {}
+                Err(Asking::Waits) => return Ok(()),
             }
         }
-        Ok(())
+        Err("a decision never stops asking".to_owned())
     }
 
     fn count_tick(&mut self) -> Result<(), String> {
@@ -309,33 +322,26 @@ impl Stage {
         Ok(())
     }
 
-    /// The plan, or none while a question has no answer yet.
-    fn decide(
-        &mut self,
-        process: &mut Process,
-        reading: &Arc<Reading>,
-        rollout: &Rollout,
-    ) -> Result<Option<Plan>, String> {
+    /// The plan, or what became of the question that comes before it.
+    fn decide(&mut self, process: &mut Process, reading: &Arc<Reading>, rollout: &Rollout) -> Result<Plan, Asking> {
         let settings = self.settings.clone();
-        for _ in 0..MOST_TICKS_AT_ONCE {
-            let world = self.observe(process, reading, rollout);
-            let tick = Tick { world: &world, rollout, settings: &settings, now: process.clock(self.now) };
-            self.report(process.id, Report::Looks(&world, rollout));
-            match decide_with(self.mutation, &tick, &process.answers) {
-                Ok(plan) => {
-                    self.report(process.id, Report::Decides(&plan, &world));
-                    return Ok(Some(plan));
+        let world = self.observe(process, reading, rollout);
+        let tick = Tick { world: &world, rollout, settings: &settings, now: process.clock(self.now) };
+        self.report(process.id, Report::Looks(&world, rollout));
+        match decide_with(self.mutation, &tick, &process.answers) {
+            Ok(plan) => {
+                self.report(process.id, Report::Decides(&plan, &world));
+                Ok(plan)
+            }
+            Err(question) => {
+                if self.ask(process, question) {
+                    return Err(Asking::Answered);
                 }
-                Err(question) => {
-                    if !self.ask(process, question) {
-                        // Whoever may want a rollback is asked again while another hook takes its time.
-                        process.look_again(Wake::At(later(tick.now, rollout.interval)), self.now);
-                        return Ok(None);
-                    }
-                }
+                // Whoever may want a rollback is asked again while another hook takes its time.
+                process.look_again(Wake::At(later(tick.now, rollout.interval)), self.now);
+                Err(Asking::Waits)
             }
         }
-        Err("a decision never stops asking".to_owned())
     }
 
     /// Asks what is not being asked already. Answers whether there is something new to decide on at once.
