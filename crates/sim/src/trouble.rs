@@ -26,8 +26,9 @@ pub(crate) const GATES: [&str; 3] = ["start", "traffic", "promote"];
 pub(crate) const CHECKS: [&str; 2] = ["acceptance", "load-test"];
 /// Their hook that asks for a rollback when it passes.
 pub(crate) const ROLLBACK: &str = "rollback";
-/// Words of the builtin queries.
-const QUERIES: [&str; 2] = ["istio_requests_total", "histogram_quantile"];
+/// The builtin metrics, as [`crate::outside::Outside::set_metric`] knows them, each with a value that is bad: percent and
+/// milliseconds, whatever the provider's own unit is.
+const METRICS: [(&str, f64); 2] = [("success-rate", 69.0), ("latency", 690.0)];
 
 /// Brings one of these faults, or ends it if it lasts already.
 pub(crate) fn bring(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
@@ -122,20 +123,19 @@ fn jump(faults: &mut Faults, stage: &mut Stage) {
 }
 
 fn measure(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
-    let bad = if fault == Fault::NoValues { Reply::NoValues } else { Reply::Value(690.0) };
-    let query = faults.chance.choice(QUERIES).unwrap_or(QUERIES[0]);
+    let (metric, bad) = faults.chance.choice(METRICS).unwrap_or(METRICS[0]);
     if faults.lasting.contains(&fault) {
         good_metrics(stage);
-    } else if fault == Fault::BadMetric && query == QUERIES[0] {
-        stage.outside.set_metric(query, Reply::Value(69.0));
     } else {
-        stage.outside.set_metric(query, bad);
+        let reply = if fault == Fault::NoValues { Reply::NoValues } else { Reply::Value(bad) };
+        stage.outside.set_metric(metric, reply);
     }
 }
 
 fn good_metrics(stage: &mut Stage) {
-    stage.outside.set_metric(QUERIES[0], Reply::Value(100.0));
-    stage.outside.set_metric(QUERIES[1], Reply::Value(50.0));
+    for (metric, _) in METRICS {
+        stage.outside.set_metric(metric, Reply::Usual);
+    }
 }
 
 fn hook(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
