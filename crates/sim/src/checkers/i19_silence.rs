@@ -1,6 +1,7 @@
 //! I19: a provider that does not answer neither promotes nor rolls back. What fails beside it still fails (I20).
 
 use burgee_api::MetricErrors;
+use burgee_core::notice::Notice;
 
 use super::act::{self, Act};
 use super::round::Outcome;
@@ -26,9 +27,11 @@ impl Checker for Silence {
             return Ok(());
         }
         let only_silence = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Silent | Outcome::Passed));
+        // A step whose routes somebody else keeps changing fails for that, whatever its metrics say (I13).
+        let is_fought = act::tells(plan, |notice| matches!(notice, Notice::RoutesFought));
         match act::of(rollout, status, plan) {
             Some(Act::Advance) => Err("the step passed although a provider did not answer".to_owned()),
-            Some(Act::Fail) if only_silence && !round.has_failed_hook() => {
+            Some(Act::Fail) if only_silence && !is_fought && !round.has_failed_hook() => {
                 Err("the silence of a provider was counted as a failed check".to_owned())
             }
             Some(Act::Fail | Act::Hold) | None => Ok(()),

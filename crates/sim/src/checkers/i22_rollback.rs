@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use super::act::{self, Act};
 use super::round::{Outcome, Round};
 use super::{Checker, Moment, Verdict, What, revision};
-use crate::instant::Instant;
+use crate::instant::{Instant, Part};
 
-/// Since when a rollback has been due, and in which run.
+/// Since when a rollback has been due, in which run, and with how many failed checks allowed: whoever allows more of them
+/// calls it off.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rollback {
-    due: Option<(Timestamp, String)>,
+    due: Option<(Timestamp, String, u32)>,
 }
 
 impl Checker for Rollback {
@@ -21,17 +22,18 @@ impl Checker for Rollback {
         let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
         let instant = moment.after;
         let Some(status) = &world.canary.status else { return Ok(()) };
-        let is_over = self.due.as_ref().is_some_and(|(_, run)| run != instant.run_start());
+        let allowed = instant.rollout.threshold;
+        let is_over = self.due.as_ref().is_some_and(|(_, run, fewer)| run != instant.run_start() || allowed > *fewer);
         let passes = matches!(act::of(&instant.rollout, status, plan), Some(Act::Advance | Act::Hold));
         if is_over || passes || !is_checking(status) || !is_possible(instant, world) {
             self.due = None;
         }
         let ends = plan.status().is_some_and(|next| next.phase != status.phase);
         if is_checking(status) && is_possible(instant, world) && !passes && has_failed(instant, status, round) {
-            self.due.get_or_insert_with(|| (instant.now, instant.run_start().to_owned()));
+            self.due.get_or_insert_with(|| (instant.now, instant.run_start().to_owned(), allowed));
         }
         match &self.due {
-            Some((since, _)) if !ends && instant.now.duration_since(*since) > instant.rollout.interval => {
+            Some((since, ..)) if !ends && instant.now.duration_since(*since) > instant.rollout.interval => {
                 let waited = instant.now.duration_since(*since);
                 Err(format!("the rollback has been due for {waited:#}"))
             }
@@ -44,11 +46,14 @@ fn is_checking(status: &CanaryStatus) -> bool {
     matches!(status.phase, Phase::Progressing | Phase::WaitingPromotion)
 }
 
-/// Nobody rolls back what he cannot see, nor to a primary without pods, nor while a person holds the canary.
+/// Nobody rolls back what he cannot see, nor by an old version of the canary: a late watch only delays (I14). Nor to a
+/// primary without pods, nor what a person holds.
 fn is_possible(instant: &Instant, world: &World) -> bool {
-    let run = instant.status.run.as_ref();
+    let version = instant.object(Part::Canary)["metadata"]["resourceVersion"].as_str();
+    let sees_all = !revision::has_gaps(world) && version == world.canary.metadata.resource_version.as_deref();
+    let run = world.canary.status.as_ref().and_then(|status| status.run.as_ref());
     let is_held = instant.rollout.suspended || run.is_some_and(|run| run.paused_since.is_some());
-    !revision::has_gaps(world) && instant.primary_pods > 0 && !is_held && !instant.is_deleted()
+    sees_all && instant.primary_pods > 0 && !is_held && !instant.is_deleted()
 }
 
 /// Whether the answers of this round are the last failure allowed.
