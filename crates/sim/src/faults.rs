@@ -141,8 +141,18 @@ pub struct Faults {
 }
 
 /// Faults that seeds bring. The others wait until what they found is mended.
-const TRIED: [Fault; 17] = [
+const TRIED: &[Fault] = &[
+    Fault::Refused,
+    Fault::LostAnswer,
     Fault::Crash,
+    Fault::StaleStore,
+    Fault::LateWatch,
+    Fault::BadMetric,
+    Fault::NoValues,
+    Fault::Outage,
+    Fault::HookFails,
+    Fault::GateClosed,
+    Fault::RollbackSignal,
     Fault::SlowPods,
     Fault::StuckPods,
     Fault::Flapping,
