@@ -229,7 +229,8 @@ pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let status = tick.world.canary.status.clone().unwrap_or_default();
     let revision =
         if tick.phase() == Phase::Finalising { &status.last_applied_spec } else { &status.last_promoted_spec };
-    let kept = look(tick, &kept::key(tick.rollout, revision))?;
+    // Of a primary that was there before the canary nobody may know the revision.
+    let kept = if revision.is_empty() { None } else { look(tick, &kept::key(tick.rollout, revision))? };
     let mut draft = Draft::new(tick);
     let id = kept::flagger_id(&tick.rollout.uid, revision, "recreated");
     let recipe = scene.recipe(tick, &id);
