@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{Ask, AskKey};
 use burgee_core::rollout::Rollout;
+use burgee_core::services::Role;
 use burgee_core::workload::{self, Side};
 use burgee_core::world::{Observed, World};
 use serde_json::Value;
@@ -74,6 +75,8 @@ pub struct Sight {
     pub primary_pods: i64,
     /// Ready pods of the target, as it saw them.
     pub canary_pods: i64,
+    /// Whether it saw the Services of the primary and of the canary.
+    pub has_services: [bool; 2],
     /// The target, as it saw it.
     pub target: Option<Arc<Value>>,
     /// Version of the canary that it saw.
@@ -92,6 +95,7 @@ impl Sight {
         Self {
             primary_pods: workload::ready_on(rollout, world, Side::Primary),
             canary_pods: workload::ready_on(rollout, world, Side::Canary),
+            has_services: [Role::Primary, Role::Canary].map(|role| world.present(&role.key(rollout)).is_some()),
             target,
             version: world.canary.metadata.resource_version.clone(),
             number,

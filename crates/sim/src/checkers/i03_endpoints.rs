@@ -24,11 +24,16 @@ impl Checker for Endpoints {
             return Ok(());
         }
         let (before, after) = (moment.before, moment.after);
-        let primary_is_late = before.primary_pods == 0 && moment.sight.primary_pods > 0;
+        // Nobody is blamed for pods and Services that were gone before a watch showed it (I14).
+        let [saw_primary, saw_canary] = moment.sight.has_services;
+        let is_gone = |service, was_seen| was_seen && before.part(service).is_none();
+        let primary_is_late =
+            moment.sight.primary_pods > 0 && (before.primary_pods == 0 || is_gone(Part::PrimaryService, saw_primary));
         if !primary_is_late && primary_is_served(before) && !primary_is_served(after) {
             return Err(format!("{} % go to a primary without ready endpoints", after.traffic.primary));
         }
-        let canary_is_late = before.canary_pods == 0 && moment.sight.canary_pods > 0;
+        let canary_is_late =
+            moment.sight.canary_pods > 0 && (before.canary_pods == 0 || is_gone(Part::CanaryService, saw_canary));
         if !canary_is_late && canary_is_served(before) && !canary_is_served(after) {
             return Err(format!("{} % go to a canary without ready endpoints", after.traffic.canary));
         }

@@ -82,6 +82,10 @@ impl Tellings {
             // Traffic that was taken back goes the same steps once more.
             self.names.clear();
         }
+        if from != to {
+            // What was told has happened: a run that waits at its gate again can be turned away again.
+            self.names.clear();
+        }
         if from != to && is_told(from, to) && !self.has_told {
             return Err(format!("{from} became {to} without a word"));
         }
