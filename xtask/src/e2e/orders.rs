@@ -1,4 +1,5 @@
-//! What an on-call engineer orders: the commands, as the person of the kubeconfig, against a live operator. And the brake.
+//! What an on-call engineer orders: the commands, by somebody who may only get and patch canaries, against a live operator.
+//! And the brake.
 use super::delivery::{image, target_has};
 use super::edits::unmeasured;
 use super::objects::revision;
@@ -6,11 +7,13 @@ use super::stage::Stage;
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
 pub(crate) const TESTS: &[Test] = &[
     Test {
-        name: "a_run_is_paused_resumed_and_aborted_by_order_and_each_order_is_answered_once",
+        name: "a_run_is_paused_resumed_and_aborted_by_who_may_patch_it_and_each_order_is_answered_once",
         space: "ordered",
         group: Group::Parallel,
         limit: Duration::from_mins(5),
@@ -32,59 +35,111 @@ pub(crate) const TESTS: &[Test] = &[
     },
 ];
 
-/// Gives an order through the image's own kubectl plugin, with the operator's permissions, and returns what it printed and
-/// its exit code.
-fn order(stage: &Stage<'_>, words: &[&str]) -> Result<(String, i32)> {
-    let program = ["-n", "istio-system", "exec", "deploy/flagger", "--", "/kubectl-burgee"];
+/// Who gives orders.
+enum Person {
+    /// Whoever may exec into the operator, with its permissions.
+    Operator,
+    /// Somebody with this kubeconfig.
+    Account(String),
+}
+
+impl Person {
+    /// An account of the namespace that may do only this with canaries.
+    fn who_may(stage: &Stage<'_>, name: &str, verbs: &str) -> Result<Self> {
+        stage.kubectl(&["create", "serviceaccount", name])?;
+        stage.kubectl(&["create", "role", name, "--resource=canaries.flagger.app", &format!("--verb={verbs}")])?;
+        let account = format!("--serviceaccount={}:{name}", stage.namespace());
+        stage.kubectl(&["create", "rolebinding", name, &format!("--role={name}"), &account])?;
+        let token = stage.kubectl(&["create", "token", name])?;
+        let certificate = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+        let cluster = json!({"server": "https://kubernetes.default.svc", "certificate-authority": certificate});
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "lab", "cluster": cluster}],
+            "users": [{"name": name, "user": {"token": token.trim()}}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": name}}],
+            "current-context": "lab",
+        });
+        Ok(Self::Account(kubeconfig.to_string()))
+    }
+}
+
+/// Gives an order through the image's own kubectl plugin, and returns what it printed and its exit code.
+fn order(stage: &Stage<'_>, person: &Person, words: &[&str]) -> Result<(String, i32)> {
+    let program = ["-n", "istio-system", "exec", "-i", "deploy/flagger", "--", "/kubectl-burgee"];
     let mut command = stage.world().cluster.command("kubectl");
-    let output = command.args(program).args(words).args(["-n", stage.namespace()]).output().context("run kubectl")?;
+    command.args(program).args(words).args(["-n", stage.namespace()]);
+    let input = match person {
+        Person::Operator => "",
+        Person::Account(kubeconfig) => {
+            command.args(["--kubeconfig", "/dev/stdin"]);
+            kubeconfig
+        }
+    };
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("run kubectl")?;
+    if let Some(mut pipe) = child.stdin.take() {
+        pipe.write_all(input.as_bytes()).context("write to kubectl")?;
+    }
+    let output = child.wait_with_output().context("wait for kubectl")?;
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Ok((text, output.status.code().unwrap_or(-1)))
 }
 
 /// Gives an order and expects this exit code.
-fn answered(stage: &Stage<'_>, words: &[&str], code: i32) -> Result<String> {
-    let (text, found) = order(stage, words)?;
+fn answered(stage: &Stage<'_>, person: &Person, words: &[&str], code: i32) -> Result<String> {
+    let (text, found) = order(stage, person, words)?;
     ensure!(found == code, "burgee {words:?} ended with {found}: {text}");
     Ok(text)
 }
 
 fn aborted(stage: &Stage<'_>) -> Result<()> {
+    let engineer = Person::who_may(stage, "engineer", "get,patch")?;
     stage.initialize(&unmeasured(stage, 10, 50)?)?;
-    let text = answered(stage, &["abort", "podinfo", "--wait"], 1)?;
+    let text = answered(stage, &engineer, &["abort", "podinfo", "--wait"], 1)?;
     ensure!(text.contains("no run is under way, the canary is Initialized"), "the refusal is {text}");
     stage.patch_target(&revision("6.0.1", &[]))?;
     stage.until_told("Advance podinfo.test canary weight 10", 60)?;
-    answered(stage, &["pause", "podinfo", "--wait"], 0)?;
+    let reader = Person::who_may(stage, "reader", "get")?;
+    let text = answered(stage, &reader, &["abort", "podinfo", "--wait"], 1)?;
+    let missing = format!("missing permission: patch canaries.flagger.app in namespace {}", stage.namespace());
+    ensure!(text.contains(&missing), "who may not patch is told {text}");
+    answered(stage, &engineer, &["pause", "podinfo", "--wait"], 0)?;
     let weight = stage.canary_now()?["status"]["canaryWeight"].clone();
     stage.never("a paused canary goes on", 25, || stage.canary()["status"]["canaryWeight"] != weight)?;
-    let status = answered(stage, &["status", "podinfo"], 0)?;
+    let status = answered(stage, &engineer, &["status", "podinfo"], 0)?;
     ensure!(status.contains("nothing until it is resumed"), "the status is {status}");
-    let why = answered(stage, &["why", "podinfo", "--operator", "istio-system/flagger"], 0)?;
+    let why = answered(stage, &Person::Operator, &["why", "podinfo", "--operator", "istio-system/flagger"], 0)?;
     ensure!(why.contains("the analysis is paused"), "the reason is {why}");
-    answered(stage, &["resume", "podinfo", "--wait"], 0)?;
+    answered(stage, &engineer, &["resume", "podinfo", "--wait"], 0)?;
     stage.until_told("Advance podinfo.test canary weight 30", 60)?;
-    answered(stage, &["abort", "podinfo", "--wait"], 0)?;
+    answered(stage, &engineer, &["abort", "podinfo", "--wait"], 0)?;
     stage.until_phase("Failed", 10)?;
     target_has(stage, 0)?;
     ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.0", "the primary was changed");
-    for pattern in ["Pausing analysis *", "Resuming analysis *", "Rolling back podinfo.test ordered by *"] {
+    for pattern in [
+        "Pausing analysis *",
+        "Resuming analysis *",
+        "Rolling back podinfo.test ordered by system:serviceaccount:*:engineer (*)",
+    ] {
         ensure!(stage.times_told(pattern) == 1, "{pattern} was told {} times", stage.times_told(pattern));
     }
     Ok(())
 }
 
 fn retried(stage: &Stage<'_>) -> Result<()> {
+    let engineer = Person::who_may(stage, "engineer", "get,patch")?;
     stage.initialize(&unmeasured(stage, 10, 50)?)?;
     stage.patch_target(&revision("6.0.1", &[]))?;
     stage.until_told("Advance podinfo.test canary weight 10", 60)?;
-    answered(stage, &["abort", "podinfo", "--wait"], 0)?;
+    answered(stage, &engineer, &["abort", "podinfo", "--wait"], 0)?;
     stage.until_phase("Failed", 10)?;
-    answered(stage, &["retry", "podinfo", "--wait"], 0)?;
+    answered(stage, &engineer, &["retry", "podinfo", "--wait"], 0)?;
     stage.until("the first weight comes again", 60, || {
         Ok(stage.times_told("Advance podinfo.test canary weight 10") == 2)
     })?;
-    answered(stage, &["promote", "podinfo", "--wait"], 0)?;
+    answered(stage, &engineer, &["promote", "podinfo", "--wait"], 0)?;
     stage.until_phase("Succeeded", 90)?;
     ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.1", "the primary has another version");
     let weights = stage.times_told("Advance podinfo.test canary weight *");
