@@ -2,7 +2,7 @@
 use super::super::edits::unmeasured;
 use super::super::objects::revision;
 use super::super::stage::Stage;
-use super::audit::{Audit, table};
+use super::audit::{Asked, Audit, table};
 use super::operators::{Operators, logged};
 use anyhow::{Context, Result, ensure};
 use burgee_lab::Cluster;
@@ -62,6 +62,7 @@ pub(super) fn outdated(stage: &Stage<'_>) -> Result<()> {
     let operators = Operators::of(stage)?;
     let pod = operators.pod()?;
     stage.initialize(&unmeasured(stage, 50, 50)?)?;
+    ensure!(stage.canary_now()?["status"]["run"].is_object(), "a canary has no status.run that could be dropped");
     let mut definition = Outdated::make(&stage.world().cluster)?;
     // An API server serves a changed definition a moment later.
     stage.poll("the definition is served", 20, || Ok(stage.canary_now()?["status"]["run"].is_null()))?;
@@ -83,10 +84,15 @@ pub(super) fn outdated(stage: &Stage<'_>) -> Result<()> {
     let remedy = |line: &Value| line["msg"].as_str().is_some_and(|text| text.contains("burgee crds | kubectl apply"));
     ensure!(said.is_some() && lines.iter().any(remedy), "the log does not say what to apply: {lines:?}");
     let requests = audit.requests()?;
-    ensure!(!requests.iter().any(super::audit::Asked::is_write), "it wrote:{}", table(requests.iter()));
+    let are_audited = requests.iter().any(|asked| asked.resource == "customresourcedefinitions");
+    ensure!(are_audited, "the audit log shows no look at the definitions, only:{}", table(requests.iter()));
+    ensure!(!requests.iter().any(Asked::is_write), "it wrote:{}", table(requests.iter()));
     definition.restore()?;
     stage.poll("the operator becomes ready by itself", 30, || Ok(pod.page("readyz")?.0 == 200))?;
     ensure!(pod.page("metrics")?.1.contains("\nburgee_crd_outdated 0\n"), "the gauge stays");
     stage.until_told("New revision detected! Scaling up podinfo.test", 20)?;
-    stage.until_told("Advance podinfo.test canary weight 50", 60).map(drop)
+    stage.until_told("Advance podinfo.test canary weight 50", 60)?;
+    let is_written = |asked: &Asked| asked.is_write() && asked.resource == "canaries/status";
+    ensure!(audit.requests()?.iter().any(is_written), "the audit log shows no write where there was one");
+    Ok(())
 }
