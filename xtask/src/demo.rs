@@ -9,7 +9,7 @@ mod summary;
 mod watch;
 
 use anyhow::{Context, Result, anyhow, bail};
-use burgee_lab::{Counters, Load};
+use burgee_lab::{Counters, Gateway, Load};
 use clap::Args;
 use picture::{Line, Tint, panel, told};
 use scene::{Scene, Told, Traffic};
@@ -33,16 +33,16 @@ pub(crate) struct Arguments {
     /// Name of the cluster's instance; two of different names can run at the same time.
     #[arg(long, default_value = "demo", value_parser = crate::lab::instance_name)]
     name: String,
-    /// Use a cluster that exists, with Istio, its ingress gateway, and Prometheus in istio-system.
-    #[arg(long, value_name = "FILE")]
+    /// Use the cluster of this kubeconfig instead of a lab of our own; --help says what it must have.
+    #[arg(long, value_name = "FILE", long_help = crate::guest::help_of_demo())]
     kubeconfig: Option<PathBuf>,
     /// Install this burgee binary instead of a release build of this tree.
     #[arg(long, value_name = "FILE", conflicts_with = "kubeconfig")]
     burgee: Option<PathBuf>,
-    /// URL of the ingress gateway [default: the address of service istio-system/istio-ingressgateway].
-    #[arg(long, value_name = "URL", requires = "kubeconfig")]
-    gateway: Option<String>,
-    /// The operator's image to install; without it, it must be installed already.
+    /// Where requests reach the ingress gateway [default: port 80 of its Service's load balancer].
+    #[arg(long, value_name = "HOST[:PORT]", requires = "kubeconfig")]
+    gateway: Option<Gateway>,
+    /// The operator's image to install with this tree's chart; without it, the operator must be installed already.
     #[arg(long, value_name = "NAME:TAG", requires = "kubeconfig")]
     image: Option<String>,
     /// The image of podinfo, without its tag.

@@ -14,6 +14,7 @@ mod mistakes;
 mod objects;
 mod orders;
 mod receiver;
+mod release;
 mod share;
 mod stage;
 mod story;
@@ -21,7 +22,7 @@ mod strategies;
 mod visitors;
 
 use anyhow::{Context, Result, bail, ensure};
-use burgee_lab::{Extra, Lab, NODE_ADDRESS, Options, Parts};
+use burgee_lab::{Extra, Gateway, Lab, Options, Parts};
 use clap::{Args, ValueEnum};
 use stage::Stage;
 use std::path::PathBuf;
@@ -38,10 +39,21 @@ pub(crate) enum Group {
     Parallel,
     /// Beside others, but one at a time: it sends so many requests that two would slow each other down.
     Loaded,
-    /// Alone on its lab: it stops or kills what others need.
-    Disruptive,
+    /// Alone on its lab, because it does this: it stops or kills what others need, or watches all that happens.
+    Disruptive(&'static str),
     /// Beside others, and only when the command line asks for it.
     With(With),
+}
+
+impl Group {
+    fn name(self) -> String {
+        match self {
+            Self::Parallel => "parallel".to_owned(),
+            Self::Loaded => "loaded".to_owned(),
+            Self::Disruptive(_) => "disruptive".to_owned(),
+            Self::With(with) => format!("with {with:?}").to_lowercase(),
+        }
+    }
 }
 
 /// What tests need that takes so long to build that they run only when asked for.
@@ -69,16 +81,15 @@ pub(crate) struct Test {
 /// Which tests run, and where.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Selection {
-    /// Use the cluster of this kubeconfig instead of a lab of our own.
-    ///
-    /// It needs Istio, a gateway istio-system/public-gateway with Envoy's administration page at port 15000 of its Service,
-    /// Prometheus, the images lab.local/podinfo:6.0.0 to 6.0.4, and the operator as release flagger in istio-system. This
-    /// machine needs kubectl, helm and hey, and must be reachable from it at --address.
-    #[arg(long, value_name = "FILE")]
+    /// Use the cluster of this kubeconfig instead of a lab of our own; --help says what it must have.
+    #[arg(long, value_name = "FILE", requires = "address", long_help = crate::guest::help_of_tests())]
     kubeconfig: Option<PathBuf>,
-    /// Address of this machine as the cluster sees it, for hooks and alerts.
-    #[arg(long, value_name = "IP", default_value = NODE_ADDRESS)]
-    address: String,
+    /// Address of this machine as the cluster's pods see it, for hooks and alerts.
+    #[arg(long, value_name = "IP", requires = "kubeconfig")]
+    address: Option<String>,
+    /// Where requests reach the cluster's ingress gateway [default: port 80 of its Service's load balancer].
+    #[arg(long, value_name = "HOST[:PORT]", requires = "kubeconfig")]
+    gateway: Option<Gateway>,
     /// Run only the end-to-end tests whose names contain this; may be given several times.
     #[arg(long, value_name = "NAME", value_parser = part_of_a_name)]
     pub only: Vec<String>,
@@ -126,8 +137,8 @@ pub(crate) enum End {
     Passed,
     /// Badly; the text says why.
     Failed(String),
-    /// It was not run.
-    Skipped,
+    /// It was not run, for this reason.
+    Skipped(String),
 }
 
 impl Outcome {
@@ -136,9 +147,9 @@ impl Outcome {
         Self { name: name.to_owned(), lab: String::new(), took, end }
     }
 
-    /// A test or step that was not run.
-    pub(crate) fn skipped(name: &str) -> Self {
-        Self::of(name, Duration::ZERO, End::Skipped)
+    /// A test or step that was not run, and why.
+    pub(crate) fn skipped(name: &str, why: &str) -> Self {
+        Self::of(name, Duration::ZERO, End::Skipped(why.to_owned()))
     }
 }
 
@@ -172,7 +183,7 @@ impl Selection {
     fn is_chosen(&self, test: &Test) -> bool {
         let is_asked_for = match test.group {
             Group::With(with) => self.with.contains(&with),
-            Group::Parallel | Group::Loaded | Group::Disruptive => true,
+            Group::Parallel | Group::Loaded | Group::Disruptive(_) => true,
         };
         is_asked_for && (self.only.is_empty() || self.only.iter().any(|part| test.is_named(part)))
     }
@@ -200,7 +211,8 @@ pub(crate) fn chosen(selection: &Selection) -> Vec<Test> {
 /// Prints the names of the tests.
 pub(crate) fn list(selection: &Selection) {
     for test in chosen(selection) {
-        println!("{:12} {:?}: {}", test.space, test.group, test.name);
+        let (space, group, name) = (test.space, test.group.name(), test.name);
+        println!("{space:12} {group}: {name}");
     }
 }
 

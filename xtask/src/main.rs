@@ -2,6 +2,7 @@
 mod bless;
 mod demo;
 mod e2e;
+mod guest;
 mod lab;
 mod soak;
 mod test;

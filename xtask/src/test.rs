@@ -14,7 +14,7 @@ use std::time::Instant;
 /// of its own, for which Linux and root are needed. The last line says how many tests passed and failed.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Stop before the release build and the end-to-end suite; needs only Rust.
+    /// Stop after the hermetic tests; needs only Rust.
     #[arg(long)]
     hermetic: bool,
     #[command(flatten)]
@@ -67,8 +67,9 @@ fn end_to_end(selection: &e2e::Selection, before: &[Outcome]) -> Result<Vec<Outc
     if before.iter().all(|outcome| outcome.end == End::Passed) {
         return e2e::run(selection);
     }
-    println!("skipped, because a step before it failed");
-    Ok(e2e::chosen(selection).iter().map(|test| Outcome::skipped(test.name)).collect())
+    let why = "a step before it failed";
+    println!("skipped: {why}");
+    Ok(e2e::chosen(selection).iter().map(|test| Outcome::skipped(test.name, why)).collect())
 }
 
 /// Prints the timing table, the time since the command was started and the last line; answers whether everything passed.
@@ -83,9 +84,10 @@ fn conclude_all(outcomes: &[Outcome], hermetic: Tally, started: Instant) -> bool
         let (took, mark) = match end {
             End::Passed => (seconds(*took), "ok"),
             End::Failed(_) => (seconds(*took), "FAILED"),
-            End::Skipped => (String::new(), "skip"),
+            End::Skipped(_) => (String::new(), "skip"),
         };
-        println!("{took:>14}  {mark:6}  {lab:width$}  {name}");
+        let why = if let End::Skipped(why) = end { format!(": {why}") } else { String::new() };
+        println!("{took:>14}  {mark:6}  {lab:width$}  {name}{why}");
     }
     println!("{:>14}  in all", seconds(started.elapsed()));
     for outcome in outcomes {
@@ -106,7 +108,7 @@ fn total(outcomes: &[Outcome], hermetic: Tally) -> Tally {
         match outcome.end {
             End::Passed if !is_counted => tally.passed += 1,
             End::Failed(_) if !is_counted || hermetic.failed == 0 => tally.failed += 1,
-            End::Skipped => tally.skipped += 1,
+            End::Skipped(_) => tally.skipped += 1,
             End::Passed | End::Failed(_) => {}
         }
     }

@@ -1,8 +1,9 @@
 //! A cluster by its kubeconfig: the lab's own or one that exists already. It owns no process.
 use crate::command::run;
+use crate::gateway::Ways;
 use crate::instance::Instance;
 use crate::kubernetes::admin_kubeconfig;
-use crate::network::{GATEWAY_ADDRESS, NODE_ADDRESS};
+use crate::network::NODE_ADDRESS;
 use crate::parts::Parts;
 use crate::process::spawn_recorded;
 use anyhow::{Context, Result, bail};
@@ -11,34 +12,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// A web page beside the cluster that the lab's own programs read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Page {
-    /// Prometheus.
-    Prometheus,
-    /// The administration page of the gateway's Envoy.
-    Gateway,
-}
-
-impl Page {
-    /// Where the lab serves it.
-    fn address(self) -> String {
-        match self {
-            Self::Prometheus => format!("http://{NODE_ADDRESS}:9090"),
-            Self::Gateway => format!("http://{GATEWAY_ADDRESS}:15000"),
-        }
-    }
-
-    /// Its Service in a cluster that is not the lab's.
-    fn service(self) -> &'static str {
-        match self {
-            Self::Prometheus => "prometheus:9090",
-            Self::Gateway => "istio-ingressgateway:15000",
-        }
-    }
-}
 
 /// A cluster that can be talked to with kubectl and helm.
 #[derive(Clone, Debug)]
@@ -48,6 +23,7 @@ pub struct Cluster {
     network: Option<PathBuf>,
     scratch: PathBuf,
     ledger: PathBuf,
+    ways: Arc<Mutex<Ways>>,
 }
 
 impl Cluster {
@@ -55,7 +31,14 @@ impl Cluster {
     pub fn existing(kubeconfig: &Path, parts: &Parts) -> Self {
         let scratch = std::env::temp_dir().join(format!("burgee-cluster-{}", std::process::id()));
         let ledger = scratch.join("processes");
-        Self { kubeconfig: kubeconfig.to_path_buf(), programs: parts.clone(), network: None, scratch, ledger }
+        Self {
+            kubeconfig: kubeconfig.to_path_buf(),
+            programs: parts.clone(),
+            network: None,
+            scratch,
+            ledger,
+            ways: Arc::default(),
+        }
     }
 
     /// The cluster of a lab's instance. Kubectl's caches go by address and would be mixed up between instances, so each
@@ -67,6 +50,7 @@ impl Cluster {
             network: Some(instance.network()),
             scratch: instance.state().join("client-cache"),
             ledger: instance.ledger(),
+            ways: Arc::default(),
         }
     }
 
@@ -120,17 +104,36 @@ impl Cluster {
         serde_json::from_str(&text).with_context(|| format!("parse the answer to kubectl {}", arguments.join(" ")))
     }
 
-    /// Reads a page: directly in the lab, through the API server's proxy elsewhere (the proxy reaches pods only, and the
-    /// lab's Prometheus is none).
+    /// Ends the programs that keep ways into the cluster open. A process that exits without dropping them calls it.
+    pub fn disconnect(&self) {
+        self.ways().close();
+    }
+
+    /// The ways to its gateway's pods.
+    pub(crate) fn ways(&self) -> MutexGuard<'_, Ways> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is a lab's own cluster, whose network the lab's programs can enter.
+    pub(crate) fn is_of_lab(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// Reads a page of Prometheus: directly in the lab, through the API server's proxy elsewhere (the proxy reaches pods
+    /// only, and the lab's Prometheus is none).
     ///
     /// # Errors
     /// When the page does not answer with 200.
-    pub(crate) fn read(&self, page: Page, path: &str) -> Result<String> {
-        if self.network.is_some() {
-            return run(self.command("busybox").args(["wget", "-qO-", &format!("{}{path}", page.address())]));
+    pub(crate) fn read_prometheus(&self, path: &str) -> Result<String> {
+        if self.is_of_lab() {
+            let url = format!("http://{NODE_ADDRESS}:9090{path}");
+            return run(self.command("busybox").args(["wget", "-qO-", &url]));
         }
-        let proxy = format!("/api/v1/namespaces/istio-system/services/{}/proxy{path}", page.service());
-        self.kubectl(&["get", "--raw", &proxy])
+        self.kubectl(&[
+            "get",
+            "--raw",
+            &format!("/api/v1/namespaces/istio-system/services/prometheus:9090/proxy{path}"),
+        ])
     }
 
     /// Applies objects, written as YAML.

@@ -15,6 +15,8 @@ pub struct Installation<'a> {
     pub metrics_server: &'a str,
     /// More values, each `key=value` as for `helm --set`.
     pub values: &'a [&'a str],
+    /// What the release's history says of it.
+    pub note: Option<&'a str>,
 }
 
 /// Installs or upgrades the release `flagger` in `istio-system` and waits until it is rolled out.
@@ -22,7 +24,7 @@ pub struct Installation<'a> {
 /// # Errors
 /// With helm's own message, or with the state of the pods when the rollout does not finish in two minutes.
 pub fn install(cluster: &Cluster, installation: &Installation<'_>) -> Result<()> {
-    let Installation { chart, image, metrics_server, values } = installation;
+    let Installation { chart, image, metrics_server, values, note } = installation;
     let (repository, tag) = image.rsplit_once(':').with_context(|| format!("image {image} has no tag"))?;
     let mut helm = cluster.command("helm");
     helm.args(["upgrade", "--install", "flagger"]).arg(chart).args(["--namespace", "istio-system"]);
@@ -35,6 +37,7 @@ pub fn install(cluster: &Cluster, installation: &Installation<'_>) -> Result<()>
     for value in own.iter().map(String::as_str).chain(values.iter().copied()) {
         helm.args(["--set", value]);
     }
+    helm.args(note.map(|note| ["--description", note]).iter().flatten());
     run(&mut helm).context("install the chart")?;
     let rollout = ["-n", "istio-system", "rollout", "status", "deployment/flagger", "--timeout=120s"];
     cluster.kubectl(&rollout).map(drop).with_context(|| pods(cluster))

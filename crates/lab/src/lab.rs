@@ -13,7 +13,7 @@ use crate::process::{Component, Identity, Processes, Surroundings, wait_if_inter
 use crate::progress::{Task, say, seconds};
 use crate::teardown::{container_process, take_down};
 use crate::{images, interrupt, keda, mesh, network, prerequisites, prometheus};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::fcntl::Flock;
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
@@ -30,15 +30,20 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// Looks for what a lab needs of this machine, and changes nothing.
+    ///
+    /// # Errors
+    /// With one message that tells everything that is missing.
+    pub fn check_prerequisites() -> Result<()> {
+        Ok(prerequisites::check()?)
+    }
+
     /// Looks for prerequisites and makes the parts that the cache lacks.
     ///
     /// # Errors
     /// With one message that tells everything that is missing, or with the log of the part that could not be made.
     pub fn prepare(options: &Options) -> Result<Parts> {
-        let missing = prerequisites::missing();
-        if !missing.is_empty() {
-            bail!(prerequisites::Unmet(missing));
-        }
+        Self::check_prerequisites()?;
         Parts::prepare(options)
     }
 
@@ -172,7 +177,8 @@ impl Lab {
         let image = images::operator(&self.parts, binary)?;
         self.import_image(&image)?;
         let reference = image.reference();
-        let installation = Installation { chart, image: reference, metrics_server: prometheus::ADDRESS, values };
+        let metrics_server = prometheus::ADDRESS;
+        let installation = Installation { chart, image: reference, metrics_server, values, note: None };
         install(&self.cluster, &installation)?;
         Ok(reference.to_owned())
     }

@@ -6,6 +6,8 @@ mod cluster;
 mod command;
 mod counters;
 mod fetch;
+mod forward;
+mod gateway;
 mod image;
 mod images;
 mod install;
@@ -30,6 +32,7 @@ mod template;
 
 pub use cluster::Cluster;
 pub use counters::Counters;
+pub use gateway::Gateway;
 pub use image::Image;
 pub use images::{PODINFO_VERSIONS, operator as operator_image};
 pub use install::{Installation, install};

@@ -1,5 +1,6 @@
 //! Steady requests against the gateway, of a fixed rate and for a fixed time. They never leave the lab's network.
 use crate::cluster::Cluster;
+use crate::gateway::Gateway;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,8 +14,8 @@ const MOST_PER_SECOND: u32 = 2000;
 /// What to send.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// URL of the gateway, with the path.
-    pub url: &'a str,
+    /// Where to send it.
+    pub gateway: &'a Gateway,
     /// The Host header.
     pub host: &'a str,
     /// One more header, as `name: value`.
@@ -58,7 +59,7 @@ impl Load {
     /// # Errors
     /// When the rate or the time is out of bounds, or hey cannot be started.
     pub fn begin(cluster: &Cluster, request: &Request<'_>) -> Result<Self> {
-        let Request { url, host, header, per_second, lasting } = request;
+        let Request { gateway, host, header, per_second, lasting } = request;
         if !(1..=MOST_PER_SECOND).contains(per_second) || *lasting > Duration::from_hours(1) {
             bail!("load of {per_second}/s for {} s is out of bounds", lasting.as_secs());
         }
@@ -69,7 +70,7 @@ impl Load {
         let mut hey = cluster.command("hey");
         hey.args(["-z", &format!("{}s", lasting.as_secs()), "-c", &workers.to_string(), "-q", &rate.to_string()]);
         hey.args(header.map(|header| ["-H", header]).iter().flatten());
-        hey.args(["-t", "5", "-host", host, url]);
+        hey.args(["-t", "5", "-host", host, &gateway.url()]);
         hey.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         Ok(Self { child: Some(cluster.spawn(&mut hey, "hey")?) })
     }

@@ -1,5 +1,6 @@
 //! Istio's control plane and the ingress gateway. Plain Envoy stands in for Istio's proxy image.
 use crate::cluster::Cluster;
+use crate::network::BALANCER_ADDRESS;
 use crate::parts::Parts;
 use crate::process::{Component, Processes, Spec};
 use anyhow::Result;
@@ -32,7 +33,8 @@ pub(crate) fn start(cluster: &Cluster, processes: &Processes, parts: &Parts, sta
     })
 }
 
-/// Creates the gateway `istio-system/public-gateway`, its Envoy and its Service.
+/// Creates the gateway `istio-system/public-gateway`, its Envoy and its Service, which has a load balancer's address as on
+/// a cloud.
 ///
 /// # Errors
 /// When the API server refuses an object.
@@ -41,5 +43,8 @@ pub(crate) fn open_gateway(cluster: &Cluster) -> Result<()> {
     for name in definitions.map(|plural| format!("crd/{plural}.networking.istio.io")) {
         cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", &name])?;
     }
-    cluster.apply(include_str!("../manifests/gateway.yaml"))
+    cluster.apply(include_str!("../manifests/gateway.yaml"))?;
+    let status = format!("{{\"status\": {{\"loadBalancer\": {{\"ingress\": [{{\"ip\": \"{BALANCER_ADDRESS}\"}}]}}}}}}");
+    let patch = ["patch", "service", "istio-ingressgateway", "--subresource=status", "--type=merge", "-p", &status];
+    cluster.kubectl(&[&["-n", "istio-system"][..], &patch].concat()).map(drop)
 }

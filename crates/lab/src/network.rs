@@ -12,6 +12,9 @@ pub const NODE_ADDRESS: &str = "10.99.0.1";
 /// The address of the gateway's Service.
 pub const GATEWAY_ADDRESS: &str = "10.96.100.98";
 
+/// The address that stands in for the gateway's load balancer.
+pub(crate) const BALANCER_ADDRESS: &str = "10.99.0.100";
+
 /// Makes the namespace: loopback, a bridge with the node's address, a default route, forwarding.
 pub(crate) fn create(instance: &Instance, processes: &Processes) -> Result<()> {
     let mut add = std::process::Command::new("unshare");

@@ -45,8 +45,8 @@ impl Parts {
     /// # Errors
     /// With one message that tells everything that is missing.
     pub fn installed() -> Result<Self> {
-        let missing = prerequisites::missing_for_an_existing_cluster();
-        if missing.is_empty() { Ok(Self { root: PathBuf::new() }) } else { bail!(prerequisites::Unmet(missing)) }
+        prerequisites::check_clients()?;
+        Ok(Self { root: PathBuf::new() })
     }
 
     /// A program by its name, such as `kubectl`, `helm`, `envoy` or `ctr`.

@@ -10,17 +10,43 @@ pub struct Missing {
     pub fix: String,
 }
 
-/// The error of a machine that lacks something: one message that tells it all.
+impl Missing {
+    /// A thing that is missing and its fix.
+    pub fn new(what: &str, fix: &str) -> Self {
+        Self { what: what.to_owned(), fix: fix.to_owned() }
+    }
+}
+
+/// The error of a machine or a cluster that lacks something: one message that tells it all.
 #[derive(Clone, Debug)]
-pub struct Unmet(pub Vec<Missing>);
+pub struct Unmet {
+    /// What lacks it, such as `this machine`.
+    pub place: String,
+    /// All that it lacks.
+    pub missing: Vec<Missing>,
+}
+
+impl Unmet {
+    /// Fails if anything is missing.
+    ///
+    /// # Errors
+    /// With all of it.
+    pub fn check(place: &str, missing: Vec<Missing>) -> Result<(), Self> {
+        if missing.is_empty() { Ok(()) } else { Err(Self { place: place.to_owned(), missing }) }
+    }
+}
 
 impl std::fmt::Display for Unmet {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        to.write_str(&message(&self.0))
+        let lines: Vec<String> = self.missing.iter().map(|item| format!("  {:16} {}", item.what, item.fix)).collect();
+        write!(to, "{} lacks:\n{}", self.place, lines.join("\n"))
     }
 }
 
 impl std::error::Error for Unmet {}
+
+/// What a message about this machine calls it.
+const MACHINE: &str = "this machine";
 
 /// Programs that must be on the search path, and how to get each.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -41,26 +67,37 @@ const CLIENTS: &[(&str, &str)] = &[
     ("hey", "go install github.com/rakyll/hey@v0.1.5, and ~/go/bin on the PATH"),
 ];
 
-/// What is missing on this machine to use a cluster that exists.
-pub(crate) fn missing_for_an_existing_cluster() -> Vec<Missing> {
-    CLIENTS.iter().filter(|(name, _)| !on_search_path(name)).map(|(name, fix)| need(name, fix)).collect()
+/// Looks for what a cluster that exists is talked to with.
+///
+/// # Errors
+/// With everything that is missing on this machine.
+pub(crate) fn check_clients() -> Result<(), Unmet> {
+    let missing = CLIENTS.iter().filter(|(name, _)| !on_search_path(name)).map(|(name, fix)| Missing::new(name, fix));
+    Unmet::check(MACHINE, missing.collect())
 }
 
-/// Everything that is missing on this machine to run a lab.
-pub(crate) fn missing() -> Vec<Missing> {
+/// Looks for what a lab needs.
+///
+/// # Errors
+/// With everything that is missing on this machine.
+pub(crate) fn check() -> Result<(), Unmet> {
+    Unmet::check(MACHINE, missing())
+}
+
+fn missing() -> Vec<Missing> {
     let mut found = Vec::new();
     if !cfg!(target_os = "linux") {
-        return vec![need("Linux", "run on Linux, or use --kubeconfig FILE with a cluster that exists")];
+        return vec![Missing::new("Linux", "run on Linux, or use --kubeconfig FILE with a cluster that exists")];
     }
     if !nix::unistd::geteuid().is_root() {
-        found.push(need("root", "run as root (sudo -E); the lab makes network namespaces, mounts and cgroups"));
+        found.push(Missing::new("root", "run as root (sudo -E); the lab makes network namespaces, mounts and cgroups"));
     }
-    found.extend(PROGRAMS.iter().filter(|(name, _)| !on_search_path(name)).map(|(name, fix)| need(name, fix)));
+    found.extend(PROGRAMS.iter().filter(|(name, _)| !on_search_path(name)).map(|(name, fix)| Missing::new(name, fix)));
     if on_search_path("python3") && !has_pip() {
-        found.push(need("pip for python3", "apt-get install python3-pip"));
+        found.push(Missing::new("pip for python3", "apt-get install python3-pip"));
     }
     if on_search_path("go") && !go_is_new_enough(&go_version()) {
-        found.push(need("go 1.26", &format!("{} is too old: https://go.dev/doc/install", go_version())));
+        found.push(Missing::new("go 1.26", &format!("{} is too old: https://go.dev/doc/install", go_version())));
     }
     found.extend(kernel());
     found
@@ -78,23 +115,17 @@ fn go_is_new_enough(version: &str) -> bool {
     (number(), number()) >= (1, 26)
 }
 
-/// The one message that tells everything that is missing.
-fn message(missing: &[Missing]) -> String {
-    let lines: Vec<String> = missing.iter().map(|item| format!("  {:16} {}", item.what, item.fix)).collect();
-    format!("this machine lacks:\n{}", lines.join("\n"))
-}
-
 fn kernel() -> Vec<Missing> {
     let mut found = Vec::new();
     let filesystems = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
     if !filesystems.contains("overlay") {
-        found.push(need("overlayfs", "modprobe overlay, or a kernel with CONFIG_OVERLAY_FS"));
+        found.push(Missing::new("overlayfs", "modprobe overlay, or a kernel with CONFIG_OVERLAY_FS"));
     }
     if !Path::new("/proc/self/ns/net").exists() {
-        found.push(need("network namespaces", "a kernel with CONFIG_NET_NS"));
+        found.push(Missing::new("network namespaces", "a kernel with CONFIG_NET_NS"));
     }
     if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() && !Path::new("/sys/fs/cgroup/memory").exists() {
-        found.push(need("cgroups", "mount the cgroup filesystem at /sys/fs/cgroup"));
+        found.push(Missing::new("cgroups", "mount the cgroup filesystem at /sys/fs/cgroup"));
     }
     found
 }
@@ -107,10 +138,6 @@ fn has_pip() -> bool {
 fn on_search_path(name: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(name).is_file()))
-}
-
-fn need(what: &str, fix: &str) -> Missing {
-    Missing { what: what.to_owned(), fix: fix.to_owned() }
 }
 
 #[cfg(test)]
@@ -126,7 +153,9 @@ mod tests {
 
     #[test]
     fn one_message_names_every_missing_thing_with_its_fix() {
-        let text = message(&[need("root", "run as root"), need("go", "install Go")]);
+        let missing = vec![Missing::new("root", "run as root"), Missing::new("go", "install Go")];
+        let text = Unmet::check("this machine", missing).unwrap_err().to_string();
+        assert!(text.starts_with("this machine lacks:\n  root "), "{text}");
         assert!(text.contains("root             run as root\n"), "{text}");
         assert!(text.ends_with("go               install Go"), "{text}");
     }

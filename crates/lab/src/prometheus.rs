@@ -1,5 +1,5 @@
 //! The lab's Prometheus: it turns the gateway's counters into Istio's metrics. It judges nothing.
-use crate::cluster::{Cluster, Page};
+use crate::cluster::Cluster;
 use crate::network::NODE_ADDRESS;
 use crate::parts::Parts;
 use crate::process::{Component, Spec};
@@ -31,7 +31,7 @@ pub(crate) fn spec(parts: &Parts, state: &Path) -> Spec {
 /// # Errors
 /// When Prometheus or the API server does not answer, or the answer holds no number.
 pub fn query(cluster: &Cluster, expression: &str) -> Result<Option<f64>> {
-    let answer = cluster.read(Page::Prometheus, &format!("/api/v1/query?query={}", encode(expression)))?;
+    let answer = cluster.read_prometheus(&format!("/api/v1/query?query={}", encode(expression)))?;
     value(&answer).with_context(|| format!("query {expression}"))
 }
 

@@ -1,7 +1,7 @@
 //! The lab itself, for real: as root, with its parts in the cache, `cargo test -p burgee-lab -- --ignored`.
 //! It tests the apparatus, never the operator.
 use anyhow::{Result, bail, ensure};
-use burgee_lab::{Cluster, Component, Counters, GATEWAY_ADDRESS, Lab, Load, Options, Request, Signal, query};
+use burgee_lab::{Cluster, Component, Counters, Gateway, Lab, Load, Options, Request, Signal, query};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -17,9 +17,9 @@ fn with_podinfo(name: &str) -> Result<Lab> {
 }
 
 fn send(lab: &Lab, requests: u32) -> Result<u64> {
-    let url = format!("http://{GATEWAY_ADDRESS}/");
+    let gateway = Gateway::of_lab();
     let request = Request {
-        url: &url,
+        gateway: &gateway,
         host: "app.example.com",
         header: None,
         per_second: requests / 2,

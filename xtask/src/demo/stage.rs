@@ -1,10 +1,11 @@
 //! Where the demo plays: the lab's own cluster or one that exists, with the operator and podinfo in it. It shows nothing.
 use super::Arguments;
 use super::build::Build;
-use anyhow::{Context, Result, bail, ensure};
+use crate::guest;
+use anyhow::{Context, Result, bail};
 use burgee_lab::{
-    Cluster, GATEWAY_ADDRESS, Installation, Lab, Load, NODE_ADDRESS, Options, PROMETHEUS_ADDRESS, Parts, Request,
-    install, say, seconds, start_no_more,
+    Cluster, Gateway, Installation, Lab, Load, NODE_ADDRESS, Options, PROMETHEUS_ADDRESS, Request, install, say,
+    seconds, start_no_more,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub(super) struct Stage {
     _guest: Option<Guest>,
     cluster: Cluster,
     lab: Option<Lab>,
-    gateway: String,
+    gateway: Gateway,
     podinfo: String,
     /// How long the cluster took.
     pub cluster_took: Duration,
@@ -79,7 +80,7 @@ impl Stage {
             _guest: None,
             cluster: lab.cluster().clone(),
             lab: Some(lab),
-            gateway: arguments.gateway.clone().unwrap_or_else(|| format!("http://{GATEWAY_ADDRESS}/")),
+            gateway: Gateway::of_lab(),
             podinfo: "lab.local/podinfo".to_owned(),
             cluster_took,
             operator_took,
@@ -87,17 +88,18 @@ impl Stage {
     }
 
     fn visit(arguments: &Arguments, kubeconfig: &Path) -> Result<Self> {
-        ensure!(kubeconfig.is_file(), "kubeconfig {} is no file", kubeconfig.display());
         let started = Instant::now();
-        let cluster = Cluster::existing(kubeconfig, &Parts::installed()?);
-        look(&cluster)?;
-        let gateway = arguments.gateway.clone().map_or_else(|| find_gateway(&cluster), Ok)?;
+        let cluster = guest::cluster(kubeconfig)?;
+        let gateway = guest::look(&cluster, arguments.gateway.as_ref())?;
+        if cluster.kubectl(&["get", "namespace", "test"]).is_ok() {
+            bail!("namespace test exists already; the demo wants its own: kubectl delete namespace test");
+        }
         let cluster_took = started.elapsed();
         let started = Instant::now();
         if let Some(image) = &arguments.image {
             let chart = workspace().join("charts/burgee");
             let metrics_server = PROMETHEUS_ADDRESS;
-            install(&cluster, &Installation { chart: &chart, image, metrics_server, values: &[] })?;
+            install(&cluster, &Installation { chart: &chart, image, metrics_server, values: &[], note: None })?;
         }
         let rollout = ["-n", "istio-system", "rollout", "status", "deployment/flagger", "--timeout=60s"];
         let advice = "no operator in istio-system; push its image and name it with --image";
@@ -190,7 +192,7 @@ impl Stage {
     }
 
     fn request(&self, per_second: u32, lasting: Duration) -> Request<'_> {
-        Request { url: &self.gateway, host: "app.example.com", header: None, per_second, lasting }
+        Request { gateway: &self.gateway, host: "app.example.com", header: None, per_second, lasting }
     }
 
     /// The lab's image has podinfo on its path; the published one in its working directory.
@@ -204,6 +206,7 @@ impl Guest {
         let to_remove = cluster.clone();
         let set = ctrlc::set_handler(move || {
             start_no_more();
+            to_remove.disconnect();
             say("interrupted; removing the demo's namespace");
             remove(&to_remove);
             std::process::exit(INTERRUPTED)
@@ -224,26 +227,6 @@ fn remove(cluster: &Cluster) {
     if let Err(error) = removed {
         say(&format!("could not remove namespace test: {error:#}"));
     }
-}
-
-/// Refuses a cluster that lacks something, or where the demo would be in somebody's way.
-fn look(cluster: &Cluster) -> Result<()> {
-    cluster.kubectl(&["version"]).context("the cluster does not answer")?;
-    let gateway = ["-n", "istio-system", "get", "gateways.networking.istio.io", "public-gateway"];
-    let advice = "kubectl apply -f examples/podinfo/gateway.yaml, on a cluster with Istio and its ingress gateway";
-    cluster.kubectl(&gateway).with_context(|| format!("no gateway istio-system/public-gateway; {advice}"))?;
-    if cluster.kubectl(&["get", "namespace", "test"]).is_ok() {
-        bail!("namespace test exists already; the demo wants its own: kubectl delete namespace test");
-    }
-    Ok(())
-}
-
-fn find_gateway(cluster: &Cluster) -> Result<String> {
-    let path = "jsonpath={.status.loadBalancer.ingress[0]['ip','hostname']}";
-    let address = cluster.kubectl(&["-n", "istio-system", "get", "service", "istio-ingressgateway", "-o", path])?;
-    let address = address.trim();
-    ensure!(!address.is_empty(), "service istio-ingressgateway has no address outside; name one with --gateway URL");
-    Ok(format!("http://{address}/"))
 }
 
 /// The workspace that cargo runs this from.

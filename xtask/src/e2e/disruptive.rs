@@ -20,19 +20,30 @@ use std::time::Duration;
 /// The longest first, so that two labs end at about the same time. The idle operator is the very first: on a second lab
 /// nothing has gone before it.
 pub(crate) const TESTS: &[Test] = &[
-    test("an_idle_operator_only_renews_its_lease", "idle", idle::idle),
-    test("a_run_holds_while_prometheus_is_away_and_then_completes", "outage", outage),
-    test("an_operator_that_is_killed_at_random_goes_on_where_it_was", "random", kills::random),
-    test("a_run_completes_when_the_api_server_comes_back", "server", kills::server_away),
-    test("an_operator_that_stood_still_for_a_minute_overwrites_nothing", "paused", leadership::paused),
-    test("a_set_serves_until_proxies_that_hear_late_of_a_route_have_followed", "stale", istiod::stale),
-    test("an_operator_that_is_killed_in_any_phase_goes_on_where_it_was", "phases", kills::phases),
-    test("an_outdated_definition_stops_all_writing_until_it_is_updated", "outdated", definitions::outdated),
-    test("of_two_operators_one_acts_and_the_other_takes_over", "replicas", leadership::replicas),
+    test("an_idle_operator_only_renews_its_lease", "idle", "watches all requests of the operator", idle::idle),
+    test("a_run_holds_while_prometheus_is_away_and_then_completes", "outage", "stops Prometheus", outage),
+    test("an_operator_that_is_killed_at_random_goes_on_where_it_was", "random", "kills the operator", kills::random),
+    test("a_run_completes_when_the_api_server_comes_back", "server", "stops the API server", kills::server_away),
+    test(
+        "an_operator_that_stood_still_for_a_minute_overwrites_nothing",
+        "paused",
+        "stops the operator",
+        leadership::paused,
+    ),
+    test("a_set_serves_until_proxies_that_hear_late_of_a_route_have_followed", "stale", "stops istiod", istiod::stale),
+    test("an_operator_that_is_killed_in_any_phase_goes_on_where_it_was", "phases", "kills the operator", kills::phases),
+    test(
+        "an_outdated_definition_stops_all_writing_until_it_is_updated",
+        "outdated",
+        "changes the definition of canaries",
+        definitions::outdated,
+    ),
+    test("of_two_operators_one_acts_and_the_other_takes_over", "replicas", "kills the operator", leadership::replicas),
 ];
 
-const fn test(name: &'static str, space: &'static str, run: fn(&Stage<'_>) -> Result<()>) -> Test {
-    Test { name, space, group: Group::Disruptive, limit: Duration::from_mins(4), run }
+/// A test, and what it does that no other may bear.
+const fn test(name: &'static str, space: &'static str, does: &'static str, run: fn(&Stage<'_>) -> Result<()>) -> Test {
+    Test { name, space, group: Group::Disruptive(does), limit: Duration::from_mins(4), run }
 }
 
 /// A second canary's part of the cluster; it goes when dropped.

@@ -2,11 +2,13 @@
 //! no test.
 use super::feed::Feed;
 use super::receiver::Receiver;
+use super::release::Release;
 use super::share::Work;
-use super::stage::World;
+use super::stage::{OWN, World};
 use super::{End, Outcome, Selection, Test, prepare, release_build};
+use crate::guest;
 use anyhow::{Context, Result, bail};
-use burgee_lab::{Cluster, Installation, Lab, Options, PROMETHEUS_ADDRESS, Parts, install, say};
+use burgee_lab::{Cluster, Gateway, Lab, NODE_ADDRESS, Options, Parts, say, start_no_more};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -37,7 +39,7 @@ pub(super) fn run(selection: &Selection, tests: &[Test]) -> Result<Vec<Outcome>>
     let work = Work::of(tests);
     let used = match &selection.kubeconfig {
         None => use_own(selection, &work)?,
-        Some(kubeconfig) => vec![use_existing(selection, kubeconfig, (&work, tests))?],
+        Some(kubeconfig) => vec![use_existing(selection, kubeconfig, &work)?],
     };
     let (worlds, outcomes): (Vec<World>, Vec<Vec<Outcome>>) = used.into_iter().unzip();
     let outcomes = outcomes.concat();
@@ -45,6 +47,7 @@ pub(super) fn run(selection: &Selection, tests: &[Test]) -> Result<Vec<Outcome>>
     if selection.keep {
         keep(&worlds);
     }
+    worlds.iter().filter_map(|world| world.release.as_ref()).for_each(Release::put_back);
     for lab in worlds.into_iter().filter_map(|world| world.lab).filter(|_| failed) {
         say(&format!("logs of the run are kept in {} until the next one", lab.logs().display()));
     }
@@ -65,7 +68,7 @@ fn use_own(selection: &Selection, work: &Work) -> Result<Vec<Used>> {
         let alone = opening.lock().unwrap_or_else(PoisonError::into_inner);
         // Only tests that must be alone run on the others, and none of those needs anything extra.
         let options = if number == 0 { selection.options(name) } else { Options::named(name) };
-        let world = open_own(selection, &options, (&parts, &binary)).inspect_err(|_| work.abandon())?;
+        let world = open_own(&options, (&parts, &binary)).inspect_err(|_| work.abandon())?;
         drop(alone);
         let beside = if number == 0 { work.run_beside_each_other(&world, at_once) } else { Vec::new() };
         let outcomes = [beside, work.run_alone(&world)].concat();
@@ -86,24 +89,30 @@ fn names(selection: &Selection, places: usize) -> Vec<String> {
 }
 
 /// Boots a lab, enters its network, and installs this tree's operator, which tells the receiver everything.
-fn open_own(selection: &Selection, options: &Options, built: (&Parts, &Path)) -> Result<World> {
+fn open_own(options: &Options, built: (&Parts, &Path)) -> Result<World> {
     let (parts, binary) = built;
     let lab = Lab::boot(parts, options)?;
     lab.enter()?;
-    let receiver = Receiver::start(&selection.address)?;
+    let receiver = Receiver::start(NODE_ADDRESS)?;
     let values = values(&receiver);
     lab.install_operator(binary, Path::new(CHART), &values.iter().map(String::as_str).collect::<Vec<_>>())?;
     let cluster = lab.cluster().clone();
-    Ok(World { feed: Feed::start(&cluster), cluster, lab: Some(lab), receiver })
+    let (feed, gateway) = (Feed::start(&cluster), Gateway::of_lab());
+    Ok(World { feed, cluster, lab: Some(lab), release: None, gateway, receiver })
 }
 
-fn use_existing(selection: &Selection, kubeconfig: &Path, what: (&Work, &[Test])) -> Result<Used> {
-    let (work, tests) = what;
-    let cluster = Cluster::existing(kubeconfig, &prepare(selection)?);
-    let receiver = Receiver::start(&selection.address)?;
-    reinstall(&cluster, &values(&receiver))?;
-    clear_when_interrupted(&cluster, tests)?;
-    let world = World { feed: Feed::start(&cluster), cluster, lab: None, receiver };
+/// Borrows a cluster that exists. Its operator is put back as it was, also when the tests fail or are interrupted.
+fn use_existing(selection: &Selection, kubeconfig: &Path, work: &Work) -> Result<Used> {
+    let cluster = guest::cluster(kubeconfig)?;
+    let gateway = guest::look(&cluster, selection.gateway.as_ref())?;
+    let address = selection.address.as_deref().context("--address says how this machine is reached")?;
+    let receiver = Receiver::start(address)?;
+    let release = Release::find(&cluster)?;
+    tidy_when_interrupted(&cluster, &release)?;
+    let values = values(&receiver);
+    release.borrow(Path::new(CHART), &values.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let feed = Feed::start(&cluster);
+    let world = World { feed, cluster, lab: None, release: Some(release), gateway, receiver };
     let outcomes = work.run_beside_each_other(&world, selection.at_once);
     Ok((world, [outcomes, work.skip_disruptive()].concat()))
 }
@@ -118,30 +127,21 @@ fn values(receiver: &Receiver) -> Vec<String> {
     ]
 }
 
-/// A cluster that existed before gets rid of the tests' namespaces also when the tests are interrupted.
-fn clear_when_interrupted(cluster: &Cluster, tests: &[Test]) -> Result<()> {
-    let cluster = cluster.clone();
-    let spaces: Vec<&'static str> = tests.iter().map(|test| test.space).collect();
-    let clear = move || {
-        say("interrupted; removing the namespaces of the tests");
-        let delete = ["delete", "namespace", "--ignore-not-found", "--wait=false"];
-        if let Err(error) = cluster.kubectl(&[&delete[..], &spaces].concat()) {
+/// A cluster that existed before gets its operator back and is rid of the tests' namespaces also when the tests are
+/// interrupted.
+fn tidy_when_interrupted(cluster: &Cluster, release: &Release) -> Result<()> {
+    let (cluster, release) = (cluster.clone(), release.clone());
+    let tidy = move || {
+        say("interrupted; putting the operator back and removing the namespaces of the tests");
+        start_no_more();
+        cluster.disconnect();
+        release.put_back();
+        if let Err(error) = cluster.kubectl(&["delete", "namespace", "-l", OWN, "--wait=false"]) {
             say(&format!("{error:#}"));
         }
         std::process::exit(130)
     };
-    ctrlc::set_handler(clear).context("catch interrupts")
-}
-
-/// Installs the chart again with the image that the cluster's operator has now.
-fn reinstall(cluster: &Cluster, values: &[String]) -> Result<()> {
-    let path = "jsonpath={.spec.template.spec.containers[0].image}";
-    let image = cluster
-        .kubectl(&["-n", "istio-system", "get", "deployment", "flagger", "-o", path])
-        .context("the operator must be installed as deployment istio-system/flagger")?;
-    let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    let (chart, metrics_server) = (Path::new(CHART), PROMETHEUS_ADDRESS);
-    install(cluster, &Installation { chart, image: &image, metrics_server, values: &values })
+    ctrlc::set_handler(tidy).context("catch interrupts")
 }
 
 fn keep(worlds: &[World]) {

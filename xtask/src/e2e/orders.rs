@@ -29,7 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test {
         name: "the_brake_keeps_a_new_revision_waiting_until_it_is_released",
         space: "braked",
-        group: Group::Disruptive,
+        group: Group::Disruptive("keeps all runs from beginning"),
         limit: Duration::from_mins(3),
         run: braked,
     },

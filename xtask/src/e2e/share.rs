@@ -2,7 +2,7 @@
 use super::stage::{Stage, World};
 use super::{End, Group, Outcome, Test};
 use anyhow::{Context, bail};
-use burgee_lab::seconds;
+use burgee_lab::{seconds, wait_if_interrupted};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -23,7 +23,7 @@ impl Work {
         Self {
             parallel: queue(|group| matches!(group, Group::Parallel | Group::With(_))),
             loaded: queue(|group| group == Group::Loaded),
-            disruptive: queue(|group| group == Group::Disruptive),
+            disruptive: queue(|group| matches!(group, Group::Disruptive(_))),
         }
     }
 
@@ -54,9 +54,15 @@ impl Work {
     /// Leaves out the tests that stop what others need: a cluster that existed before may have other users.
     pub(super) fn skip_disruptive(&self) -> Vec<Outcome> {
         let rest = std::iter::from_fn(|| self.disruptive.take());
-        rest.inspect(|test| println!("skip   {}: it needs a lab of our own", test.name))
-            .map(|test| Outcome::skipped(test.name))
-            .collect()
+        rest.map(|test| {
+            let does = if let Group::Disruptive(does) = test.group { does } else { "is alone on it" };
+            let outcome = Outcome::skipped(test.name, &format!("it {does}, and needs a lab of our own for that"));
+            if let End::Skipped(why) = &outcome.end {
+                println!("skip   {}: {why}", test.name);
+            }
+            outcome
+        })
+        .collect()
     }
 
     /// Lets nobody take a test any more.
@@ -91,6 +97,7 @@ impl Queue {
 static PRINTING: Mutex<()> = Mutex::new(());
 
 fn run_one(world: &World, test: &Test) -> Outcome {
+    wait_if_interrupted();
     let started = Instant::now();
     let result = Stage::open(world, test.space, test.limit).and_then(|stage| {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (test.run)(&stage)));
@@ -122,6 +129,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    const ALONE: Group = Group::Disruptive("is a test");
+
     fn tests_of(groups: &[Group]) -> Vec<Test> {
         let test = |&group| Test { name: "a", space: "a", group, limit: Duration::ZERO, run: |_| Ok(()) };
         groups.iter().map(test).collect()
@@ -129,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_test_is_taken_once_however_many_take() {
-        let queue = Queue::of(tests_of(&[Group::Parallel; 1000]));
+        let queue = Queue::of(tests_of(&vec![Group::Parallel; 1000]));
         let take_all = || std::iter::from_fn(|| queue.take()).count();
         let taken: usize = std::thread::scope(|scope| {
             let takers: Vec<_> = (0..8).map(|_| scope.spawn(take_all)).collect();
@@ -143,14 +152,14 @@ mod tests {
         let check = |groups: &[Group], places: usize| assert_eq!(Work::of(&tests_of(groups)).places(), places);
         check(&[], 0);
         check(&[Group::Parallel, Group::Loaded, Group::Parallel], 1);
-        check(&[Group::Disruptive], 1);
-        check(&[Group::Disruptive, Group::Parallel], 2);
-        check(&[Group::Disruptive, Group::Disruptive, Group::Loaded], 3);
+        check(&[ALONE], 1);
+        check(&[ALONE, Group::Parallel], 2);
+        check(&[ALONE, ALONE, Group::Loaded], 3);
     }
 
     #[test]
     fn after_it_was_abandoned_no_test_is_taken() {
-        let work = Work::of(&tests_of(&[Group::Disruptive, Group::Parallel]));
+        let work = Work::of(&tests_of(&[ALONE, Group::Parallel]));
         work.abandon();
         assert!(work.disruptive.take().is_none() && work.parallel.take().is_none());
     }

@@ -3,12 +3,17 @@
 use super::feed::Feed;
 use super::objects;
 use super::receiver::{Answer, Received, Receiver};
+use super::release::Release;
 use super::story::{self, Told};
+use super::visitors::Visitor;
 use anyhow::{Context, Result, bail, ensure};
-use burgee_lab::{Cluster, Counters, GATEWAY_ADDRESS, Lab, Load, Request};
+use burgee_lab::{Cluster, Counters, Gateway, Lab, Load, Request, wait_if_interrupted};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
+
+/// Label of every namespace that the tests make.
+pub(crate) const OWN: &str = "app.kubernetes.io/managed-by=burgee-e2e";
 
 /// What all tests share.
 pub(crate) struct World {
@@ -16,6 +21,10 @@ pub(crate) struct World {
     pub cluster: Cluster,
     /// The lab that runs it; a cluster that existed before has none.
     pub lab: Option<Lab>,
+    /// The operator's release in a cluster that existed before; put back when dropped.
+    pub release: Option<Release>,
+    /// Where requests reach its gateway.
+    pub gateway: Gateway,
     /// What the cluster tells.
     pub feed: Feed,
     /// Where the operator sends events, alerts and the tests' hooks.
@@ -44,7 +53,11 @@ impl<'a> Stage<'a> {
     pub(crate) fn open(world: &'a World, namespace: &str, limit: Duration) -> Result<Self> {
         let stage = Self { world, namespace: namespace.to_owned(), deadline: Instant::now() + limit };
         world.cluster.kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=60s"])?;
-        world.cluster.kubectl(&["create", "namespace", namespace])?;
+        wait_if_interrupted();
+        let (label, owner) = OWN.split_once('=').context("a label has a value")?;
+        let metadata = json!({"name": namespace, "labels": {"istio-injection": "enabled", label: owner}});
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        world.cluster.feed(&["create", "-f", "-"], &object.to_string())?;
         Ok(stage)
     }
 
@@ -72,6 +85,11 @@ impl<'a> Stage<'a> {
     /// The host under which the gateway knows the canary.
     pub(crate) fn host(&self) -> String {
         format!("{}.example.com", self.namespace)
+    }
+
+    /// A client of the canary's host that was never there before.
+    pub(crate) fn visitor(&self) -> Visitor {
+        Visitor::of(&self.world.gateway, &self.host())
     }
 
     /// Runs kubectl in the namespace.
@@ -338,9 +356,9 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// When hey cannot be started.
     pub(crate) fn load_with(&self, header: Option<&str>, per_second: u32) -> Result<Load> {
-        let url = format!("http://{GATEWAY_ADDRESS}/");
         let lasting = self.deadline.saturating_duration_since(Instant::now());
-        Load::begin(&self.world.cluster, &Request { url: &url, host: &self.host(), header, per_second, lasting })
+        let (gateway, host) = (&self.world.gateway, self.host());
+        Load::begin(&self.world.cluster, &Request { gateway, host: &host, header, per_second, lasting })
     }
 
     /// Waits until the gateway answers for the host with 200.
@@ -348,10 +366,10 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// When it does not within half a minute.
     pub(crate) fn until_open(&self) -> Result<()> {
-        let url = format!("http://{GATEWAY_ADDRESS}/");
+        let (gateway, host) = (&self.world.gateway, self.host());
         self.poll("the route is open", 30, || {
             let lasting = Duration::from_secs(1);
-            let request = Request { url: &url, host: &self.host(), header: None, per_second: 5, lasting };
+            let request = Request { gateway, host: &host, header: None, per_second: 5, lasting };
             let answers = Load::begin(&self.world.cluster, &request)?.finish()?;
             Ok(answers.sent() > 0 && answers.failed() == 0)
         })

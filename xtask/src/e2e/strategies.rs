@@ -137,7 +137,7 @@ fn by_side(stage: &Stage<'_>, counted: &Counters) -> [u64; 2] {
 
 /// New clients that visit once each.
 fn newcomers(stage: &Stage<'_>, many: usize) -> Vec<Visitor> {
-    vec![Visitor::of(&stage.host()); many]
+    vec![stage.visitor(); many]
 }
 
 /// Waits for the end of a promotion, when every client is answered by the primary with the new version.
@@ -158,8 +158,8 @@ fn insiders(stage: &Stage<'_>) -> Result<()> {
     let events = ("Advance podinfo.test canary iteration 1/1", "Copying *");
     let ((outside, inside), counters) = counted(stage, events, 150, || {
         let mut others = newcomers(stage, 40);
-        others.extend(vec![Visitor::of(&stage.host()).with_header("x-canary: outsider"); 40]);
-        let mut insiders = vec![Visitor::of(&stage.host()).with_header(INSIDER); 20];
+        others.extend(vec![stage.visitor().with_header("x-canary: outsider"); 40]);
+        let mut insiders = vec![stage.visitor().with_header(INSIDER); 20];
         Ok((visit_all(&mut others)?, visit_all(&mut insiders)?))
     })?;
     ensure!(count(&outside, Side::Primary) == 80, "requests without the header were answered by {outside:?}");

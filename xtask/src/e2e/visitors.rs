@@ -1,10 +1,9 @@
 //! Visitors of the gateway: each keeps its cookies as a browser does, and sees whose pod answers it. It judges nothing.
 use anyhow::{Context, Result, ensure};
-use burgee_lab::GATEWAY_ADDRESS;
+use burgee_lab::Gateway;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// How long an answer may take.
@@ -29,6 +28,7 @@ struct Cookie {
 /// One client of the gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Visitor {
+    gateway: Gateway,
     host: String,
     header: Option<String>,
     cookies: BTreeMap<String, Cookie>,
@@ -36,8 +36,8 @@ pub(crate) struct Visitor {
 
 impl Visitor {
     /// A client that was never there before.
-    pub(crate) fn of(host: &str) -> Self {
-        Self { host: host.to_owned(), header: None, cookies: BTreeMap::new() }
+    pub(crate) fn of(gateway: &Gateway, host: &str) -> Self {
+        Self { gateway: gateway.clone(), host: host.to_owned(), header: None, cookies: BTreeMap::new() }
     }
 
     /// The same client with one more header, such as `x-canary: insider`.
@@ -60,7 +60,7 @@ impl Visitor {
     /// # Errors
     /// When the answer is not podinfo's with status 200.
     pub(crate) fn visit(&mut self) -> Result<Side> {
-        let mut stream = TcpStream::connect((GATEWAY_ADDRESS, 80)).context("connect to the gateway")?;
+        let mut stream = self.gateway.connect()?;
         stream.set_read_timeout(Some(PATIENCE)).context("wait for the gateway")?;
         stream.write_all(self.request().as_bytes()).context("ask the gateway")?;
         let mut answer = String::new();
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_sent_until_its_age_is_over_or_the_server_takes_it_back() {
-        let mut visitor = Visitor::of("app.example.com").with_header("x-canary: insider");
+        let mut visitor = Visitor::of(&Gateway::of_lab(), "app.example.com").with_header("x-canary: insider");
         visitor.keep_cookies(&answer("a=b; Max-Age=86400; Path=/", "podinfo-1"), Instant::now());
         visitor.keep_cookies(&answer("c=d", "podinfo-1"), Instant::now());
         let request = visitor.request();
