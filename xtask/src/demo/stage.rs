@@ -2,7 +2,7 @@
 use super::Arguments;
 use super::build::Build;
 use crate::guest;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use burgee_lab::{
     Cluster, Gateway, Installation, Lab, Load, NODE_ADDRESS, Options, PROMETHEUS_ADDRESS, Request, install, say,
     seconds, start_no_more,
@@ -58,9 +58,14 @@ impl Stage {
     }
 
     fn boot(arguments: &Arguments, options: &Options) -> Result<Self> {
+        // Before anything is built: what is missing on this machine is told first.
+        Lab::check_prerequisites()?;
         let workspace = workspace();
         let build = match &arguments.burgee {
-            Some(binary) => Binary::Built(binary.clone()),
+            Some(binary) => {
+                ensure!(binary.is_file(), "{} is no file", binary.display());
+                Binary::Built(binary.clone())
+            }
             None => Binary::Building(Build::begin(&workspace)?),
         };
         let parts = Lab::prepare(options)?;
