@@ -250,9 +250,14 @@ pub(crate) fn alone(selection: &Selection) -> Result<bool> {
     Ok(crate::test::conclude(&run(selection)?, started))
 }
 
+/// Whether the suite boots labs of its own.
+pub(crate) fn boots_labs(selection: &Selection) -> bool {
+    selection.kubeconfig.is_none()
+}
+
 /// Whether the suite installs the binary of this tree.
 pub(crate) fn needs_binary(selection: &Selection) -> bool {
-    selection.kubeconfig.is_none() && selection.burgee.is_none()
+    boots_labs(selection) && selection.burgee.is_none()
 }
 
 /// Builds the released binary and returns its path.

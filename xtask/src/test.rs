@@ -1,5 +1,5 @@
-//! `cargo xtask test`: formatting, lints, every hermetic test, the release build, the end-to-end suite. It tests nothing
-//! itself.
+//! `cargo xtask test`: formatting, lints, every hermetic test, the lab's teardown, the release build, the end-to-end suite.
+//! It tests nothing itself.
 use crate::e2e::{self, End, Outcome};
 use anyhow::{Context, Result};
 use burgee_lab::seconds;
@@ -10,8 +10,8 @@ use std::time::Instant;
 
 /// Everything that the project is tested with.
 ///
-/// In this order: formatting, lints, every hermetic test, the release build, and the end-to-end suite on a real cluster
-/// of its own, for which Linux and root are needed. The last line says how many tests passed and failed.
+/// In this order: formatting, lints, every hermetic test, what a lab leaves behind when it ends or is killed, the release
+/// build, and the end-to-end suite on a real cluster of its own, for which Linux and root are needed. The last line says how many tests passed and failed.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Stop after the hermetic tests; needs only Rust.
@@ -53,6 +53,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let (hermetic, tally) = hermetic_tests()?;
     outcomes.push(hermetic);
     if !arguments.hermetic {
+        if e2e::boots_labs(&arguments.e2e) {
+            outcomes.push(step("teardown of a lab", TEARDOWN)?);
+        }
         if e2e::needs_binary(&arguments.e2e) {
             outcomes.push(step("release build", &["build", "--release", "-p", "burgee"])?);
         }
@@ -121,6 +124,17 @@ fn last_line(tally: Tally) -> String {
     format!("{passed} passed, {failed} failed{rest}")
 }
 
+/// A lab is killed, started again and interrupted; it needs none of the operator.
+const TEARDOWN: &[&str] = &[
+    "test",
+    "-p",
+    "burgee-lab",
+    "--test",
+    "teardown",
+    "--",
+    "--ignored",
+    "a_crashed_lab_is_cleaned_by_the_next_start",
+];
 const HERMETIC: &str = "hermetic tests";
 
 fn heading(what: &str) {

@@ -59,7 +59,7 @@ impl Component {
 }
 
 /// A process by its id and start time, so that a reused id is never mistaken for it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Identity {
     /// Process id.
     pub pid: i32,
