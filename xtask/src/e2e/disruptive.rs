@@ -1,6 +1,7 @@
 //! Tests that stop or kill what others need; they run one by one on each lab, and need a lab of our own.
 mod audit;
 mod definitions;
+mod guest;
 mod idle;
 mod istiod;
 mod kills;
@@ -39,6 +40,12 @@ pub(crate) const TESTS: &[Test] = &[
         definitions::outdated,
     ),
     test("of_two_operators_one_acts_and_the_other_takes_over", "replicas", "kills the operator", leadership::replicas),
+    test(
+        "the_operator_of_a_cluster_that_exists_is_borrowed_for_the_tests_and_put_back",
+        "guest",
+        "installs the operator again",
+        guest::guest,
+    ),
 ];
 
 /// A test, and what it does that no other may bear.
