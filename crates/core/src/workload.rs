@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::digest::digest;
 use crate::object::{LAST_APPLIED, based_on, filtered, is_toolkit, merge, put};
 use crate::plan::Step;
+use crate::reconcile::settle;
 use crate::rollout::{Rollout, TargetKind};
 use crate::settings::Settings;
 use crate::tracked;
@@ -365,6 +366,17 @@ pub fn scale_from_zero(
         TargetKind::Service | TargetKind::Knative => return None,
     };
     Some(guarded(rollout.target_key(), target, &operation))
+}
+
+/// Gives a primary that was scaled down at least so many pods again; nothing if it is meant to have them already. The
+/// number of a DaemonSet's pods is its nodes' (rules: Capacity).
+pub fn with_replicas(rollout: &Rollout, primary: &Value, least: i64) -> Option<Step> {
+    if rollout.target_kind != TargetKind::Deployment || deployment::replicas(primary) >= least {
+        return None;
+    }
+    let mut scaled = primary.clone();
+    scaled["spec"]["replicas"] = json!(least);
+    settle(scaled, Some(primary))
 }
 
 /// Gives the target as many pods as the primary has, for `revertOnDeletion` (contract: lifecycle §11).

@@ -59,7 +59,10 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.tell(Notice::Problem(reason));
         return Ok(draft.finish(Wake::OnChange));
     }
-    if ready_pods(tick, Side::Primary) < settle::needed_pods(tick) {
+    let (ready, needed) = (ready_pods(tick, Side::Primary), settle::needed_pods(tick));
+    if ready < needed {
+        draft.steps(workload::with_replicas(tick.rollout, primary, needed));
+        draft.tell(Notice::WaitingForCapacity(ready, needed));
         return Ok(draft.finish(Wake::OnChange));
     }
     draft.intend(settle::routes(tick, Split::PRIMARY)?);
