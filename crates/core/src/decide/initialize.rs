@@ -69,7 +69,8 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
         draft.tell(notice);
         draft.run().hooks_passed.push(PROVIDERS.to_owned());
     }
-    if draft.run().revision != scene.revision {
+    // A primary that went while the target was drained: the next one has to start before anybody drains again.
+    if draft.run().revision != scene.revision || draft.run().drain_until.is_some() {
         return Ok(record_first(tick, scene, draft));
     }
     if draft.status.tracked_configs != scene.checksums {
@@ -159,6 +160,7 @@ fn record_first(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     run.revision.clone_from(&scene.revision);
     run.target_uid = uid;
     run.target_generation = Some(generation);
+    run.drain_until = None;
     draft.status.tracked_configs.clone_from(&scene.checksums);
     draft.finish(Wake::At(tick.now))
 }
