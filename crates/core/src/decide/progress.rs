@@ -19,6 +19,9 @@ use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{Readiness, Side};
 
+/// `status.run.outcome` while a revision has traffic only because the primary had no pod to take it back.
+const STRANDED: &str = "stranded";
+
 pub(super) fn progress(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if let Some(plan) = rollback::orphaned(tick)? {
         return Ok(plan);
@@ -41,6 +44,9 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     }
     if !heal::is_fix(tick) {
         primary_is_ready(tick)?;
+    }
+    if is_stranded(tick) {
+        return come_back(tick);
     }
     canary_is_ready(tick)?;
     if orders::is_paused(tick) {
@@ -109,9 +115,27 @@ pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) -> Deci
         ..Run::default()
     };
     draft.status.run = Some(orders::carry_over(draft, run));
+    if !has_refuge && draft.status.canary_weight > 0 {
+        draft.run().outcome = Some(STRANDED.to_owned());
+    }
     draft.reset_counters();
     record_revision(draft, scene, 0);
     Ok(())
+}
+
+/// Whether the run began with traffic that the primary could not take and can take now.
+fn is_stranded(tick: &Tick) -> bool {
+    let outcome = tick.run().and_then(|run| run.outcome.as_deref());
+    outcome == Some(STRANDED) && ready_pods(tick, Side::Primary) > 0 && !heal::is_fix(tick)
+}
+
+/// The revision gives back what it got without an analysis, and begins with its first weight.
+fn come_back(tick: &Tick) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    draft.intend(settle::routes(tick, Split::PRIMARY)?);
+    draft.status.canary_weight = 0;
+    draft.run().outcome = None;
+    Ok(draft.finish(Wake::At(tick.now)))
 }
 
 fn primary_is_ready(tick: &Tick) -> Decision<()> {
