@@ -51,8 +51,13 @@ impl<'a> Draft<'a> {
         self.steps.push(step);
     }
 
+    /// Steps of which none is taken twice.
     pub(super) fn steps(&mut self, steps: impl IntoIterator<Item = Step>) {
-        self.steps.extend(steps);
+        for step in steps {
+            if !self.steps.contains(&step) {
+                self.steps.push(step);
+            }
+        }
     }
 
     /// Steps that make so what the status says; they follow its write.
@@ -163,11 +168,12 @@ impl<'a> Draft<'a> {
             let told = if same_run { self.told } else { 0 };
             self.run().told = told;
             self.status.last_transition_time = Some(seconds(self.tick.now));
-            self.steps.push(Step::Status(Box::new(self.status)));
+            self.steps.push(Step::Status(Box::new(std::mem::take(&mut self.status))));
         }
         // Alerts, counters and hooks are only handed over: a route that cannot be written must not swallow them.
         self.steps.append(&mut self.afterwards);
-        self.steps.append(&mut self.intended);
+        let intended = std::mem::take(&mut self.intended);
+        self.steps(intended);
         Plan { steps: self.steps, next, quiet_until: self.quiet_until, ..Plan::idle() }
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn with_repairs(tick: &Tick, mut repairs: Vec<Step>, decision: Decisi
             return plan;
         }
         if plan.status().is_none() {
+            repairs.retain(|repair| !plan.steps.contains(repair));
             plan.repairs = replaced(&repairs);
             repairs.append(&mut plan.steps);
             plan.steps = repairs;
@@ -76,14 +77,36 @@ pub(super) fn service(tick: &Tick, scene: &Scene, role: Role) -> Decision<Vec<St
     Ok(settle(desired, seen).into_iter().collect())
 }
 
-/// Steps towards the routes.
+/// Steps towards the routes. A Service that they lead to and that is gone is made before them (I3).
 pub(super) fn routes(tick: &Tick, split: Split) -> Decision<Vec<Step>> {
     let router = router::of(tick.rollout);
     for key in router.reads(tick.rollout) {
         look(tick, &key)?;
     }
     let objects = router.render(tick.rollout, tick.world, split).map_err(|reason| halt(tick, reason))?;
-    Ok(objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect())
+    let steps: Vec<Step> = objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect();
+    if steps.is_empty() {
+        return Ok(steps);
+    }
+    Ok(missing_services(tick)?.into_iter().chain(steps).collect())
+}
+
+/// What makes the Services of the two sets where they are gone. Of a target that is a Service itself others see to it.
+fn missing_services(tick: &Tick) -> Decision<Vec<Step>> {
+    let rollout = tick.rollout;
+    let Some(target) = tick.world.present(&rollout.target_key()) else { return Ok(Vec::new()) };
+    if !rollout.target_kind.has_pods() {
+        return Ok(Vec::new());
+    }
+    let Ok(selector) = workload::selector(rollout, tick.settings, target) else { return Ok(Vec::new()) };
+    let mut steps = Vec::new();
+    for role in [Role::Canary, Role::Primary] {
+        if look(tick, &role.key(rollout))?.is_none() {
+            let ports = services::discovered_ports(rollout, target);
+            steps.extend(settle(services::render(rollout, &selector, &ports, role, None), None));
+        }
+    }
+    Ok(steps)
 }
 
 /// The plan that puts the routes where the status says they are, if they are not: after a crash between the two writes,
