@@ -157,6 +157,7 @@ const TRIED: &[Fault] = &[
     Fault::StuckPods,
     Fault::Flapping,
     Fault::SlowController,
+    Fault::Autoscaling,
     Fault::NewRevision,
     Fault::BadRevision,
     Fault::Revert,
@@ -165,9 +166,14 @@ const TRIED: &[Fault] = &[
     Fault::SkipAnalysis,
     Fault::CanaryDeleted,
     Fault::Reapplied,
+    Fault::PrimaryDeleted,
+    Fault::OwnedDeleted,
     Fault::Interval,
     Fault::Threshold,
+    Fault::Steps,
     Fault::Service,
+    Fault::TargetScaler,
+    Fault::PrimaryScaler,
     Fault::Order,
 ];
 

@@ -5,19 +5,27 @@ use burgee_api::Phase;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
 
-use super::{Checker, Moment, Verdict};
+use super::{Checker, Moment, Verdict, What};
 use crate::instant::{Instant, Part};
 
-/// Remembers nothing: every rule is about one step.
+/// Whether somebody else has changed the primary's autoscaler since the decision that is being carried out: then the plan
+/// is not to be blamed for its limits, and the next one sees them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Capacity;
+pub(super) struct Capacity {
+    is_edited: bool,
+}
 
 impl Checker for Capacity {
     fn look(&mut self, moment: &Moment) -> Verdict {
+        match moment.what {
+            What::Outside => self.is_edited |= !moment.before.is_same(moment.after, &[Part::PrimaryScaler]),
+            What::Decided { .. } => self.is_edited = false,
+            What::Asked(..) | What::Step(_) => {}
+        }
         let Some(step) = moment.step() else { return Ok(()) };
         raise(moment)?;
         promotion(moment)?;
-        floor(step, moment.before, moment.after)
+        if self.is_edited { Ok(()) } else { floor(step, moment.before, moment.after) }
     }
 }
 

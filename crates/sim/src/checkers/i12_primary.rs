@@ -1,5 +1,6 @@
 //! I12: what runs as primary was analysed: the template of the revision under promotion, or the last promoted one when the
-//! primary is put back. Without a kept template it may come from the target, but never silently.
+//! primary is put back, which is also what one gets that was deleted during a promotion. Without a kept template it may
+//! come from the target, but never silently.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +52,9 @@ impl Primary {
         if before.is_same(after, &[Part::Primary]) || template(before) == template(after) {
             return Ok(());
         }
-        let expected = expected(&before.status);
+        let is_put_back = before.part(Part::Primary).is_none() && after.status.phase == Phase::Promoting;
+        let status = &before.status;
+        let expected = if is_put_back { &status.last_promoted_spec } else { expected(status) };
         let Some(target) = self.known.get(expected) else { return Ok(()) };
         let tracked = tracked_keys(before, target);
         let recipe =
