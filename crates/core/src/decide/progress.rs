@@ -151,7 +151,13 @@ fn canary_is_ready(tick: &Tick) -> Decision<()> {
     match canary_readiness(tick) {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { reason, .. } if is_out(tick) => Err(rolled_back(take_back(tick, reason))),
-        Readiness::Waiting { reason, deadline } => Err(not_ready(tick, reason, deadline)),
+        Readiness::Waiting { reason, deadline } => {
+            // Routes that were to leave it and could not be written are not left as they are until it has pods again (I3).
+            if let Some(plan) = settle::misrouted(tick)? {
+                return Err(Stop::Wait(plan));
+            }
+            Err(not_ready(tick, reason, deadline))
+        }
         Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
     }
 }
