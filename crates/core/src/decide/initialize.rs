@@ -42,7 +42,12 @@ pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     }
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, None)?);
     draft.steps(settle::service(tick, &scene, Role::Apex)?);
-    draft.steps(settle::routes(tick, Split::PRIMARY)?);
+    let routes = settle::routes(tick, Split::PRIMARY)?;
+    if !routes.is_empty() && draft.run().drain_until.is_some() {
+        // Somebody else led requests to the target meanwhile: it is drained anew.
+        draft.run().drain_until = Some(fraction(tick.drained_at()));
+    }
+    draft.steps(routes);
     Ok(empty_target(tick, &scene, draft))
 }
 
