@@ -200,6 +200,29 @@ checkers! {
     "I26 what another operator left is adopted as it stands" takeover: i26_takeover::Takeover;
 }
 
+/// Whether something has happened since each operator's last decision.
+#[derive(Clone, Debug, Default)]
+struct ByOperator {
+    happened: u64,
+    known: std::collections::BTreeMap<usize, u64>,
+}
+
+impl ByOperator {
+    /// It has happened.
+    fn note(&mut self) {
+        self.happened += 1;
+    }
+
+    /// An operator has decided anew.
+    fn forget(&mut self, operator: usize) {
+        self.known.insert(operator, self.happened);
+    }
+
+    fn of(&self, operator: usize) -> bool {
+        self.known.get(&operator).copied().unwrap_or_default() < self.happened
+    }
+}
+
 /// The status as two versions of it have to be compared: without what moves with every write.
 fn without_marks(status: &burgee_api::CanaryStatus) -> burgee_api::CanaryStatus {
     let mut status = status.clone();

@@ -4,29 +4,37 @@
 use burgee_api::Phase;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
+use burgee_core::scaler;
+use burgee_core::world::World;
 
-use super::{Checker, Moment, Verdict, What};
+use super::{ByOperator, Checker, Moment, Verdict, What};
 use crate::instant::{Instant, Part};
 
 /// Whether somebody else has changed the primary's autoscaler since the decision that is being carried out: then the plan
 /// is not to be blamed for its limits, and the next one sees them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Capacity {
-    is_edited: bool,
+    is_edited: ByOperator,
 }
 
 impl Checker for Capacity {
     fn look(&mut self, moment: &Moment) -> Verdict {
         match moment.what {
-            What::Outside => self.is_edited |= !moment.before.is_same(moment.after, &[Part::PrimaryScaler]),
-            What::Decided { .. } => self.is_edited = false,
-            What::Asked(..) | What::Step(_) => {}
+            What::Outside if !moment.before.is_same(moment.after, &[Part::PrimaryScaler]) => self.is_edited.note(),
+            What::Decided { world, .. } if has_seen(moment.after, world) => self.is_edited.forget(moment.operator),
+            What::Outside | What::Decided { .. } | What::Asked(..) | What::Step(_) => {}
         }
         let Some(step) = moment.step() else { return Ok(()) };
         raise(moment)?;
         promotion(moment)?;
-        if self.is_edited { Ok(()) } else { floor(step, moment.before, moment.after) }
+        if self.is_edited.of(moment.operator) { Ok(()) } else { floor(step, moment.before, moment.after) }
     }
+}
+
+/// Whether the primary's autoscaler was seen as it is.
+fn has_seen(instant: &Instant, world: &World) -> bool {
+    let seen = scaler::primary_key(&instant.rollout).and_then(|key| world.present(&key));
+    seen == instant.part(Part::PrimaryScaler)
 }
 
 fn raise(moment: &Moment) -> Verdict {

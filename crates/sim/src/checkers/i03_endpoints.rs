@@ -7,7 +7,7 @@ use burgee_core::phase::PhaseRules;
 use burgee_core::world::World;
 use jiff::Timestamp;
 
-use super::{Checker, Moment, Verdict, What, revision};
+use super::{ByOperator, Checker, Moment, Verdict, What, revision};
 use crate::instant::{Instant, Part, Traffic};
 
 /// What is remembered of a play.
@@ -17,7 +17,7 @@ pub(super) struct Endpoints {
     out_since: Option<Timestamp>,
     /// Whether somebody else has changed a Service or the routes since the decision that is being carried out: what the
     /// plan was made for is gone, and the next one sees it.
-    is_edited: bool,
+    is_edited: ByOperator,
 }
 
 /// What leads requests to pods.
@@ -28,13 +28,13 @@ impl Checker for Endpoints {
         let (before, after) = (moment.before, moment.after);
         match moment.what {
             What::Decided { world, .. } => {
-                self.is_edited = false;
+                self.is_edited.forget(moment.operator);
                 return self.continuously(after, world);
             }
-            What::Outside => self.is_edited |= !before.is_same(after, &WAYS),
-            What::Asked(..) | What::Step(_) => {}
+            What::Outside if !before.is_same(after, &WAYS) => self.is_edited.note(),
+            What::Outside | What::Asked(..) | What::Step(_) => {}
         }
-        if moment.step().is_none() || self.is_edited {
+        if moment.step().is_none() || self.is_edited.of(moment.operator) {
             return Ok(());
         }
         // Nobody is blamed for pods and Services that were gone before a watch showed it (I14).

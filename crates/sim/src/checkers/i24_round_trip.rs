@@ -22,7 +22,9 @@ pub(super) struct RoundTrip {
 impl Checker for RoundTrip {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (moment.before, moment.after);
-        if before.traffic.primary > 0 && after.traffic.primary == 0 && after.exists() {
+        // What somebody else takes from the primary during a deletion is his own doing, and no weight that we lower (I4).
+        let is_ours = matches!(moment.what, What::Step(_));
+        if is_ours && before.traffic.primary > 0 && after.traffic.primary == 0 && after.exists() {
             self.moved = Some(after.now);
         }
         match moment.what {
