@@ -110,6 +110,11 @@ impl Gate {
 /// Longest message of an event, in bytes (rules: Events).
 const LONGEST: usize = 1024;
 
+/// The beginning of a text, as far as an event or a status has room for it.
+pub(crate) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
+}
+
 /// Every sentence of the rollout that a user can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the texts below are the documentation")]
@@ -230,8 +235,7 @@ impl Notice {
 
     /// The sentence, as far as an event or a status has room for it: an answer of a hook can be of any length.
     pub fn event_text(&self, names: &Names) -> String {
-        let text = self.text(names);
-        text[..text.floor_char_boundary(LONGEST)].to_owned()
+        cut(&self.text(names)).to_owned()
     }
 
     /// The event's type.

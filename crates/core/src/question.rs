@@ -80,10 +80,35 @@ pub struct Question {
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
-    /// The hook passed, or failed with this text.
-    Hook(Result<(), String>),
+    /// The hook passed, or why it did not.
+    Hook(Result<(), HookError>),
     /// The provider's number, or why there is none.
     Measured(Result<f64, MeasureError>),
+}
+
+/// Why a hook did not pass, with the contract's text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum HookError {
+    /// It said no.
+    #[error("{0}")]
+    Refused(String),
+    /// It gave no answer, or cannot be asked as it is written.
+    #[error("{0}")]
+    Unanswered(String),
+    /// It said no, in an answer that is longer than what is read of one.
+    #[error("{0}")]
+    TooLong(String),
+}
+
+impl HookError {
+    /// Why, in one word, as it stands on `/metrics`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Unanswered(_) => "unanswered",
+            Self::TooLong(_) => "too-long",
+        }
+    }
 }
 
 /// Why a provider gave no number (rules: Verdict of a step).

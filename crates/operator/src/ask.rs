@@ -89,7 +89,12 @@ async fn send(
     let trust = if source.insecure_skip_verify { Trust::Blind } else { Trust::Verified };
     let limits = Limits { deadline: PROVIDER_DEADLINE, bytes: PROVIDER_BYTES, trust };
     let sent = operator.outside.send(request, limits).await;
-    sent.map_err(|error| MeasureError::Unavailable(format!("request failed: {error}")))
+    let response = sent.map_err(|error| MeasureError::Unavailable(format!("request failed: {error}")))?;
+    if response.body().len() >= PROVIDER_BYTES {
+        // What was cut off cannot be parsed; that error would hide the reason.
+        return Err(MeasureError::Unavailable(format!("answer longer than {} MiB", PROVIDER_BYTES >> 20)));
+    }
+    Ok(response)
 }
 
 fn judge(error: ProviderError) -> MeasureError {

@@ -1,7 +1,8 @@
 //! Calling webhooks: sends what core prepares, as often as core says (contract: webhooks §1). It knows no rollout.
 
 use burgee_api::{Webhook, WebhookType};
-use burgee_core::webhook::call::{Attempt, Call, Next, request, timeout};
+use burgee_core::question::HookError;
+use burgee_core::webhook::call::{ANSWER_LIMIT_BYTES, Attempt, Call, Next, request, timeout};
 use burgee_core::webhook::{Payload, kind_name};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -11,53 +12,39 @@ use crate::http::{Limits, Outside, Trust};
 use crate::operator::Operator;
 use crate::tell::Story;
 
-/// More than this is not read of a hook's answer.
-const BYTES: usize = 1 << 20;
-
-/// Why a webhook did not pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The contract's text.
-    pub text: String,
-    /// `refused` by an answer, or `unanswered`, as it stands on `/metrics`.
-    pub reason: &'static str,
-}
-
-impl From<String> for Failure {
-    fn from(text: String) -> Self {
-        Self { text, reason: "unanswered" }
-    }
-}
-
 /// Calls a webhook and counts it if it does not pass. The error is the contract's text.
-pub(crate) async fn ask(operator: &Operator, story: &Story, webhook: &Webhook, payload: &Value) -> Result<(), String> {
+pub(crate) async fn ask(
+    operator: &Operator,
+    story: &Story,
+    webhook: &Webhook,
+    payload: &Value,
+) -> Result<(), HookError> {
     let answer = call(&operator.outside, webhook, payload).await;
-    answer.map_err(|Failure { text, reason }| {
-        if operator.exists(&story.key) {
-            let kind = kind_name(webhook.kind);
-            operator.telemetry.hook_failed(&gauges::subject(&story.canary), &webhook.name, kind, reason);
-        }
-        text
-    })
+    if let Err(error) = &answer
+        && operator.exists(&story.key)
+    {
+        let kind = kind_name(webhook.kind);
+        operator.telemetry.hook_failed(&gauges::subject(&story.canary), &webhook.name, kind, error.reason());
+    }
+    answer
 }
 
 /// Calls a webhook, repeating as its `retries` say.
-pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value) -> Result<(), Failure> {
+pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value) -> Result<(), HookError> {
     let trust = if webhook.disable_tls { Trust::Blind } else { Trust::Verified };
-    let deadline = timeout(webhook.timeout.as_deref()).map_err(|error| error.to_string())?;
+    let deadline = timeout(webhook.timeout.as_deref()).map_err(|error| HookError::Unanswered(error.to_string()))?;
     let retries = u32::try_from(webhook.retries.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
     let mut call = Call { url: &webhook.url, retries, attempt: 1 };
     loop {
-        let sent = outside.send(request(&webhook.url, payload)?, Limits { deadline, bytes: BYTES, trust }).await;
+        let request = request(&webhook.url, payload).map_err(HookError::Unanswered)?;
+        let sent = outside.send(request, Limits { deadline, bytes: ANSWER_LIMIT_BYTES, trust }).await;
         let attempt = match &sent {
             Ok(response) => Attempt::Answered(response),
             Err(cause) => Attempt::Broken(cause),
         };
         match call.next(attempt, Timestamp::now()) {
             Next::Passed => return Ok(()),
-            Next::Failed(text) => {
-                return Err(Failure { text, reason: if sent.is_ok() { "refused" } else { "unanswered" } });
-            }
+            Next::Failed(error) => return Err(error),
             Next::Retry { after } => tokio::time::sleep(after).await,
         }
         call.attempt += 1;

@@ -82,7 +82,7 @@ impl Operator {
                 let failed = answer.is_err();
                 let notice = match answer {
                     Ok(()) => Notice::GatePassed(Gate::PostRollout, webhook.name),
-                    Err(error) => Notice::PostRolloutFailed(webhook.name, error),
+                    Err(error) => Notice::PostRolloutFailed(webhook.name, error.to_string()),
                 };
                 tell_later(&operator, &story, notice, phase).await;
                 if failed {
@@ -150,7 +150,7 @@ async fn send_event(operator: &Operator, story: &Story, phase: Phase, event: &Ev
         } else {
             let checksum = hooks::checksum(story);
             let payload = hooks::payload(story, phase.as_str(), &checksum).event_body(event, &webhook.metadata);
-            hooks::call(&operator.outside, &webhook, &payload).await.map_err(|failure| failure.text)
+            hooks::call(&operator.outside, &webhook, &payload).await.map_err(|error| error.to_string())
         };
         if let Err(error) = sent {
             tracing::error!(canary = story.title(), "error sending event to webhook: {error}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burgee_api::{Metric, Webhook, WebhookType};
 use burgee_core::metric::builtin::Builtin;
-use burgee_core::question::{Answer, Ask, MeasureError};
+use burgee_core::question::{Answer, Ask, HookError, MeasureError};
 use jiff::SignedDuration;
 
 /// What a metrics provider answers.
@@ -33,7 +33,7 @@ struct Inquiry<'a> {
 pub struct Outside {
     metrics: BTreeMap<String, Reply>,
     usual: BTreeMap<String, f64>,
-    hooks: BTreeMap<String, Result<(), String>>,
+    hooks: BTreeMap<String, Result<(), HookError>>,
     slow: BTreeMap<String, SignedDuration>,
     is_silent: bool,
 }
@@ -57,7 +57,12 @@ impl Outside {
 
     /// Sets what a webhook answers.
     pub fn set_hook(&mut self, name: &str, answer: Result<(), String>) {
-        self.hooks.insert(name.to_owned(), answer);
+        self.hooks.insert(name.to_owned(), answer.map_err(HookError::Refused));
+    }
+
+    /// From now on a webhook does not answer.
+    pub fn silence_hook(&mut self, name: &str) {
+        self.hooks.insert(name.to_owned(), Err(hung()));
     }
 
     /// From now on a webhook answers only after this time, as one that hangs; zero ends it.
@@ -82,8 +87,7 @@ impl Outside {
             Ask::Online { .. } | Ask::Measure { .. } => SignedDuration::ZERO,
         };
         let is_slow = !delay.is_zero();
-        let hung = || Answer::Hook(Err("request failed: timeout".to_owned()));
-        (delay, if is_slow { hung() } else { self.answer(ask) })
+        (delay, if is_slow { Answer::Hook(Err(hung())) } else { self.answer(ask) })
     }
 
     /// Answers one question. Whatever was not told passes.
@@ -139,9 +143,9 @@ impl Inquiry<'_> {
 }
 
 /// Hooks pass; one that would roll back does not ask for it.
-fn usual_answer(webhook: &Webhook) -> Result<(), String> {
+fn usual_answer(webhook: &Webhook) -> Result<(), HookError> {
     match webhook.kind {
-        WebhookType::Rollback => Err("no rollback is wanted".to_owned()),
+        WebhookType::Rollback => Err(HookError::Refused("no rollback is wanted".to_owned())),
         WebhookType::Untyped
         | WebhookType::ConfirmRollout
         | WebhookType::PreRollout
@@ -151,6 +155,10 @@ fn usual_answer(webhook: &Webhook) -> Result<(), String> {
         | WebhookType::PostRollout
         | WebhookType::Event => Ok(()),
     }
+}
+
+fn hung() -> HookError {
+    HookError::Unanswered("request failed: timeout".to_owned())
 }
 
 fn silence() -> MeasureError {

@@ -150,6 +150,79 @@ fn a_template_that_goes_between_runs_is_told_once() -> Result<(), String> {
     Ok(())
 }
 
+/// A canary that asks one hook of a type, initialized, and then with a new revision.
+fn hooked(kind: &str) -> Result<Stage, String> {
+    let hook = json!({"name": "acceptance", "type": kind, "url": "http://tester.test/"});
+    let analysis = json!({"interval": "10s", "threshold": 3, "stepWeight": 50, "maxWeight": 50, "webhooks": [hook]});
+    let mut stage = Scenario::of(vec![deployment(), canary(&json!({"analysis": analysis}))]).set_up()?;
+    stage.play_until(60)?;
+    stage.outside.silence_hook("acceptance");
+    stage.new_revision()?;
+    Ok(stage)
+}
+
+fn silent(kind: &str) -> (String, String) {
+    let message = format!("{kind} webhook acceptance: request failed: timeout");
+    ("WebhookNotAnswering".to_owned(), message)
+}
+
+/// A hook of this type that does not answer is shown within ten seconds, costs no write of its own afterwards, and is not
+/// shown any more once it answers.
+fn check_hook(kind: &str) -> Result<(), String> {
+    let mut stage = hooked(kind)?;
+    stage.play_until(75)?;
+    assert_eq!(invalid(&stage), Some(silent(kind)), "{}", stage.film);
+    stage.outside.set_hook("acceptance", Ok(()));
+    stage.play_until(150)?;
+    assert_eq!((invalid(&stage), stage.status()["phase"].as_str()), (None, Some("Succeeded")), "{}", stage.film);
+    Ok(())
+}
+
+#[test]
+fn a_webhook_that_does_not_answer_is_shown_until_it_does() -> Result<(), String> {
+    ["pre-rollout", "rollout", "confirm-rollout", "confirm-traffic-increase", "confirm-promotion"]
+        .into_iter()
+        .try_for_each(check_hook)
+}
+
+#[test]
+fn a_gate_that_does_not_answer_costs_one_write_however_long_it_is_closed() -> Result<(), String> {
+    for kind in ["confirm-rollout", "confirm-traffic-increase", "confirm-promotion"] {
+        let mut stage = hooked(kind)?;
+        stage.play_until(100)?;
+        assert_eq!(invalid(&stage), Some(silent(kind)), "{}", stage.film);
+        let version = stage.cluster.version();
+        stage.play_until(160)?;
+        assert_eq!(stage.cluster.version(), version, "{kind}: something was written while nothing changed");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_webhook_that_ended_a_run_by_its_silence_is_shown_until_the_next_one() -> Result<(), String> {
+    let mut stage = hooked("pre-rollout")?;
+    stage.play_until(120)?;
+    assert_eq!((invalid(&stage), stage.status()["phase"].as_str()), (Some(silent("pre-rollout")), Some("Failed")));
+    let version = stage.cluster.version();
+    stage.play_until(180)?;
+    assert_eq!(stage.cluster.version(), version, "something was written while nothing changed");
+    stage.outside.set_hook("acceptance", Err("no".to_owned()));
+    stage.new_revision()?;
+    stage.play_until(182)?;
+    assert_eq!((invalid(&stage), stage.status()["phase"].as_str()), (None, Some("Progressing")), "{}", stage.film);
+    Ok(())
+}
+
+#[test]
+fn a_webhook_that_refuses_is_no_mistake() -> Result<(), String> {
+    let mut stage = hooked("pre-rollout")?;
+    stage.outside.set_hook("acceptance", Err("no token".to_owned()));
+    stage.play_until(75)?;
+    assert_eq!(stage.status()["failedChecks"], 2, "{}", stage.film);
+    assert_eq!(invalid(&stage), None);
+    Ok(())
+}
+
 #[test]
 fn providers_of_templates_that_do_not_answer_are_named() -> Result<(), String> {
     let mut stage = Scenario::of(templated(vec![template()])).set_up()?;

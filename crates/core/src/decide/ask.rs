@@ -7,7 +7,7 @@ use super::draft::{telling, told_so_far};
 use super::{Decision, Draft, Stop, Tick};
 use crate::notice::Notice;
 use crate::plan::{Plan, Step};
-use crate::question::{Answer, Answers, Ask, AskKey, Question};
+use crate::question::{Answer, Answers, Ask, AskKey, HookError, Question};
 use crate::timetable::Wake;
 use crate::webhook::{self, Payload, kind_name};
 
@@ -42,7 +42,9 @@ impl Asker<'_> {
                 }
                 match self.hook(hook)? {
                     Ok(()) => passed.push(hook.name.clone()),
-                    Err(error) => return Ok(Gates::Closed { passed, hook: hook.clone(), error }),
+                    Err(error) => {
+                        return Ok(Gates::Closed { passed, hook: hook.clone(), error: error.to_string() });
+                    }
                 }
             }
         }
@@ -50,8 +52,8 @@ impl Asker<'_> {
     }
 
     /// The answer of one hook.
-    pub(super) fn hook(&self, hook: &Webhook) -> Decision<Result<(), String>> {
-        let key = self.key(format!("webhook {} {}", kind_name(hook.kind), hook.name));
+    pub(super) fn hook(&self, hook: &Webhook) -> Decision<Result<(), HookError>> {
+        let key = self.hook_key(hook);
         // Whoever did not want a rollback is asked again, however long another hook takes (I22).
         let is_rollback = hook.kind == WebhookType::Rollback;
         match if is_rollback { self.fresh(&key) } else { self.answers.get(&key) } {
@@ -61,6 +63,19 @@ impl Asker<'_> {
                 Err(self.leave(vec![(key, ask)]))
             }
         }
+    }
+
+    /// Every hook that did not pass at this moment, and why.
+    pub(super) fn failed_hooks(&self) -> impl Iterator<Item = (&Webhook, &HookError)> {
+        let hooks = self.tick.rollout.analysis.iter().flat_map(|analysis| &analysis.webhooks);
+        hooks.filter_map(|hook| match self.answers.get(&self.hook_key(hook))? {
+            Answer::Hook(Err(error)) => Some((hook, error)),
+            Answer::Hook(Ok(())) | Answer::Measured(_) => None,
+        })
+    }
+
+    fn hook_key(&self, hook: &Webhook) -> AskKey {
+        self.key(format!("webhook {} {}", kind_name(hook.kind), hook.name))
     }
 
     /// The answers to several questions, which go out together.

@@ -4,9 +4,12 @@
 use burgee_api::Condition;
 
 use super::analyse::missing_template;
+use super::ask::Asker;
 use super::{Draft, Stop, Tick};
-use crate::notice::Notice;
+use crate::notice::{Notice, cut};
+use crate::question::HookError;
 use crate::timetable::Wake;
+use crate::webhook::kind_name;
 
 /// The type of the condition.
 pub(super) const INVALID: &str = "Invalid";
@@ -24,6 +27,10 @@ pub(super) enum Mistake {
     ConfigMissing,
     /// A MetricTemplate that a metric names is not there.
     TemplateMissing,
+    /// A webhook gives no answer.
+    WebhookNotAnswering,
+    /// A webhook refuses with more than is read of an answer.
+    WebhookAnswerTooLong,
 }
 
 impl Mistake {
@@ -34,6 +41,8 @@ impl Mistake {
             Self::ScalerMissing => "ScalerMissing",
             Self::ConfigMissing => "ConfigMissing",
             Self::TemplateMissing => "TemplateMissing",
+            Self::WebhookNotAnswering => "WebhookNotAnswering",
+            Self::WebhookAnswerTooLong => "WebhookAnswerTooLong",
         }
     }
 }
@@ -54,12 +63,42 @@ impl Draft<'_> {
         self.set_condition(INVALID, "True", mistake.reason(), text);
     }
 
-    /// Shows a mistake that stops nothing, and takes away one that was mended.
+    /// Shows a mistake that stops nothing, and takes away one that was mended. Whether a webhook answers by now is not
+    /// known before it is asked again.
     pub(super) fn blame_standing(&mut self, tick: &Tick) {
-        self.drop_condition(INVALID);
         if let Some(text) = missing_template(tick) {
             self.blame(Mistake::TemplateMissing, &text);
+        } else if !self.blamed().is_some_and(is_of_webhooks) {
+            self.drop_condition(INVALID);
         }
+    }
+
+    /// Shows the first webhook of a moment that could not be asked as it should; takes the blame from one that answers.
+    /// The words stay those of the first time, so that a gate without an answer costs one write, however often it is
+    /// asked (I18).
+    pub(super) fn blame_webhooks(&mut self, asker: &Asker) {
+        let silent = asker.failed_hooks().find_map(|(hook, error)| Some((mistake(error)?, hook, error)));
+        let Some((mistake, hook, error)) = silent else { return self.clear_webhooks() };
+        let subject = format!("{} webhook {}: ", kind_name(hook.kind), hook.name);
+        let is_known = |blamed: &Condition| {
+            let message = blamed.message.as_deref().unwrap_or_default();
+            blamed.reason == mistake.reason() && message.starts_with(&subject)
+        };
+        let is_outranked = self.blamed().is_some_and(|blamed| !is_of_webhooks(blamed));
+        if !is_outranked && !self.blamed().is_some_and(is_known) {
+            self.blame(mistake, cut(&format!("{subject}{error}")));
+        }
+    }
+
+    /// Nothing is held against a webhook any more: it answers, or its run is over and was not ended by it.
+    pub(super) fn clear_webhooks(&mut self) {
+        if self.blamed().is_some_and(is_of_webhooks) {
+            self.drop_condition(INVALID);
+        }
+    }
+
+    fn blamed(&self) -> Option<&Condition> {
+        self.status.conditions.as_deref()?.iter().find(|condition| condition.kind == INVALID)
     }
 
     /// Tells of a mistake that was not shown before.
@@ -74,4 +113,18 @@ impl Draft<'_> {
 
 fn blame(conditions: Option<&[Condition]>) -> Option<&String> {
     conditions?.iter().find(|condition| condition.kind == INVALID)?.message.as_ref()
+}
+
+/// What is wrong with a webhook, unless it has simply said no.
+const fn mistake(error: &HookError) -> Option<Mistake> {
+    match error {
+        HookError::Refused(_) => None,
+        HookError::Unanswered(_) => Some(Mistake::WebhookNotAnswering),
+        HookError::TooLong(_) => Some(Mistake::WebhookAnswerTooLong),
+    }
+}
+
+fn is_of_webhooks(blamed: &Condition) -> bool {
+    let of_webhooks = [Mistake::WebhookNotAnswering, Mistake::WebhookAnswerTooLong];
+    of_webhooks.iter().any(|mistake| blamed.reason == mistake.reason())
 }

@@ -95,6 +95,7 @@ pub(super) fn restart(tick: &Tick, scene: &Scene) -> Decision<Plan> {
 
 /// The run begins again. A pause outlives it: whoever ordered it has not said that anything may go on.
 pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) -> Decision<()> {
+    draft.clear_webhooks();
     let has_refuge = ready_pods(tick, Side::Primary) > 0 || ready_pods(tick, Side::Canary) == 0;
     if has_refuge {
         draft.intend(settle::routes(tick, Split::PRIMARY)?);
@@ -205,6 +206,7 @@ fn first_step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     asker.before = beginning(tick);
     let known = draft.run().hooks_passed.clone();
     let gates = asker.gates(&[WebhookType::PreRollout], &known)?;
+    draft.blame_webhooks(&asker);
     for notice in beginning(tick).into_iter().chain(rollback::not_signaled(tick)) {
         draft.tell(notice);
     }
@@ -263,6 +265,7 @@ fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         draft.tell(notice);
     }
     let gates = asker.gates(&[WebhookType::Untyped, WebhookType::Rollout], &[])?;
+    draft.blame_webhooks(&asker);
     if let Gates::Closed { hook, error, .. } = gates {
         return fail(tick, draft, Notice::ExternalCheckFailed(hook.name, error));
     }

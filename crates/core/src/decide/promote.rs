@@ -29,6 +29,7 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
     draft.tell(Notice::Copying);
     draft.enter(Phase::Promoting);
     draft.drop_condition("Held");
+    draft.clear_webhooks();
     let run = draft.run();
     run.held_since = None;
     run.held_reason = None;

@@ -49,6 +49,7 @@ fn rest(tick: &Tick, scene: &Scene) -> Plan {
         let is_promoted = draft.status.last_applied_spec == draft.status.last_promoted_spec;
         draft.enter(if is_promoted { Phase::Succeeded } else { Phase::Failed });
         orders::forget(draft.run());
+        draft.clear_webhooks();
     }
     draft.tell_new_blame(tick);
     let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
@@ -99,7 +100,9 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     {
         return Ok(plan);
     }
-    match asker.gates(&[WebhookType::ConfirmRollout], &known)? {
+    let gates = asker.gates(&[WebhookType::ConfirmRollout], &known)?;
+    draft.blame_webhooks(&asker);
+    match gates {
         Gates::Open(passed) => {
             for hook in passed {
                 draft.tell(Notice::GatePassed(Gate::ConfirmRollout, hook));
@@ -162,6 +165,7 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     }
     draft.reset_counters();
     draft.drop_condition("Held");
+    draft.clear_webhooks();
     draft.quiet_until(tick.now);
     record_revision(&mut draft, scene, moved);
     Ok(draft.finish(Wake::At(tick.now)))

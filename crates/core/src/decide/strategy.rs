@@ -114,7 +114,9 @@ fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decisio
     if tick.phase() == Phase::WaitingPromotion {
         return Ok(Ok(draft));
     }
-    match asker.gates(&[WebhookType::ConfirmTrafficIncrease], &[])? {
+    let gates = asker.gates(&[WebhookType::ConfirmTrafficIncrease], &[])?;
+    draft.blame_webhooks(asker);
+    match gates {
         Gates::Open(passed) => {
             draft.run().hooks_passed.retain(|hook| !hook.starts_with(CLOSED));
             note_passed(&mut draft, Gate::ConfirmTrafficIncrease, passed);
@@ -123,7 +125,9 @@ fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decisio
         Gates::Closed { hook, .. } => {
             let closed = format!("{CLOSED}{}", hook.name);
             if draft.run().hooks_passed.contains(&closed) {
-                return Ok(Err(wait_an_interval(tick, Draft::new(tick))));
+                let mut waiting = Draft::new(tick);
+                waiting.blame_webhooks(asker);
+                return Ok(Err(wait_an_interval(tick, waiting)));
             }
             draft.run().hooks_passed.push(closed);
             draft.tell(Notice::WaitingForTrafficIncrease(hook.name.clone(), voice(&hook)));
@@ -140,7 +144,9 @@ fn promotion_gate<'a>(
     open: impl FnOnce(Draft<'a>) -> Decision<Plan>,
 ) -> Decision<Plan> {
     let known = draft.run().hooks_passed.clone();
-    match asker.gates(&[WebhookType::ConfirmPromotion], &known)? {
+    let gates = asker.gates(&[WebhookType::ConfirmPromotion], &known)?;
+    draft.blame_webhooks(asker);
+    match gates {
         Gates::Open(passed) => {
             note_passed(&mut draft, Gate::ConfirmPromotion, passed);
             open(draft)

@@ -12,6 +12,8 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use serde_json::Value;
 use url::Url;
 
+use crate::question::HookError;
+
 /// Deadline of one attempt when none is written.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -20,6 +22,9 @@ const BACK_OFF_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest pause that a server may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_mins(5);
+
+/// Bytes of an answer that are read.
+pub const ANSWER_LIMIT_BYTES: usize = 1 << 20;
 
 /// Bytes of an answer that an error shows.
 const BODY_LIMIT_BYTES: usize = 1024;
@@ -59,7 +64,7 @@ pub enum Next {
     /// The hook passed.
     Passed,
     /// The hook failed, with the text for the event.
-    Failed(String),
+    Failed(HookError),
     /// Try again after this pause.
     Retry {
         /// How long to wait before.
@@ -92,14 +97,14 @@ impl Call<'_> {
     }
 
     /// The contract's text, with the body that the documentation promises: a failing task's output belongs in the event.
-    fn given_up(&self, attempt: Attempt<'_>) -> String {
+    fn given_up(&self, attempt: Attempt<'_>) -> HookError {
         let url = shown(self.url);
         let text = format!("POST {url} giving up after {} attempt(s)", self.attempt);
         match attempt {
-            Attempt::Broken(cause) => format!("{text}: Post \"{url}\": {cause}"),
+            Attempt::Broken(cause) => HookError::Unanswered(format!("{text}: Post \"{url}\": {cause}")),
             Attempt::Answered(response) => match body(response).as_str() {
-                "" => text,
-                body => format!("{text}: {body}"),
+                "" => HookError::Refused(text),
+                body => refusal(response, format!("{text}: {body}")),
             },
         }
     }
@@ -120,11 +125,11 @@ impl Attempt<'_> {
     /// What an answer that is not tried again means: up to 202 is a pass, everything else fails with its body.
     fn outcome(self) -> Next {
         match self {
-            Self::Broken(cause) => Next::Failed(cause.to_owned()),
+            Self::Broken(cause) => Next::Failed(HookError::Unanswered(cause.to_owned())),
             Self::Answered(response) if response.status().as_u16() <= 202 => Next::Passed,
             Self::Answered(response) => match body(response) {
-                text if text.is_empty() => Next::Failed(response.status().to_string()),
-                text => Next::Failed(text),
+                text if text.is_empty() => Next::Failed(HookError::Refused(response.status().to_string())),
+                text => Next::Failed(refusal(response, text)),
             },
         }
     }
@@ -154,6 +159,14 @@ fn until(date: &str, now: Timestamp) -> Option<Duration> {
 fn back_off(attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(5);
     Duration::from_secs(1 << doublings).min(BACK_OFF_LIMIT)
+}
+
+/// A refusal in these words. What was cut off is said first: nobody would guess it from the beginning of an answer.
+fn refusal(response: &Response<Bytes>, text: String) -> HookError {
+    if response.body().len() < ANSWER_LIMIT_BYTES {
+        return HookError::Refused(text);
+    }
+    HookError::TooLong(format!("answer longer than {} MiB: {text}", ANSWER_LIMIT_BYTES >> 20))
 }
 
 fn body(response: &Response<Bytes>) -> String {
@@ -186,7 +199,7 @@ mod tests {
     }
 
     fn failed(text: &str) -> Next {
-        Next::Failed(text.to_owned())
+        Next::Failed(HookError::Refused(text.to_owned()))
     }
 
     #[test]
@@ -215,23 +228,39 @@ mod tests {
     fn a_broken_connection_names_its_cause() {
         assert_eq!(
             call(3, 2).next(Attempt::Broken("connection refused"), NOW),
-            failed(
+            Next::Failed(HookError::Unanswered(
                 "POST http://tester.test/ giving up after 3 attempt(s): Post \"http://tester.test/\": connection refused"
-            )
+                    .to_owned()
+            ))
         );
     }
 
     #[test]
     fn a_password_in_the_url_is_not_shown() {
         let call = Call { url: "http://user:secret@tester.test/", retries: 0, attempt: 1 };
-        let Next::Failed(text) = call.next(Attempt::Broken("refused"), NOW) else { panic!("it must fail") };
+        let Next::Failed(error) = call.next(Attempt::Broken("refused"), NOW) else { panic!("it must fail") };
+        let text = error.to_string();
         assert!(text.contains("tester.test") && !text.contains("secret"), "{text}");
     }
 
     #[test]
     fn a_long_body_is_cut() {
         let response = Response::builder().status(400).body(Bytes::from(vec![b'x'; 5000])).expect("a response");
-        assert_eq!(call(1, 0).next(Attempt::Answered(&response), NOW), Next::Failed("x".repeat(1024)));
+        assert_eq!(call(1, 0).next(Attempt::Answered(&response), NOW), failed(&"x".repeat(1024)));
+    }
+
+    #[test]
+    fn an_answer_that_is_longer_than_what_is_read_is_called_so() {
+        fn check(status: u16, expected: &str) {
+            let body = Bytes::from(vec![b'x'; ANSWER_LIMIT_BYTES]);
+            let response = Response::builder().status(status).body(body).expect("a response");
+            let expected = format!("answer longer than 1 MiB: {expected}{}", "x".repeat(1024));
+            let error = HookError::TooLong(expected);
+            assert_eq!(error.reason(), "too-long");
+            assert_eq!(call(1, 0).next(Attempt::Answered(&response), NOW), Next::Failed(error));
+        }
+        check(400, "");
+        check(500, "POST http://tester.test/ giving up after 1 attempt(s): ");
     }
 
     #[test]

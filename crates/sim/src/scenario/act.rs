@@ -40,6 +40,10 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
             stage.outside.set_hook(name, answer.clone());
             Ok(())
         }
+        Command::HookSilent(name) => {
+            stage.outside.silence_hook(name);
+            Ok(())
+        }
         Command::ReadyAfter(seconds) => {
             stage.workloads.behaviour.ready_after_seconds = *seconds;
             Ok(())

@@ -16,6 +16,7 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   metric NAME NUMBER|none|silence    what a metric of another name is from now on
   prometheus down|up                 whether the metrics providers answer
   hook NAME fails [TEXT]|passes      what a webhook answers from now on
+  hook NAME silent                   a webhook answers nothing from now on
   pods ready-after TIME              how long new pods take to get ready
   pods NAME stuck TEXT               pods of workload NAME whose template mentions TEXT never get ready
   set OBJECT POINTER VALUE           an edit, such as `set canary /spec/suspend true`
@@ -27,7 +28,7 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   restart                            the operator is started again
   end                                the film goes on until here
 OBJECT is `canary`, `target`, or KIND NAME, such as `ConfigMap podinfo`. `for TIME` after success-rate, latency, metric,
-prometheus down or hook … fails ends it again.";
+prometheus down, hook … fails or hook … silent ends it again.";
 
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Metric(String, Reply),
     Prometheus(Line),
     Hook(String, Result<(), String>),
+    HookSilent(String),
     ReadyAfter(i64),
     Stuck(String, String),
     Set(Place, String, Value),
@@ -113,7 +115,9 @@ fn seconds(text: &str) -> Result<i64, String> {
 fn opposite(command: &Command) -> Option<(String, Command)> {
     match command {
         Command::Prometheus(Line::Down) => Some(("prometheus up".to_owned(), Command::Prometheus(Line::Up))),
-        Command::Hook(name, Err(_)) => Some((format!("hook {name} passes"), Command::Hook(name.clone(), Ok(())))),
+        Command::Hook(name, Err(_)) | Command::HookSilent(name) => {
+            Some((format!("hook {name} passes"), Command::Hook(name.clone(), Ok(()))))
+        }
         Command::Metric(name, _) => {
             Some((format!("{name} is good again"), Command::Metric(name.clone(), Reply::Usual)))
         }
@@ -147,6 +151,7 @@ fn command(text: &str) -> Result<Command, String> {
             Command::Metric((*name).to_owned(), reply(value)?)
         }
         ["hook", name, "passes"] => Command::Hook((*name).to_owned(), Ok(())),
+        ["hook", name, "silent"] => Command::HookSilent((*name).to_owned()),
         ["hook", name, "fails", text @ ..] => Command::Hook((*name).to_owned(), Err(text.join(" "))),
         ["pods", "ready-after", time] => Command::ReadyAfter(seconds(time)?),
         ["pods", name, "stuck", mention] => Command::Stuck((*name).to_owned(), (*mention).to_owned()),
