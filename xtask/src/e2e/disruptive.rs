@@ -12,7 +12,7 @@ mod story;
 
 use super::edits::{end_at_first_failure, weighted};
 use super::objects::revision;
-use super::stage::Stage;
+use super::stage::{Beside, Stage, beside};
 use super::story::expect;
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
@@ -51,30 +51,6 @@ pub(crate) const TESTS: &[Test] = &[
 /// A test, and what it does that no other may bear.
 const fn test(name: &'static str, space: &'static str, does: &'static str, run: fn(&Stage<'_>) -> Result<()>) -> Test {
     Test { name, space, group: Group::Disruptive(does), limit: Duration::from_mins(4), run }
-}
-
-/// A second canary's part of the cluster; it goes when dropped.
-struct Beside<'a>(Stage<'a>);
-
-/// Opens a part of the cluster for one more canary of a test.
-fn beside<'a>(stage: &'a Stage<'_>, space: &str) -> Result<Beside<'a>> {
-    Stage::open(stage.world(), space, Duration::from_mins(4)).map(Beside)
-}
-
-impl<'a> std::ops::Deref for Beside<'a> {
-    type Target = Stage<'a>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl Drop for Beside<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.close() {
-            println!("namespace {} stays: {error:#}", self.0.namespace());
-        }
-    }
 }
 
 /// Five intervals without an answer.

@@ -2,11 +2,12 @@
 use super::edits::{ask, end_at_first_failure, refer_to_autoscaler, small, unmeasured};
 use super::objects::{SHORT, revision, set};
 use super::receiver::Answer;
-use super::stage::Stage;
+use super::stage::{Stage, beside};
+use super::story;
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_mins(3);
 
@@ -61,6 +62,20 @@ pub(crate) const TESTS: &[Test] = &[
         run: doubled,
     },
     Test {
+        name: "a_canary_that_only_the_operator_can_refuse_is_invalid_until_it_is_mended",
+        space: "aimless",
+        group: Group::Parallel,
+        limit: LIMIT,
+        run: aimless,
+    },
+    Test {
+        name: "the_api_server_drops_fields_that_no_canary_has",
+        space: "pruned",
+        group: Group::Parallel,
+        limit: LIMIT,
+        run: pruned,
+    },
+    Test {
         name: "the_api_server_refuses_an_invalid_canary_and_names_the_field",
         space: "invalid",
         group: Group::Parallel,
@@ -75,38 +90,93 @@ fn begin(stage: &Stage<'_>, canary: &Value) -> Result<()> {
     stage.apply(canary)
 }
 
-fn endless(stage: &Stage<'_>) -> Result<()> {
+/// A Canary that asks a hook without an answer before its first weight, and tells a chat that does not answer either.
+fn unanswered(stage: &Stage<'_>) -> Result<Value> {
+    let chat = json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "AlertProvider", "metadata": {"name": "chat"},
+        "spec": {"type": "slack", "channel": "team", "username": "burgee", "address": stage.hook_url("chat")},
+    });
+    stage.apply(&chat)?;
     let mut canary = unmeasured(stage, 50, 50)?;
     let slow = json!({"name": "slow", "type": "pre-rollout", "url": stage.hook_url("slow"), "timeout": "3s"});
     ask(&mut canary, &[slow]);
-    end_at_first_failure(&mut canary);
+    set(&mut canary, "/spec/analysis/threshold", json!(100));
+    let alerts = json!([{"name": "team", "severity": "info", "providerRef": {"name": "chat"}}]);
+    set(&mut canary, "/spec/analysis/alerts", alerts);
     stage.answer("slow", Answer::Never);
-    begin(stage, &canary)?;
+    stage.answer("chat", Answer::Never);
+    Ok(canary)
+}
+
+/// What is told of a check that this hook has failed.
+const SLOW_FAILED: &str = "Halt podinfo.test advancement pre-rollout check slow failed ";
+
+fn endless(stage: &Stage<'_>) -> Result<()> {
+    let bystander = beside(stage, "endless-beside")?;
+    begin(&bystander, &unmeasured(&bystander, 50, 50)?)?;
+    begin(stage, &unanswered(stage)?)?;
     stage.until_phase("Initialized", 90)?;
-    stage.patch_target(&revision("6.0.1", &[]))?;
-    stage.until_phase("Failed", 60)?;
-    let url = super::story::neutral(&stage.hook_url("slow"), stage.namespace());
-    let halt = "Halt podinfo.test advancement pre-rollout check slow failed";
-    stage.until_told(&format!("{halt} POST {url} giving up after 1 attempt(s)*"), 10)?;
-    stage.answer("slow", Answer::Bulk(400, 10 << 20));
-    stage.patch_target(&revision("6.0.2", &[]))?;
+    bystander.until_phase("Initialized", 90)?;
+    stage.release("deployment", "6.0.1")?;
+    stage.until("the hook is asked", 60, || Ok(!stage.calls("slow").is_empty()))?;
+    bystander.release("deployment", "6.0.1")?;
+    let url = story::neutral(&stage.hook_url("slow"), stage.namespace());
+    let failure = format!("POST {url} giving up after 1 attempt(s): *");
+    stage.until_told(&format!("{SLOW_FAILED}{failure}"), 60)?;
+    shows(stage, "WebhookNotAnswering", &format!("pre-rollout webhook slow: {}", failure.trim_end_matches('*')))?;
+    counts(stage, "unanswered")?;
+    bystander.until_promoted(120)?;
+    ensure!(condition(&bystander.canary(), "Invalid").is_none(), "the bystander is blamed: {}", bystander.canary());
+    ensure!(stage.phase() == "Progressing", "beside the bystander the canary is {}", stage.phase());
+    ensure!(!stage.calls("chat").is_empty(), "the chat that does not answer was not asked");
+    roll_back_while_asked(stage)?;
+    answer_much(stage)
+}
+
+/// The run that has failed too many checks is rolled back while its hook and its chat are still being waited for (I22, S17).
+fn roll_back_while_asked(stage: &Stage<'_>) -> Result<()> {
+    let minute = json!([
+        {"op": "replace", "path": "/spec/analysis/webhooks/0/timeout", "value": "1m"},
+        {"op": "replace", "path": "/spec/analysis/webhooks/0/url", "value": stage.hook_url("slower")},
+    ]);
+    stage.answer("slower", Answer::Never);
+    stage.kubectl(&["patch", "canary/podinfo", "--type=json", "-p", &minute.to_string()])?;
+    stage.until("the hook is asked for a minute", 60, || Ok(!stage.calls("slower").is_empty()))?;
+    let asked = stage.calls("slower").first().map_or_else(Instant::now, |call| call.at);
+    stage.patch("canary/podinfo", &json!({"spec": {"analysis": {"threshold": 1}}}))?;
+    stage.until_phase("Failed", 30)?;
+    let hung = asked.elapsed();
+    ensure!(hung < Duration::from_secs(50), "the rollback came {hung:?} after the hook was asked");
+    shows(stage, "WebhookNotAnswering", "pre-rollout webhook slow: ")
+}
+
+/// A refusal that is far too long: its event and status hold the beginning, and say so.
+fn answer_much(stage: &Stage<'_>) -> Result<()> {
+    stage.answer("chat", Answer::Status(200, "OK"));
+    stage.answer("slower", Answer::Bulk(400, 10 << 20));
+    stage.release("deployment", "6.0.2")?;
     stage.until_phase("Progressing", 30)?;
     stage.until_phase("Failed", 60)?;
-    let halts: Vec<String> =
-        stage.told().into_iter().map(|told| told.text).filter(|text| text.starts_with(halt)).collect();
-    ensure!(halts.len() == 2, "the failures are {halts:?}");
-    for reason in ["unanswered", "refused"] {
-        let label = format!("reason=\"{reason}\",type=\"pre-rollout\",webhook=\"slow\"");
-        stage.poll("the counter says why", 15, || {
-            Ok(stage.metric_with("burgee_webhook_failures_total", &label)? == Some(1.0))
-        })?;
-    }
-    let shown = stage.canary()["status"]["run"]["lastFailure"].as_str().unwrap_or_default().to_owned();
-    let shown = super::story::neutral(&shown, stage.namespace());
-    ensure!(shown.starts_with(halt) && shown.len() <= 1024, "the status says {shown}");
-    let longest = halts.iter().map(String::len).max().unwrap_or_default();
-    ensure!(longest <= 1100, "an event has {longest} bytes");
+    shows(stage, "WebhookAnswerTooLong", "pre-rollout webhook slow: answer longer than 1 MiB: xxx")?;
+    counts(stage, "too-long")?;
+    let halt = SLOW_FAILED.replace(".test", &format!(".{}", stage.namespace()));
+    let mut expected = format!("{halt}answer longer than 1 MiB: ");
+    expected.push_str(&"x".repeat(1024 - expected.len()));
+    let events = stage.list("events")?;
+    let messages = events["items"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
+    let long: Vec<&str> = messages.filter(|text| text.contains("answer longer")).collect();
+    ensure!(long == [expected.as_str()], "the events of the long answer are {long:?}");
+    let status = stage.canary_now()?["status"]["run"]["lastFailure"].clone();
+    ensure!(status == expected.as_str(), "the status says {status}");
     Ok(())
+}
+
+/// The counter of the hook has this reason.
+fn counts(stage: &Stage<'_>, reason: &str) -> Result<()> {
+    let label = format!("reason=\"{reason}\",type=\"pre-rollout\",webhook=\"slow\"");
+    stage.poll("the counter says why", 15, || {
+        Ok(stage.metric_with("burgee_webhook_failures_total", &label)?.is_some_and(|times| times >= 1.0))
+    })
 }
 
 fn provider(stage: &Stage<'_>) -> Result<()> {
@@ -126,16 +196,18 @@ fn provider(stage: &Stage<'_>) -> Result<()> {
     stage.until_phase("Initialized", 90)?;
     stage.answer(query, Answer::Bulk(200, 10 << 20));
     stage.patch_target(&revision("6.0.1", &[]))?;
-    stage.until_told("Metric query failed for orders: *", 60)?;
-    stage.until("the condition says so", 10, || Ok(condition(&stage.canary(), "Held").is_some()))?;
+    let told = stage.until_told("Metric query failed for orders: *answer longer than 8 MiB", 60)?.text;
+    stage.until("the condition says so", 10, || {
+        let held = condition(&stage.canary(), "Held").unwrap_or_default();
+        Ok(held["reason"] == "ProviderNotAnswering" && held["message"] == told.as_str())
+    })?;
+    let unanswered = || stage.metric_with("burgee_provider_failures_total", "metric=\"orders\",reason=\"unanswered\"");
+    let much = unanswered()?.context("the counter has not counted the long answer")?;
     stage.answer(query, Answer::Never);
-    let asked = stage.calls(query).len();
-    stage.until("the provider is asked again", 30, || Ok(stage.calls(query).len() > asked))?;
+    stage.poll("the counter counts the silence too", 60, || Ok(unanswered()?.is_some_and(|times| times > much)))?;
     stage.poll("the gauge says held", 15, || {
         Ok(stage.metric("burgee_canary_held_seconds")?.is_some_and(|held| held > 0.0))
     })?;
-    let unanswered = stage.metric_with("burgee_provider_failures_total", "metric=\"orders\",reason=\"unanswered\"")?;
-    ensure!(unanswered.is_some_and(|times| times > 0.0), "the counter says {unanswered:?}");
     ensure!(stage.phase() == "Progressing", "the canary is {}", stage.phase());
     stage.answer(query, Answer::Status(200, GOOD));
     stage.until_told("Metrics provider answers again, resuming podinfo.test", 60)?;
@@ -240,6 +312,36 @@ fn doubled(stage: &Stage<'_>) -> Result<()> {
         Ok(stage.metric_with("burgee_canary_invalid", "canary=\"second\"")? == Some(1.0))
     })?;
     ensure!(stage.phase() == "Initialized", "the first canary is {}", stage.phase());
+    Ok(())
+}
+
+/// Steps of 0 are numbers to the API server, and a run without an end to the operator.
+fn aimless(stage: &Stage<'_>) -> Result<()> {
+    begin(stage, &unmeasured(stage, 0, 50)?)?;
+    let reason = "the analysis has no step, set stepWeight, stepWeights or iterations to more than 0";
+    let told = stage.until_told(&format!("Invalid canary spec: {reason}"), 30)?;
+    ensure!(told.kind == "Warning", "the event is {}", told.kind);
+    shows(stage, "InvalidSpec", reason)?;
+    ensure!(stage.get("deployment", "podinfo-primary").is_err(), "a primary was made");
+    stage.patch("canary/podinfo", &json!({"spec": {"analysis": {"stepWeight": 50}}}))?;
+    stage.until_phase("Initialized", 60)?;
+    shows_none(stage)
+}
+
+/// kubectl refuses them before they are dropped, unless it is told not to look; other clients do not look.
+fn pruned(stage: &Stage<'_>) -> Result<()> {
+    let mut canary = unmeasured(stage, 50, 50)?;
+    set(&mut canary, "/spec/analysis/patience", json!("much"));
+    set(&mut canary, "/spec/color", json!({"of": "money"}));
+    let refusal = stage.apply(&canary).err().context("unknown fields are accepted")?.to_string();
+    for field in ["spec.analysis.patience", "spec.color"] {
+        ensure!(refusal.contains(field), "the refusal does not name {field}: {refusal}");
+    }
+    let arguments = ["-n", stage.namespace(), "create", "--validate=ignore", "-f", "-"];
+    stage.world().cluster.feed(&arguments, &canary.to_string())?;
+    let stored = stage.canary_now()?["spec"].clone();
+    ensure!(stored["analysis"]["stepWeight"] == 50, "the canary lost what it has: {stored}");
+    ensure!(stored["color"].is_null() && stored["analysis"]["patience"].is_null(), "it was kept: {stored}");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burgee_lab::{Cluster, Counters, Gateway, Lab, Load, Request, wait_if_interrupted};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 /// Label of every namespace that the tests make.
@@ -43,6 +44,34 @@ pub(crate) struct Stage<'a> {
     world: &'a World,
     namespace: String,
     deadline: Instant,
+}
+
+/// A second canary's part of the cluster; it goes when dropped.
+pub(crate) struct Beside<'a>(Stage<'a>);
+
+/// Opens a part of the cluster for one more canary of a test.
+///
+/// # Errors
+/// When the API server refuses it.
+pub(crate) fn beside<'a>(stage: &'a Stage<'_>, space: &str) -> Result<Beside<'a>> {
+    let stage = Stage { deadline: stage.deadline, ..Stage::open(stage.world, space, Duration::ZERO)? };
+    Ok(Beside(stage))
+}
+
+impl<'a> Deref for Beside<'a> {
+    type Target = Stage<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.close() {
+            println!("namespace {} stays: {error:#}", self.0.namespace());
+        }
+    }
 }
 
 impl<'a> Stage<'a> {
