@@ -4,10 +4,10 @@ use super::super::edits::{ask, end_at_first_failure, hook, small, unmeasured};
 use super::super::objects::{revision, set};
 use super::super::receiver::Answer;
 use super::super::stage::Stage;
-use super::super::story::expect;
+use super::super::story::{BEGUN, INITIALIZED, PROMOTED, TERMINATED, expect, promotion};
 use super::audit::Audit;
 use super::lives::{Lives, report};
-use super::operators::{Operators, Pod};
+use super::operators::Operators;
 use super::{Beside, beside};
 use anyhow::{Context, Result, ensure};
 use burgee_lab::Signal;
@@ -25,16 +25,7 @@ const DRAINED: Duration = Duration::from_secs(12);
 /// Environment variable with the seed of the random kills.
 const SEED: &str = "BURGEE_E2E_SEED";
 
-/// What is told until a canary can be tried out.
-const BOOT: [&str; 2] = ["all the metrics providers are available!", "Initialization done! podinfo.test"];
-const FOUND: [&str; 2] =
-    ["New revision detected! Scaling up podinfo.test", "Starting canary analysis for podinfo.test"];
 const WEIGHTS: [&str; 2] = ["Advance podinfo.test canary weight 30", "Advance podinfo.test canary weight 60"];
-const PROMOTED: [&str; 3] = [
-    "Copying podinfo.test template spec to podinfo-primary.test",
-    "Routing all traffic to primary",
-    "Promotion completed! Scaling down podinfo.test",
-];
 const ROLLED_BACK: [&str; 4] = [
     "Advance podinfo.test canary weight 30",
     "Halt podinfo.test advancement external check check failed *",
@@ -59,6 +50,14 @@ fn put_failing(stage: &Stage<'_>) -> Result<()> {
     put(stage, &[hook(stage, "check", "rollout")])
 }
 
+/// Deletes a canary that gives everything back first.
+fn terminate(stage: &Stage<'_>) -> Result<()> {
+    stage.patch("canary/podinfo", &json!({"spec": {"revertOnDeletion": true}}))?;
+    stage.until("the canary has a finalizer", 20, || Ok(stage.canary()["metadata"]["finalizers"].is_array()))?;
+    stage.kubectl(&["delete", "canary", "podinfo", "--wait=false"])?;
+    stage.until_phase("Terminating", 20)
+}
+
 fn weight(stage: &Stage<'_>) -> i64 {
     stage.canary()["status"]["canaryWeight"].as_i64().unwrap_or_default()
 }
@@ -71,71 +70,84 @@ fn check_routes(stage: &Stage<'_>, weights: usize) -> Result<()> {
     Ok(())
 }
 
-/// Kills the operator and waits until it is started again, which takes as long as is answered.
-fn kill(operators: &Operators<'_>, pod: &Pod, lives: &mut Lives) -> Result<Duration> {
-    lives.collect(operators, pod)?;
-    let process = operators.process(pod).context("the operator does not run")?;
+/// Kills the operator while the canaries are in these phases, and waits until it is started again.
+fn kill(operators: &Operators<'_>, lives: &mut Lives, during: &[(&Stage<'_>, &str)]) -> Result<()> {
+    lives.collect(operators)?;
+    let process = operators.process(lives.pod()).context("the operator does not run")?;
+    for (stage, phase) in during {
+        ensure!(stage.phase() == *phase, "{} is {} and no longer {phase}", stage.namespace(), stage.phase());
+    }
     ensure!(process.signal(Signal::SIGKILL), "the operator cannot be killed");
+    lives.end();
     let killed = Instant::now();
-    operators.next_process(pod, Some(process))?;
-    Ok(killed.elapsed())
+    operators.next_process(lives.pod(), Some(process))?;
+    let phases: Vec<&str> = during.iter().map(|(_, phase)| *phase).collect();
+    let (phases, gone) = (phases.join(" and "), killed.elapsed().as_secs_f64());
+    during[0].0.note(&format!("killed during {phases}, started again after {gone:.1} s"));
+    Ok(())
 }
 
 pub(super) fn phases(stage: &Stage<'_>) -> Result<()> {
     let failing = beside(stage, "phases-failing")?;
     let operators = Operators::of(stage)?;
     let audit = Audit::begin(operators.lab)?;
-    let mut lives = Lives::default();
+    let mut lives = Lives::begin(&operators)?;
     kill_in_phases(stage, &failing, &operators, &mut lives).with_context(|| report([&*failing]))?;
-    lives.collect(&operators, &operators.pod()?)?;
+    stage.until("the last operator leads", 30, || {
+        lives.collect(&operators)?;
+        Ok(lives.leads())
+    })?;
+    // What it does first, it has done by then.
+    std::thread::sleep(Duration::from_secs(1));
+    lives.collect(&operators)?;
     stage.note(&format!("longest time from a start to the lease: {:#}", lives.check_starts()?));
     let gates = ["Halt podinfo.test advancement waiting for approval start", "Confirm-rollout check start passed"];
     let promotion =
         ["Halt podinfo.test advancement waiting for promotion approval end", "Confirm-promotion check end passed"];
-    let expected = [&BOOT[..], &gates, &FOUND, &WEIGHTS, &promotion, &PROMOTED].concat();
+    let expected = [&INITIALIZED[..], &gates, &BEGUN, &WEIGHTS, &promotion, &PROMOTED].concat();
     lives.check(stage, &audit, &expected)?;
-    lives.check(&failing, &audit, &[&BOOT[..], &FOUND, &ROLLED_BACK].concat())?;
-    check_routes(stage, 3)?;
-    check_routes(&failing, 2)
+    lives.check(&failing, &audit, &[&INITIALIZED[..], &BEGUN, &ROLLED_BACK, &TERMINATED].concat())?;
+    check_routes(stage, 3)
 }
 
 /// Two canaries, so that one kill meets two phases.
 fn kill_in_phases(gated: &Stage<'_>, failing: &Stage<'_>, operators: &Operators<'_>, lives: &mut Lives) -> Result<()> {
-    let pod = operators.pod()?;
-    let mut kill = |during: &str| -> Result<()> {
-        let gone = kill(operators, &pod, lives)?;
-        gated.note(&format!("killed during {during}, started again after {:.1} s", gone.as_secs_f64()));
-        Ok(())
-    };
+    let mut kill = |during: &[(&Stage<'_>, &str)]| kill(operators, lives, during);
     gated.answer("start", Answer::Status(403, "Forbidden"));
     gated.answer("end", Answer::Status(403, "Forbidden"));
     put(gated, &[hook(gated, "start", "confirm-rollout"), hook(gated, "end", "confirm-promotion")])?;
     put_failing(failing)?;
     gated.until_phase("Initializing", 20)?;
     failing.until_phase("Initializing", 20)?;
-    kill("Initializing")?;
+    kill(&[(gated, "Initializing"), (failing, "Initializing")])?;
     gated.until_phase("Initialized", 60)?;
     failing.until_phase("Initialized", 60)?;
+    kill(&[(gated, "Initialized"), (failing, "Initialized")])?;
     gated.patch_target(&revision("6.0.1", &[]))?;
     failing.patch_target(&revision("6.0.1", &[]))?;
     gated.until_phase("Waiting", 20)?;
     failing.until("the weight is 30", 40, || Ok(weight(failing) == 30))?;
-    kill("Waiting, and Progressing at 30")?;
+    kill(&[(gated, "Waiting"), (failing, "Progressing")])?;
     failing.until_phase("Failed", 30)?;
-    kill("Failed while draining")?;
+    kill(&[(failing, "Failed")])?;
     gated.answer("start", Answer::Status(200, "OK"));
     gated.until("the weight is 60", 60, || Ok(weight(gated) == 60))?;
-    kill("Progressing at 60")?;
+    kill(&[(gated, "Progressing")])?;
     gated.until_phase("WaitingPromotion", 30)?;
-    kill("WaitingPromotion")?;
+    kill(&[(gated, "WaitingPromotion")])?;
+    drained(failing)?;
+    check_routes(failing, 2)?;
     gated.answer("end", Answer::Status(200, "OK"));
     gated.until_phase("Promoting", 30)?;
-    kill("Promoting")?;
+    kill(&[(gated, "Promoting")])?;
     gated.until_phase("Finalising", 60)?;
-    kill("Finalising")?;
+    kill(&[(gated, "Finalising")])?;
+    terminate(failing)?;
+    kill(&[(failing, "Terminating")])?;
     gated.until_phase("Succeeded", 60)?;
-    drained(failing)?;
-    drained(gated)
+    drained(gated)?;
+    failing.until_told("Terminated canary podinfo.test", 60)?;
+    kill(&[(gated, "Succeeded")])
 }
 
 /// The target has no pods any more.
@@ -198,7 +210,7 @@ impl<'a> Actor<'a> {
 
     fn check(&self, lives: &Lives, audit: &Audit<'_>) -> Result<()> {
         ensure!(self.runs > 0, "{} never ran", self.stage.namespace());
-        let expected = [BOOT.to_vec(), self.story.repeat(self.runs)].concat();
+        let expected = [INITIALIZED.to_vec(), self.story.repeat(self.runs)].concat();
         lives.check(self.stage, audit, &expected)?;
         check_routes(self.stage, self.runs * self.weights)
     }
@@ -215,10 +227,10 @@ pub(super) fn random(stage: &Stage<'_>) -> Result<()> {
     put(stage, &[])?;
     put_failing(&failing)?;
     let mut actors = [
-        Actor::new(stage, "Succeeded", &[&FOUND, &WEIGHTS, &PROMOTED], 3),
-        Actor::new(&failing, "Failed", &[&FOUND, &ROLLED_BACK], 2),
+        Actor::new(stage, "Succeeded", &[&BEGUN, &WEIGHTS, &PROMOTED], 3),
+        Actor::new(&failing, "Failed", &[&BEGUN, &ROLLED_BACK], 2),
     ];
-    let mut lives = Lives::default();
+    let mut lives = Lives::begin(&operators)?;
     let result = kill_at_random(&operators, &mut actors, &mut lives, &mut seed).and_then(|()| {
         let longest = lives.check_starts()?;
         stage.note(&format!("{} lives, the longest from its start to the lease: {longest:#}", lives.count()));
@@ -233,13 +245,14 @@ fn kill_at_random(
     lives: &mut Lives,
     seed: &mut u64,
 ) -> Result<()> {
-    let pod = operators.pod()?;
+    let pod = lives.pod().clone();
     let mut last = None;
     for kill in 0..KILLS {
         let process = operators.next_process(&pod, last)?;
         std::thread::sleep(Duration::from_millis(200 + next(seed) % 3800));
-        lives.collect(operators, &pod)?;
+        lives.collect(operators)?;
         ensure!(process.signal(Signal::SIGKILL), "the operator ended by itself");
+        lives.end();
         last = Some(process);
         if kill + LAST_KILLS < KILLS {
             actors.iter_mut().try_for_each(Actor::begin)?;
@@ -252,7 +265,7 @@ fn kill_at_random(
     }
     // The last letters are on their way to the receiver.
     std::thread::sleep(Duration::from_secs(1));
-    lives.collect(operators, &pod)
+    lives.collect(operators)
 }
 
 /// The next number of a small generator (xorshift); the seed is its state.
@@ -275,7 +288,7 @@ pub(super) fn server_away(stage: &Stage<'_>) -> Result<()> {
     std::thread::sleep(AWAY);
     operators.lab.start_api_server()?;
     stage.until_promoted(120)?;
-    let expected = [&BOOT[..], &FOUND, &WEIGHTS, &PROMOTED].concat();
+    let expected = promotion(&WEIGHTS);
     expect(&stage.told(), &expected)?;
     super::story::check(stage, &expected)?;
     check_routes(stage, 3)?;

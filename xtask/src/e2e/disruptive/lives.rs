@@ -14,46 +14,97 @@ use std::collections::BTreeMap;
 const INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 /// How much sooner than its interval a step may seem to come, by clocks that are read in different places.
 const EARLY: SignedDuration = SignedDuration::from_millis(500);
+/// What an operator logs when it leads.
+const LED: &str = "Leadership acquired";
 /// How soon a process acts on what is due.
 const PROMPT: SignedDuration = SignedDuration::from_secs(3);
 
-/// The lines of each life, by the time of its first one.
-#[derive(Default)]
-pub(super) struct Lives(BTreeMap<Timestamp, Vec<Value>>);
+/// Of so many lives one may end before it has written a line: it was killed while it started.
+const LINELESS: usize = 4;
+
+/// The lines of each life, by the time of its first one, and when lives were ended.
+pub(super) struct Lives {
+    pod: Pod,
+    lines: BTreeMap<Timestamp, Vec<Value>>,
+    kills: Vec<Timestamp>,
+}
 
 impl Lives {
-    /// Takes what the kubelet keeps of a pod's logs; it keeps only the last containers, so this is called at each kill.
-    pub(super) fn collect(&mut self, operators: &Operators<'_>, pod: &Pod) -> Result<()> {
-        for lines in operators.logs(pod)? {
-            if let Some(began) = logged(&lines, "Starting flagger version") {
-                self.0.insert(began, lines);
+    /// From the life on that the only pod lives now.
+    ///
+    /// # Errors
+    /// When there is not one pod, or its logs cannot be read.
+    pub(super) fn begin(operators: &Operators<'_>) -> Result<Self> {
+        let mut lives = Self { pod: operators.pod()?, lines: BTreeMap::new(), kills: Vec::new() };
+        lives.collect(operators)?;
+        let (began, last) = lives.lines.pop_last().context("the operator has logged nothing")?;
+        lives.lines = BTreeMap::from([(began, last)]);
+        Ok(lives)
+    }
+
+    /// The pod that lives them.
+    pub(super) const fn pod(&self) -> &Pod {
+        &self.pod
+    }
+
+    /// Takes what the kubelet keeps of the pod's logs; it keeps only the last containers, so this is called at each kill.
+    pub(super) fn collect(&mut self, operators: &Operators<'_>) -> Result<()> {
+        let first = self.lines.keys().next().copied();
+        for lines in operators.logs(&self.pod)? {
+            if let Some(began) =
+                logged(&lines, "Starting flagger version").filter(|began| first.is_none_or(|first| *began >= first))
+            {
+                self.lines.insert(began, lines);
             }
         }
         Ok(())
     }
 
-    /// The longest time from a start to the lease, of all lives that got so far.
+    /// Notes that a life was just ended.
+    pub(super) fn end(&mut self) {
+        self.kills.push(Timestamp::now());
+    }
+
+    /// Whether the life after the last kill leads.
+    pub(super) fn leads(&self) -> bool {
+        let last = self.lines.last_key_value();
+        last.is_some_and(|(began, lines)| self.end_of(*began).is_none() && logged(lines, LED).is_some())
+    }
+
+    /// When a life was ended; none if it has not been.
+    fn end_of(&self, began: Timestamp) -> Option<Timestamp> {
+        self.kills.iter().copied().find(|killed| *killed > began)
+    }
+
+    /// The longest time from a start to the lease. Of every life something is known: when it led, or that it was killed
+    /// before it had to.
     ///
     /// # Errors
-    /// When one took too long.
+    /// When one took too long, or lives are not accounted for.
     pub(super) fn check_starts(&self) -> Result<SignedDuration> {
-        let led = |(began, lines): (&Timestamp, &Vec<Value>)| {
-            logged(lines, "Leadership acquired").map(|led| led.duration_since(*began))
-        };
-        let longest = self.0.iter().filter_map(led).max().context("no operator ever led")?;
-        ensure!(longest < PROMPT, "an operator led only {longest:#} after its start");
+        let lineless = (self.kills.len() + 1).saturating_sub(self.count());
+        let may_be = self.kills.len() / LINELESS;
+        ensure!(lineless <= may_be, "{lineless} of {} operators have logged nothing", self.kills.len() + 1);
+        let mut longest = SignedDuration::ZERO;
+        for (began, lines) in &self.lines {
+            let led = logged(lines, LED).or_else(|| self.end_of(*began));
+            let led = led.with_context(|| format!("the operator that began at {began} does not lead"))?;
+            let waited = led.duration_since(*began);
+            ensure!(waited < PROMPT, "an operator did not lead {waited:#} after its start");
+            longest = longest.max(waited);
+        }
         Ok(longest)
     }
 
-    /// How many lives there were.
+    /// How many lives there were that logged something.
     pub(super) fn count(&self) -> usize {
-        self.0.len()
+        self.lines.len()
     }
 
     /// The messages about a test's canary, over all lives.
     fn told(&self, stage: &Stage<'_>) -> Vec<String> {
         let title = format!("podinfo.{}", stage.namespace());
-        let lines = self.0.values().flatten().filter(|line| line["canary"] == title.as_str());
+        let lines = self.lines.values().flatten().filter(|line| line["canary"] == title.as_str());
         let lines = lines.filter(|line| line["level"] != "debug");
         let texts = lines.filter_map(|line| line["msg"].as_str());
         texts.map(|text| story::neutral(text, stage.namespace())).collect()
@@ -72,22 +123,25 @@ impl Lives {
         let missing_calls = within(&heard, expected).context("at the event hook")?;
         ensure!(missing_lines.max(missing_calls) <= kills, "{missing_lines} lines and {missing_calls} calls are lost");
         within(&stage.alerts(), &alerts(expected)).context("in the chat")?;
-        let delay = self.check_pace(&moments(&recorded(stage)?, &audit.requests()?))?;
+        let steps = expected.iter().filter(|text| text.starts_with("Advance ")).count();
+        let delay = self.check_pace(&moments(&recorded(stage)?, &audit.requests()?)?, steps)?;
         let lost = format!("{missing_lines} log lines and {missing_calls} calls of the hook died with a process");
         stage.note(&format!("{} events, {lost}; latest step {delay:#}", expected.len()));
         Ok(delay)
     }
 
     /// After a weight the next event comes one interval later: never sooner, and not later than a process needs that
-    /// was started by then.
-    fn check_pace(&self, moments: &[(String, Timestamp)]) -> Result<SignedDuration> {
+    /// was started by then. There must be so many weights.
+    fn check_pace(&self, moments: &[(String, Timestamp)], steps: usize) -> Result<SignedDuration> {
         let mut latest = SignedDuration::ZERO;
-        for pair in moments.windows(2).filter(|pair| pair[0].0.starts_with("Advance ")) {
+        let pairs: Vec<_> = moments.windows(2).filter(|pair| pair[0].0.starts_with("Advance ")).collect();
+        ensure!(pairs.len() == steps, "of {steps} weights {} are followed by an event", pairs.len());
+        for pair in pairs {
             let ((_, weighed), (text, at)) = (&pair[0], &pair[1]);
             let due = weighed.saturating_add(INTERVAL).context("add an interval")?;
             ensure!(at.duration_since(due) > -EARLY, "{text:?} came {:#} early", due.duration_since(*at));
-            let began = self.0.range(..*at).next_back().map_or(due, |(began, _)| *began);
-            let delay = at.duration_since(due.max(began));
+            let (began, _) = self.lines.range(..*at).next_back().context("no operator ran by then")?;
+            let delay = at.duration_since(due.max(*began));
             ensure!(delay < PROMPT, "{text:?} came {delay:#} late");
             latest = latest.max(delay);
         }
@@ -114,12 +168,16 @@ fn alerts<'a>(events: &[&str]) -> Vec<&'a str> {
 }
 
 /// When each event was written, without the waiting.
-fn moments(events: &[Recorded], requests: &[Asked]) -> Vec<(String, Timestamp)> {
+///
+/// # Errors
+/// When the audit log does not know of one.
+fn moments(events: &[Recorded], requests: &[Asked]) -> Result<Vec<(String, Timestamp)>> {
     let created = |event: &Recorded| {
         let is_it = |asked: &&Asked| asked.resource == "events" && asked.code == 201 && asked.name == event.name;
-        requests.iter().find(is_it).map(|asked| (event.told.text.clone(), asked.at))
+        let asked = requests.iter().find(is_it).with_context(|| format!("nobody wrote event {}", event.name))?;
+        Ok((event.told.text.clone(), asked.at))
     };
-    events.iter().filter(|event| !is_waiting(&event.told.text)).filter_map(created).collect()
+    events.iter().filter(|event| !is_waiting(&event.told.text)).map(created).collect()
 }
 
 /// Checks that texts are expected ones in their order, none twice, and returns how many are missing.
