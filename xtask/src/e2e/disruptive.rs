@@ -13,7 +13,7 @@ mod story;
 use super::edits::{end_at_first_failure, weighted};
 use super::objects::revision;
 use super::stage::{Beside, Stage, beside};
-use super::story::expect;
+use super::story::{expect, promotion};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
@@ -48,6 +48,17 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
+/// What is looked at when all tests of a lab are over.
+pub(crate) const AFTERWARDS: Test =
+    test("the_operator_never_lacked_a_permission", "permissions", "looks at all requests of the operator", permissions);
+
+fn permissions(stage: &Stage<'_>) -> Result<()> {
+    let lab = stage.world().lab.as_ref().context("this test needs a lab of its own")?;
+    let denied = audit::denied(lab)?;
+    ensure!(denied.is_empty(), "the operator was never allowed to {denied:?}");
+    Ok(())
+}
+
 /// A test, and what it does that no other may bear.
 const fn test(name: &'static str, space: &'static str, does: &'static str, run: fn(&Stage<'_>) -> Result<()>) -> Test {
     Test { name, space, group: Group::Disruptive(does), limit: Duration::from_mins(4), run }
@@ -56,6 +67,8 @@ const fn test(name: &'static str, space: &'static str, does: &'static str, run: 
 /// Five intervals without an answer.
 const OUTAGE_SECONDS: u64 = 50;
 
+/// With a threshold of 1, so that a single check that counted as failed would end the run; how a run with a higher one holds
+/// is the film `outage`.
 fn outage(stage: &Stage<'_>) -> Result<()> {
     let lab = stage.world().lab.as_ref().context("this test needs a lab of its own")?;
     let mut canary = weighted(stage, 30, 60)?;
@@ -72,22 +85,13 @@ fn outage(stage: &Stage<'_>) -> Result<()> {
     held?;
     never?;
     stage.until_promoted(120)?;
-    expect(
-        &stage.told(),
-        &[
-            "all the metrics providers are available!",
-            "Initialization done! podinfo.test",
-            "New revision detected! Scaling up podinfo.test",
-            "Starting canary analysis for podinfo.test",
-            "Advance podinfo.test canary weight 30",
-            "Prometheus query failed: *",
-            "Metrics provider answers again, resuming podinfo.test",
-            "Advance podinfo.test canary weight 60",
-            "Copying podinfo.test template spec to podinfo-primary.test",
-            "Routing all traffic to primary",
-            "Promotion completed! Scaling down podinfo.test",
-        ],
-    )?;
+    let steps = [
+        "Advance podinfo.test canary weight 30",
+        "Prometheus query failed: *",
+        "Metrics provider answers again, resuming podinfo.test",
+        "Advance podinfo.test canary weight 60",
+    ];
+    expect(&stage.told(), &promotion(&steps))?;
     let alerts = stage.alerts();
     let holds = alerts.iter().filter(|alert| alert.starts_with("Canary analysis on hold, ")).count();
     ensure!(holds == 1, "the chat was told {holds} times: {alerts:?}");

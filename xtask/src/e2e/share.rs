@@ -1,4 +1,5 @@
 //! Shares the tests out: which run beside which, and who takes the next one. It boots nothing and contains no test.
+use super::disruptive::AFTERWARDS;
 use super::stage::{Stage, World};
 use super::{End, Group, Outcome, Test};
 use anyhow::{Context, bail};
@@ -46,9 +47,12 @@ impl Work {
         })
     }
 
-    /// Runs tests that must be alone on their lab, one by one, until none is left that another lab has not taken.
+    /// Runs tests that must be alone on their lab, one by one, until none is left that another lab has not taken, and
+    /// looks at what is known only when all tests of the lab are over.
     pub(super) fn run_alone(&self, world: &World) -> Vec<Outcome> {
-        self.disruptive.run(world)
+        let mut outcomes = self.disruptive.run(world);
+        outcomes.push(run_one(world, &AFTERWARDS));
+        outcomes
     }
 
     /// Leaves out the tests that stop what others need: a cluster that existed before may have other users.

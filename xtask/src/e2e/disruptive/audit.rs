@@ -3,7 +3,7 @@ use anyhow::{Context, Result};
 use burgee_lab::Lab;
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -94,6 +94,36 @@ impl<'a> Audit<'a> {
     }
 }
 
+/// What the operator asked for and was never allowed, from the boot of the lab on. A request that is refused once and allowed
+/// later lacks no permission: an API server that has just started has not read them all.
+///
+/// # Errors
+/// When the log cannot be read, or no request of the operator was ever allowed: then it shows nothing.
+pub(super) fn denied(lab: &Lab) -> Result<BTreeSet<String>> {
+    let text = fs::read_to_string(lab.audit_log()).context("read the audit log")?;
+    never_allowed(&text).context("the audit log has nothing of the operator")
+}
+
+fn never_allowed(log: &str) -> Option<BTreeSet<String>> {
+    let decisions: Vec<(String, String)> = log.lines().filter_map(read_decision).collect();
+    let requests = |wanted: &str| -> BTreeSet<String> {
+        decisions.iter().filter(|(_, decision)| decision == wanted).map(|(request, _)| request.clone()).collect()
+    };
+    let allowed = requests("allow");
+    (!allowed.is_empty()).then(|| requests("forbid").difference(&allowed).cloned().collect())
+}
+
+/// What a request of the operator's is about, and whether its permissions allowed it. Other refusals with 403 are none of
+/// theirs: of objects in a namespace that is going, for one.
+fn read_decision(line: &str) -> Option<(String, String)> {
+    let entry: Value = serde_json::from_str(line).ok()?;
+    let text = |path: &str| entry.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let decision = text("/annotations/authorization.k8s.io~1decision");
+    let is_it = !decision.is_empty() && text("/user/username").starts_with(USER);
+    let what = ["/objectRef/apiGroup", "/objectRef/resource", "/objectRef/subresource"].map(text).join("/");
+    is_it.then(|| (format!("{} {what}", text("/verb")), decision.to_owned()))
+}
+
 /// How many requests there were of each verb and resource, as lines of a report.
 pub(super) fn table<'a>(requests: impl Iterator<Item = &'a Asked>) -> String {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
@@ -133,6 +163,29 @@ mod tests {
         assert!(Asked::read(&line("watch", "ResponseComplete", own)).is_none());
         assert!(Asked::read(&line("patch", "ResponseComplete", "system:serviceaccount:kube-system:other")).is_none());
         assert!(Asked::read("{\"half a line").is_none());
+    }
+
+    #[test]
+    fn what_the_permissions_of_the_operator_never_allowed_is_denied() {
+        let own = "system:serviceaccount:istio-system:flagger";
+        let line = |verb: &str, user: &str, decision: &str| {
+            let object = json!({"apiGroup": "apps", "resource": "deployments"});
+            json!({
+                "verb": verb, "user": {"username": user}, "objectRef": object,
+                "annotations": {"authorization.k8s.io/decision": decision},
+            })
+            .to_string()
+        };
+        let other = "system:serviceaccount:kube-system:other";
+        let log = [
+            line("get", own, "forbid"),
+            line("get", own, "allow"),
+            line("list", own, "forbid"),
+            line("watch", other, "forbid"),
+        ];
+        let denied = never_allowed(&log.join("\n")).unwrap();
+        assert_eq!(denied.into_iter().collect::<Vec<_>>(), ["list apps/deployments/"]);
+        assert_eq!(never_allowed(&line("get", other, "allow")), None);
     }
 
     #[test]
