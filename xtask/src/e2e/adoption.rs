@@ -3,7 +3,7 @@ use super::delivery::{check_no_retries, target_has};
 use super::edits::unmeasured;
 use super::objects::{DEPLOYMENT, ROUTE, SERVICE, set};
 use super::stage::Stage;
-use super::story::expect;
+use super::story::{INITIALIZED, TERMINATED, expect};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
 use burgee_lab::{Counters, Load};
@@ -82,12 +82,7 @@ fn reverted(stage: &Stage<'_>) -> Result<()> {
         ensure!(before == after, "{kind} {name} was\n{before:#}\nand is\n{after:#}");
     }
     check_nothing_is_left(stage)?;
-    let told = stage.told();
-    let waiting = |text: &str| text.starts_with("canary not ready during finalizing: ");
-    let told: Vec<_> = told.into_iter().filter(|told| !waiting(&told.text)).collect();
-    let ending = ["Terminating canary podinfo.test", "Terminated canary podinfo.test"];
-    let beginning = ["all the metrics providers are available!", "Initialization done! podinfo.test"];
-    expect(&told, &[beginning, ending].concat())
+    expect(&stage.told(), &[INITIALIZED, TERMINATED].concat())
 }
 
 /// Nothing that the operator made is left.

@@ -2,19 +2,25 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// podinfo with two replicas. A failing probe takes ten in a row, so that a version that fails at random stays ready.
-pub(crate) const DEPLOYMENT: &str = "
+/// podinfo as a workload of a kind, with that kind's own fields. A failing probe takes ten in a row, so that a version that
+/// fails at random stays ready.
+macro_rules! workload {
+    ($kind:literal, $fields:literal) => {
+        concat!(
+            "
 apiVersion: apps/v1
-kind: Deployment
+kind: ",
+            $kind,
+            "
 metadata:
   name: podinfo
   labels: {app: podinfo}
   annotations: {team: payments}
 spec:
-  replicas: 2
+",
+            $fields,
+            "
   minReadySeconds: 1
-  progressDeadlineSeconds: 60
-  strategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0}}
   selector: {matchLabels: {app: podinfo}}
   template:
     metadata: {labels: {app: podinfo}}
@@ -26,30 +32,22 @@ spec:
         command: [podinfo, --port=9898, --level=info]
         ports: [{containerPort: 9898, name: http}]
         readinessProbe: {httpGet: {path: /readyz, port: 9898}, periodSeconds: 1, failureThreshold: 10}
-";
+"
+        )
+    };
+}
+
+/// podinfo with two replicas.
+pub(crate) const DEPLOYMENT: &str = workload!(
+    "Deployment",
+    "  replicas: 2
+  progressDeadlineSeconds: 60
+  strategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0}}"
+);
 
 /// podinfo on every node. A node's old pod stays until its new one is ready.
-pub(crate) const DAEMON_SET: &str = "
-apiVersion: apps/v1
-kind: DaemonSet
-metadata:
-  name: podinfo
-  labels: {app: podinfo}
-spec:
-  minReadySeconds: 1
-  updateStrategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
-  selector: {matchLabels: {app: podinfo}}
-  template:
-    metadata: {labels: {app: podinfo}}
-    spec:
-      containers:
-      - name: podinfod
-        image: lab.local/podinfo:6.0.0
-        imagePullPolicy: IfNotPresent
-        command: [podinfo, --port=9898, --level=info]
-        ports: [{containerPort: 9898, name: http}]
-        readinessProbe: {httpGet: {path: /readyz, port: 9898}, periodSeconds: 1}
-";
+pub(crate) const DAEMON_SET: &str =
+    workload!("DaemonSet", "  updateStrategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}");
 
 /// A Service of the user's own in front of podinfo.
 pub(crate) const SERVICE: &str = "

@@ -4,6 +4,26 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::time::Instant;
 
+/// What is told until a canary can be tried out.
+pub(crate) const INITIALIZED: [&str; 2] =
+    ["all the metrics providers are available!", "Initialization done! podinfo.test"];
+/// What is told when a new version is found, until its strategy begins.
+pub(crate) const BEGUN: [&str; 2] =
+    ["New revision detected! Scaling up podinfo.test", "Starting canary analysis for podinfo.test"];
+/// What is told at the end of a promotion in which the traffic comes back at once.
+pub(crate) const PROMOTED: [&str; 3] = [
+    "Copying podinfo.test template spec to podinfo-primary.test",
+    "Routing all traffic to primary",
+    "Promotion completed! Scaling down podinfo.test",
+];
+/// What is told when a canary with `revertOnDeletion` is deleted.
+pub(crate) const TERMINATED: [&str; 2] = ["Terminating canary podinfo.test", "Terminated canary podinfo.test"];
+
+/// All that is told of a good version from the first apply on, with what its strategy tells.
+pub(crate) fn promotion<'a>(strategy: &[&'a str]) -> Vec<&'a str> {
+    [&INITIALIZED[..], &BEGUN, strategy, &PROMOTED].concat()
+}
+
 /// One event as it arrived at the event webhook.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
@@ -37,6 +57,9 @@ pub(crate) fn neutral(text: &str, namespace: &str) -> String {
 
 /// Whether an event says only that something is awaited; those come 0 to n times.
 pub(crate) fn is_waiting(text: &str) -> bool {
+    if text.starts_with("canary not ready during finalizing: ") {
+        return true;
+    }
     let is_rollout = text.contains("not ready: waiting for rollout to finish") && !text.starts_with("Rolling back ");
     is_rollout || text.contains("primary replicas before routing")
 }

@@ -5,7 +5,7 @@ use super::edits::{ask, hook, weighted};
 use super::objects::{DAEMON_SET, DEPLOYMENT, SERVICE, SHORT, set};
 use super::receiver::Answer;
 use super::stage::Stage;
-use super::story::expect;
+use super::story::{expect, promotion};
 use super::visitors::{Side, Visitor, count, visit_all};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
@@ -72,26 +72,6 @@ const VISITING: Duration = Duration::from_secs(2);
 const SLACK: f64 = 7.0;
 /// Requests that may be under way while the counters are read.
 const UNDER_WAY: u64 = 10;
-/// What every test of this file tells until its strategy begins.
-const BEGINNING: [&str; 4] = [
-    "all the metrics providers are available!",
-    "Initialization done! podinfo.test",
-    "New revision detected! Scaling up podinfo.test",
-    "Starting canary analysis for podinfo.test",
-];
-
-/// What is told at the end of every promotion.
-const ENDING: [&str; 3] = [
-    "Copying podinfo.test template spec to podinfo-primary.test",
-    "Routing all traffic to primary",
-    "Promotion completed! Scaling down podinfo.test",
-];
-
-/// All that is told of a good version: between beginning and ending, these.
-fn whole<'a>(between: &[&'a str]) -> Vec<&'a str> {
-    [&BEGINNING[..], between, &ENDING].concat()
-}
-
 /// Ends the load, of which no request may have failed.
 fn stop(load: Load) -> Result<()> {
     let answers = load.stop()?;
@@ -169,7 +149,7 @@ fn insiders(stage: &Stage<'_>) -> Result<()> {
     ensure!(primary == 80, "Envoy sent {primary} requests to the primary, not the 80 without the header");
     promoted(stage)?;
     stop(load)?;
-    expect(&stage.told(), &whole(&["Advance podinfo.test canary iteration 1/1"]))?;
+    expect(&stage.told(), &promotion(&["Advance podinfo.test canary iteration 1/1"]))?;
     ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.1", "the primary has another version");
     target_has(stage, 0)
 }
@@ -193,7 +173,7 @@ fn shadow(stage: &Stage<'_>) -> Result<()> {
     ensure!(primary == 0, "after the switch Envoy sent {primary} requests to the primary, {canary} to the canary");
     promoted(stage)?;
     stop(load)?;
-    expect(&stage.told(), &whole(&["Advance podinfo.test canary iteration 1/1", switch]))?;
+    expect(&stage.told(), &promotion(&["Advance podinfo.test canary iteration 1/1", switch]))?;
     target_has(stage, 0)
 }
 
@@ -276,7 +256,7 @@ fn daemons(stage: &Stage<'_>) -> Result<()> {
     stop(load)?;
     let waiting = |text: &str| text.contains("daemonset") || text.contains("damonset");
     let told: Vec<_> = stage.told().into_iter().filter(|told| !waiting(&told.text)).collect();
-    expect(&told, &whole(&["Advance podinfo.test canary weight 50"]))
+    expect(&told, &promotion(&["Advance podinfo.test canary weight 50"]))
 }
 
 /// The target is kept off all nodes by a selector, the primary runs this version on each.
@@ -321,7 +301,7 @@ fn services(stage: &Stage<'_>) -> Result<()> {
     stage.until_promoted(60)?;
     check_copies(stage, ["podinfo-next", "podinfo-next"])?;
     stop(load)?;
-    expect(&stage.told(), &whole(&["Advance podinfo.test canary weight 50"]))
+    expect(&stage.told(), &promotion(&["Advance podinfo.test canary weight 50"]))
 }
 
 /// Which pods the copy for the primary selects, and which the one for the canary; the user's pods all stay.
