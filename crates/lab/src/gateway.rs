@@ -19,8 +19,9 @@ const NAMESPACE: &str = "istio-system";
 const SERVICE: &str = "istio-ingressgateway";
 /// Port of Envoy's administration page; in Istio's pods it listens on the loopback address only.
 const ADMINISTRATION: u16 = 15000;
-/// How long the list of the gateway's pods holds, unless one of them does not answer.
-const LISTED: Duration = Duration::from_secs(30);
+/// How long the list of the gateway's pods holds, unless one of them does not answer. To list them takes seconds on a busy
+/// machine, in which nothing is read; who counts a step of ten seconds cannot wait so long within it.
+const LISTED: Duration = Duration::from_mins(10);
 
 /// Where the users of a cluster reach its ingress gateway by HTTP: `HOST:PORT`.
 #[derive(Clone, Debug, Eq, PartialEq)]
