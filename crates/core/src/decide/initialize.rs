@@ -78,8 +78,8 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
     if draft.run().revision != scene.revision || draft.run().drain_until.is_some() {
         return Ok(record_first(tick, scene, draft));
     }
-    if draft.status.tracked_configs != scene.checksums {
-        draft.status.tracked_configs.clone_from(&scene.checksums);
+    if have_moved(&draft, scene) {
+        note_configs(&mut draft, scene);
         return Ok(draft.finish(Wake::At(tick.now)));
     }
     draft.steps(known_copies(tick, scene)?.into_iter().map(Step::CopyConfig));
@@ -88,6 +88,18 @@ fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft)
     draft.step(scene.keep(tick, &scene.revision));
     draft.steps(settle::settle_seen(tick, primary));
     Ok(draft.finish(tick.primary_written()))
+}
+
+/// Notes what the configs hold that the primary is about to get. What could not be read stays as it was noted (I11).
+fn note_configs(draft: &mut Draft, scene: &Scene) {
+    if scene.checksums.is_some() {
+        draft.status.tracked_configs.clone_from(&scene.checksums);
+    }
+}
+
+/// Whether the configs hold something else than was noted.
+fn have_moved(draft: &Draft, scene: &Scene) -> bool {
+    scene.checksums.is_some() && draft.status.tracked_configs != scene.checksums
 }
 
 /// Copies of all tracked configs, with the checksums that hold now. While one of them cannot be read, nothing is copied:
@@ -151,6 +163,10 @@ fn mend_primary(tick: &Tick, scene: &Scene, mut draft: Draft, wait: Readiness) -
     if workload::is_copy(tick.rollout.target_kind, primary, &id, &recorded) {
         return Ok(wait_for_primary(tick, draft, wait));
     }
+    if have_moved(&draft, scene) {
+        note_configs(&mut draft, scene);
+        return Ok(draft.finish(Wake::At(tick.now)));
+    }
     draft.steps(known_copies(tick, scene)?.into_iter().map(Step::CopyConfig));
     draft.step(scene.keep(tick, &scene.revision));
     let mended = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, 0);
@@ -166,7 +182,7 @@ fn record_first(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     run.target_uid = uid;
     run.target_generation = Some(generation);
     run.drain_until = None;
-    draft.status.tracked_configs.clone_from(&scene.checksums);
+    note_configs(&mut draft, scene);
     draft.finish(Wake::At(tick.now))
 }
 
