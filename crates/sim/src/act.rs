@@ -15,6 +15,7 @@ use crate::cluster::Refusal;
 use crate::faults::Mishap;
 use crate::film::Frame;
 use crate::inspector::Report;
+use crate::mutations::LateWrites;
 use crate::process::{Frozen, Process, later};
 use crate::stage::Stage;
 
@@ -81,6 +82,9 @@ impl Stage {
     /// even begun. What is no write goes out.
     pub(crate) fn write_late(&mut self, process: &mut Process) {
         let Some(Frozen { steps, mut version, .. }) = process.frozen.take() else { return };
+        if self.mutation.is_some_and(|mutation| mutation.late_writes == LateWrites::Forced) {
+            version = self.version();
+        }
         for (place, step) in steps.into_iter().enumerate() {
             let is_begun = place == 0 || !is_write(&step);
             if !is_begun || self.take_checked(process, &step, &mut version).is_err() {
@@ -99,6 +103,7 @@ impl Stage {
     }
 
     fn die(&mut self, process: &mut Process) {
+        self.report(process.id, Report::Dies);
         *process = Process::started(process.id, self.now, process.skew);
     }
 

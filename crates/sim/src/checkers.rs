@@ -83,6 +83,8 @@ pub struct Sight {
     pub version: Option<String>,
     /// Number of the decision.
     pub number: u64,
+    /// How often an operator had been killed before it.
+    pub deaths: u64,
 }
 
 impl Sight {
@@ -99,6 +101,7 @@ impl Sight {
             target,
             version: world.canary.metadata.resource_version.clone(),
             number,
+            deaths: 0,
         }
     }
 }
@@ -185,9 +188,9 @@ checkers! {
     "I11 unknown is not changed" unknown: i11_unknown::Unknown;
     "I12 nothing becomes the primary that was not analysed" primary: i12_primary::Primary;
     "I13 every wait has an end or a reason" deadlines: i13_deadlines::Deadlines;
+    "I17 one operator writes at a time" writers: i17_writers::Writers;
     "I14 nothing is written on an older view than our own last write" views: i14_views::Views;
     "I16 a gate is asked in its phase, and not again when it has passed" gates: i16_gates::Gates;
-    "I17 one operator writes at a time" writers: i17_writers::Writers;
     "I18 what has not changed is not written" writes: i18_writes::Writes;
     "I19 a silent provider neither promotes nor rolls back" silence: i19_silence::Silence;
     "I20 the verdict follows from the answers, not from their order" verdict: i20_verdict::Verdicts;

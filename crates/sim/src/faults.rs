@@ -141,16 +141,18 @@ pub struct Faults {
 }
 
 /// Faults that seeds bring. The others wait until what they found is mended.
-const TRIED: &[Fault] = &[
+pub const TRIED: &[Fault] = &[
     Fault::Refused,
     Fault::LostAnswer,
     Fault::Crash,
     Fault::StaleStore,
     Fault::LateWatch,
+    Fault::Blindness,
     Fault::BadMetric,
     Fault::NoValues,
     Fault::Outage,
     Fault::HookFails,
+    Fault::HookHangs,
     Fault::GateClosed,
     Fault::RollbackSignal,
     Fault::SlowPods,
@@ -183,11 +185,20 @@ const OF_STEPS: [Fault; 4] = [Fault::Refused, Fault::LostAnswer, Fault::Crash, F
 impl Faults {
     /// The faults of a seed.
     pub fn new(seed: u64) -> Self {
+        Self::of(seed, TRIED)
+    }
+
+    /// The faults of a seed with one that other plays do not have.
+    pub fn with(seed: u64, fault: Fault) -> Self {
+        Self::of(seed, &[TRIED, &[fault]].concat())
+    }
+
+    fn of(seed: u64, tried: &[Fault]) -> Self {
         let mut chance = fastrand::Rng::with_seed(seed);
         let rates = Fault::ALL.map(|fault| {
             let rates: [u32; 4] = if OF_STEPS.contains(&fault) { [0, 0, 20, 100] } else { [0, 1, 1, 4] };
             let rate = chance.choice(rates).unwrap_or(0);
-            (fault, if TRIED.contains(&fault) { rate } else { 0 })
+            (fault, if tried.contains(&fault) { rate } else { 0 })
         });
         let edits_per_mille = chance.choice([0, 0, 50, 200]).unwrap_or(0);
         Self { chance, coverage: Coverage::default(), lasting: BTreeSet::new(), rates: rates.to_vec(), edits_per_mille }

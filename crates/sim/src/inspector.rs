@@ -27,6 +27,8 @@ pub enum Report<'a> {
     Decides(&'a Plan, &'a World),
     /// A step of it took effect. [`Report::Outside`] comes before the step.
     Takes(&'a Step),
+    /// It was killed, and what it was answered is forgotten.
+    Dies,
 }
 
 /// What is remembered of a play.
@@ -39,6 +41,7 @@ pub struct Inspector {
     /// Operators whose last decision ended its round.
     ending: BTreeSet<usize>,
     count: u64,
+    deaths: u64,
     broken: Option<String>,
 }
 
@@ -57,7 +60,8 @@ impl Inspector {
             Report::Outside => self.show(view, operator, What::Outside),
             Report::Looks(world, rollout) => {
                 self.count += 1;
-                self.sights.insert(operator, Sight::of(world, rollout, self.count));
+                let sight = Sight { deaths: self.deaths, ..Sight::of(world, rollout, self.count) };
+                self.sights.insert(operator, sight);
             }
             Report::Asks(key, ask) => self.show(view, operator, What::Asked(key, ask)),
             Report::Hears(key, ask, answer) => self.rounds.entry(operator).or_default().hear(key, ask, answer),
@@ -69,6 +73,10 @@ impl Inspector {
                     self.rounds.remove(&operator);
                 }
                 self.show(view, operator, What::Step(step));
+            }
+            Report::Dies => {
+                self.rounds.remove(&operator);
+                self.deaths += 1;
             }
         }
     }

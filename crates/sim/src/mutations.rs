@@ -11,6 +11,15 @@ use burgee_core::world::World;
 pub mod plans;
 pub mod worlds;
 
+/// What becomes of a write that was begun before the lease was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateWrites {
+    /// It carries the version that it was decided on.
+    Checked,
+    /// It is written over whatever there is.
+    Forced,
+}
+
 /// A rule that is broken on purpose: what is changed before a decision, or after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Mutation {
@@ -24,12 +33,21 @@ pub struct Mutation {
     pub answer: fn(&mut Answer),
     /// Changes what it decided.
     pub plan: fn(&Tick, &mut Plan),
+    /// How a process writes that has lost the lease.
+    pub late_writes: LateWrites,
 }
 
 impl Mutation {
     /// A mutation of this name that changes nothing yet.
     pub const fn named(name: &'static str) -> Self {
-        Self { name, world: |_, _| (), rollout: |_, _| (), answer: |_| (), plan: |_, _| () }
+        Self {
+            name,
+            world: |_, _| (),
+            rollout: |_, _| (),
+            answer: |_| (),
+            plan: |_, _| (),
+            late_writes: LateWrites::Checked,
+        }
     }
 
     const fn of_world(name: &'static str, world: fn(&mut World, &Rollout)) -> Self {

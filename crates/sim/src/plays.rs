@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::coverage::Coverage;
 use crate::faults::Faults;
+use crate::mutations::Mutation;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use crate::trouble::ROLLBACK;
+use crate::trouble::{HOOK_TIMEOUT_SECONDS, ROLLBACK};
 
 /// Where all plays are set.
 pub(crate) const NAMESPACE: &str = "test";
@@ -61,11 +62,16 @@ pub struct Played {
 
 /// Plays one seed of one kind.
 pub fn play(kind: Kindred, seed: u64) -> Played {
+    play_with(kind, Faults::new(seed), None)
+}
+
+/// Plays one kind with these faults, and with a rule that is broken on purpose, if there is one to break.
+pub fn play_with(kind: Kindred, mut faults: Faults, mutation: Option<Mutation>) -> Played {
     let mut stage = match set_up(kind) {
         Ok(stage) => stage,
         Err(failure) => return Played { coverage: Coverage::default(), failure: Some(failure) },
     };
-    let mut faults = Faults::new(seed);
+    stage.mutation = mutation;
     let outcome = disturbed(&mut stage, &mut faults).and_then(|()| in_peace(&mut stage, &mut faults));
     let broken = stage.broken.take().map_or(outcome, Err);
     Played { coverage: faults.coverage, failure: broken.err().map(|broken| report(&stage, &broken)) }
@@ -227,7 +233,9 @@ fn canary(spec: Value) -> Value {
 
 /// A spec with hooks of every type, and with these fields of the analysis.
 fn spec(analysis: &Value) -> Value {
-    let hook = |name: &str, kind: &str| json!({"name": name, "type": kind, "url": "http://tester.test/"});
+    let timeout = format!("{HOOK_TIMEOUT_SECONDS}s");
+    let hook =
+        |name: &str, kind: &str| json!({"name": name, "type": kind, "url": "http://tester.test/", "timeout": timeout});
     let mut spec = json!({
         "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"},
         "progressDeadlineSeconds": 60,

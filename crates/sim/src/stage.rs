@@ -237,6 +237,12 @@ impl Stage {
         if self.processes[self.leader].frozen.is_none() {
             return;
         }
+        let other = self.processes.get(1 - self.leader);
+        if let Some(frozen) = other.and_then(|other| other.frozen.as_ref()) {
+            // Whoever stands still takes no lease either.
+            self.takeover = Some(later(frozen.until, SignedDuration::from_millis(1)));
+            return;
+        }
         if self.processes.len() < 2 {
             let skew = self.faults.as_mut().map_or(SignedDuration::ZERO, Faults::skew);
             self.processes.push(Process::started(1, self.now, skew));
@@ -457,9 +463,10 @@ impl Stage {
     /// Whether the last run is over and drained, nothing is due, and no pod is on its way: a primary that is put back may
     /// wait for it.
     pub fn rests(&self) -> bool {
-        let leader = &self.processes[self.leader];
-        let is_idle =
-            leader.due.is_none() && leader.next_event().is_none() && self.workloads.next_change(self.now).is_none();
+        // What was begun by an operator that has lost the lease since may still arrive.
+        let is_idle = self.processes[self.leader].due.is_none()
+            && self.processes.iter().all(|process| process.next_event().is_none())
+            && self.workloads.next_change(self.now).is_none();
         let status = self.cluster.get(&self.canary).map(|canary| &canary["status"]["phase"]);
         let phase = status.and_then(Value::as_str).unwrap_or_default();
         is_idle && matches!(phase, "Initialized" | "Succeeded" | "Failed")

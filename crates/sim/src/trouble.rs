@@ -26,6 +26,8 @@ pub(crate) const GATES: [&str; 3] = ["start", "traffic", "promote"];
 pub(crate) const CHECKS: [&str; 2] = ["acceptance", "load-test"];
 /// Their hook that asks for a rollback when it passes.
 pub(crate) const ROLLBACK: &str = "rollback";
+/// After so long nobody waits for a hook any more: it has failed.
+pub(crate) const HOOK_TIMEOUT_SECONDS: i64 = 60;
 /// The builtin metrics, as [`crate::outside::Outside::set_metric`] knows them, each with a value that is bad: percent and
 /// milliseconds, whatever the provider's own unit is.
 const METRICS: [(&str, f64); 2] = [("success-rate", 69.0), ("latency", 690.0)];
@@ -152,7 +154,7 @@ fn hook(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
     let fails = || Err("no token".to_owned());
     match (fault, lasts) {
         (Fault::HookHangs, false) => {
-            let delay = SignedDuration::from_secs(faults.chance.i64(5..200));
+            let delay = SignedDuration::from_secs(faults.chance.i64(5..=HOOK_TIMEOUT_SECONDS));
             stage.outside.slow_down(name, delay);
         }
         (Fault::HookHangs, true) => all.iter().for_each(|name| stage.outside.slow_down(name, SignedDuration::ZERO)),

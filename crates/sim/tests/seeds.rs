@@ -1,10 +1,15 @@
 //! Many plays with faults chosen by seeds: no invariant breaks, and when the faults end every run comes to its end and
 //! rests.
 
+use burgee_sim::coverage::{Coverage, PHASES};
+use burgee_sim::faults::{Fault, TRIED};
 use burgee_sim::soak::soak;
 
 /// Seeds that every test run plays. `SEEDS=n` plays another number of them, `SEED=n` one alone, with its film.
-const SEEDS: u64 = 330;
+const SEEDS: u64 = 2_000;
+/// With so many seeds each phase meets at least so many kinds of faults; the rarest, which waits for its promotion, meets
+/// 24 of them.
+const FAULTS_IN_EACH_PHASE: usize = 16;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -17,5 +22,19 @@ fn every_seed_keeps_every_invariant_and_comes_to_rest() {
     let summary = soak(seeds, |_| true);
     if let Some(failure) = summary.failures.first() {
         panic!("SEED={} ({}): {}", failure.seed, failure.kind, failure.told);
+    }
+    if summary.plays >= SEEDS {
+        assert_all_is_met(&summary.coverage);
+    }
+}
+
+/// Every fault that is on, and every phase with many of them.
+fn assert_all_is_met(coverage: &Coverage) {
+    let is_met = |fault: &&Fault| PHASES.iter().any(|phase| coverage.times(**fault, *phase) > 0);
+    let missing: Vec<&Fault> = TRIED.iter().filter(|fault| !is_met(fault)).collect();
+    assert!(missing.is_empty(), "{missing:?} never came\n{coverage}");
+    for phase in PHASES {
+        let met = TRIED.iter().filter(|fault| coverage.times(**fault, phase) > 0).count();
+        assert!(met >= FAULTS_IN_EACH_PHASE, "{phase} met {met} kinds of faults\n{coverage}");
     }
 }

@@ -1,9 +1,11 @@
 //! I6: a primary that is not ready never blocks the fix: with `skipAnalysis` a new revision starts whatever the primary
 //! does. Without it the primary is put back first, and the gates of people may hold it up.
 
+use burgee_api::WebhookType;
 use burgee_core::notice::Notice;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Plan;
+use burgee_core::question::Ask;
 use burgee_core::workload::{self, Patience, Readiness};
 use burgee_core::world::World;
 use jiff::Timestamp;
@@ -15,12 +17,23 @@ use crate::instant::{Instant, Part};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fix {
     since: Option<Timestamp>,
+    /// When its gate was asked last.
+    asked: Option<Timestamp>,
 }
 
 impl Checker for Fix {
     fn look(&mut self, moment: &Moment) -> Verdict {
+        if let What::Asked(_, Ask::Hook { webhook, .. }) = moment.what
+            && webhook.kind == WebhookType::ConfirmRollout
+        {
+            self.asked = Some(moment.after.now);
+        }
         let What::Decided { plan, world, .. } = moment.what else { return Ok(()) };
         let now = moment.after.now;
+        if let Some(asked) = self.asked.take() {
+            // What the gate takes for its answer is not the primary's doing.
+            self.since = self.since.and_then(|since| since.checked_add(now.duration_since(asked)).ok());
+        }
         if !is_blocked(moment.after, plan, world) {
             self.since = None;
             return Ok(());

@@ -41,11 +41,16 @@ impl Checker for Deadlines {
                 self.moved = Some(after.now);
                 Ok(())
             }
-            What::Decided { plan, world, .. } if !revision::has_gaps(world) => {
+            What::Decided { world, .. } if revision::has_gaps(world) => {
+                // Nobody is blamed for the time in which he could not read what he needs (I11).
+                self.moved = self.moved.map(|_| after.now);
+                Ok(())
+            }
+            What::Decided { plan, .. } => {
                 self.falls_asleep(after, plan)?;
                 self.stands_still(after)
             }
-            What::Step(_) | What::Outside | What::Asked(..) | What::Decided { .. } => Ok(()),
+            What::Step(_) | What::Outside | What::Asked(..) => Ok(()),
         }
     }
 }

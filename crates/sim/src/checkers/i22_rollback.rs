@@ -10,11 +10,20 @@ use super::round::{Outcome, Round};
 use super::{Checker, Moment, Verdict, What, revision};
 use crate::instant::{Instant, Part};
 
-/// Since when a rollback has been due, in which run, and with how many failed checks allowed: whoever allows more of them
-/// calls it off.
+/// Since when a rollback has been due.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rollback {
-    due: Option<(Timestamp, String, u32)>,
+    due: Option<(Timestamp, Cause)>,
+}
+
+/// Of what it was due: in which run, and with how many failed checks allowed, because whoever allows more of them calls it
+/// off; and to whom, because whoever takes the lease from one that stands still, or was killed, has to ask anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cause {
+    run: String,
+    allowed: u32,
+    operator: usize,
+    deaths: u64,
 }
 
 impl Checker for Rollback {
@@ -22,18 +31,23 @@ impl Checker for Rollback {
         let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
         let instant = moment.after;
         let Some(status) = &world.canary.status else { return Ok(()) };
-        let allowed = instant.rollout.threshold;
-        let is_over = self.due.as_ref().is_some_and(|(_, run, fewer)| run != instant.run_start() || allowed > *fewer);
+        let run = instant.run_start().to_owned();
+        let cause =
+            Cause { run, allowed: instant.rollout.threshold, operator: moment.operator, deaths: moment.sight.deaths };
+        let is_over = self.due.as_ref().is_some_and(|(_, known)| {
+            let allowed = cause.allowed.min(known.allowed);
+            *known != Cause { allowed, ..cause.clone() }
+        });
         let passes = matches!(act::of(&instant.rollout, status, plan), Some(Act::Advance | Act::Hold));
         if is_over || passes || !is_checking(status) || !is_possible(instant, world) {
             self.due = None;
         }
         let ends = plan.status().is_some_and(|next| next.phase != status.phase);
         if is_checking(status) && is_possible(instant, world) && !passes && has_failed(instant, status, round) {
-            self.due.get_or_insert_with(|| (instant.now, instant.run_start().to_owned(), allowed));
+            self.due.get_or_insert((instant.now, cause));
         }
         match &self.due {
-            Some((since, ..)) if !ends && instant.now.duration_since(*since) > instant.rollout.interval => {
+            Some((since, _)) if !ends && instant.now.duration_since(*since) > instant.rollout.interval => {
                 let waited = instant.now.duration_since(*since);
                 Err(format!("the rollback has been due for {waited:#}"))
             }

@@ -11,13 +11,20 @@ use burgee_core::plan::{Step, Telling};
 use super::{Checker, Moment, Verdict, What};
 use crate::instant::{Instant, Part};
 
-/// What was told: under which name in which run, and by the decision under way.
+/// What was told: under which name in which run, and by the decisions under way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tellings {
     names: BTreeMap<String, String>,
-    decision: u64,
     /// The last decision before somebody changed what is wanted.
     outdated: u64,
+    /// Of each operator: one may stand still in the middle of its plan.
+    decisions: BTreeMap<usize, Decision>,
+}
+
+/// What has been done of a decision.
+#[derive(Clone, Debug, Default)]
+struct Decision {
+    number: u64,
     has_told: bool,
     has_written: bool,
     alerts: BTreeSet<String>,
@@ -31,15 +38,32 @@ impl Checker for Tellings {
             self.outdated = moment.sight.number;
         }
         let Some(step) = moment.step() else { return Ok(()) };
-        if self.decision != moment.sight.number {
-            let names = std::mem::take(&mut self.names);
-            *self = Self { names, outdated: self.outdated, decision: moment.sight.number, ..Self::default() };
+        let decision = self.decisions.entry(moment.operator).or_default();
+        if decision.number != moment.sight.number {
+            *decision = Decision { number: moment.sight.number, ..Decision::default() };
         }
         match step {
-            Step::Tell(telling) => self.tell(moment.before, telling),
-            Step::Status(_) => self.write(&moment.before.status, &moment.after.status),
-            Step::Alert(alert) if !self.has_written => Err(format!("the alert {} came before its status", alert.text)),
-            Step::Alert(alert) if !self.alerts.insert(alert.text.clone()) => {
+            Step::Tell(telling) => {
+                decision.has_told = true;
+                // Nor is what was told by an old view of the canary: a late watch only delays (I14).
+                let version = moment.before.object(Part::Canary)["metadata"]["resourceVersion"].as_str();
+                let is_old = version != moment.sight.version.as_deref();
+                let is_outdated = decision.number <= self.outdated || is_old;
+                if is_outdated { Ok(()) } else { self.tell(moment.before, telling) }
+            }
+            Step::Status(_) => {
+                decision.has_written = true;
+                let (before, after) = (&moment.before.status, &moment.after.status);
+                if before.phase != after.phase && is_told(before.phase, after.phase) && !decision.has_told {
+                    return Err(format!("{} became {} without a word", before.phase, after.phase));
+                }
+                self.write(before, after);
+                Ok(())
+            }
+            Step::Alert(alert) if !decision.has_written => {
+                Err(format!("the alert {} came before its status", alert.text))
+            }
+            Step::Alert(alert) if !decision.alerts.insert(alert.text.clone()) => {
                 Err(format!("the alert {} came twice", alert.text))
             }
             Step::Alert(_)
@@ -60,8 +84,7 @@ impl Checker for Tellings {
 impl Tellings {
     /// An event of the same name is one event: its retry is a conflict.
     fn tell(&mut self, before: &Instant, telling: &Telling) -> Verdict {
-        self.has_told = true;
-        if !is_transition(&telling.notice) || self.decision <= self.outdated {
+        if !is_transition(&telling.notice) {
             return Ok(());
         }
         let text = telling.notice.text(&before.rollout.names());
@@ -74,22 +97,14 @@ impl Tellings {
         Err(format!("{text} was told as {name} and as {}", telling.event_suffix))
     }
 
-    fn write(&mut self, before: &CanaryStatus, after: &CanaryStatus) -> Verdict {
-        self.has_written = true;
-        let (from, to) = (before.phase, after.phase);
-        let is_checking = matches!(to, Phase::Progressing | Phase::WaitingPromotion);
-        if is_checking && (after.canary_weight < before.canary_weight || after.iterations < before.iterations) {
-            // Traffic that was taken back goes the same steps once more.
+    /// What has happened is told anew when it happens again: a run that waits at its gate again can be turned away again,
+    /// and traffic that was taken back goes the same steps once more.
+    fn write(&mut self, before: &CanaryStatus, after: &CanaryStatus) {
+        let is_checking = matches!(after.phase, Phase::Progressing | Phase::WaitingPromotion);
+        let is_back = after.canary_weight < before.canary_weight || after.iterations < before.iterations;
+        if before.phase != after.phase || (is_checking && is_back) {
             self.names.clear();
         }
-        if from != to {
-            // What was told has happened: a run that waits at its gate again can be turned away again.
-            self.names.clear();
-        }
-        if from != to && is_told(from, to) && !self.has_told {
-            return Err(format!("{from} became {to} without a word"));
-        }
-        Ok(())
     }
 }
 

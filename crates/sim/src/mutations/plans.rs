@@ -12,7 +12,7 @@ use burgee_core::world::{Kind, ObjectKey};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::Mutation;
+use super::{LateWrites, Mutation};
 
 /// I1: a run begins without the floor under the primary.
 pub const FLOOR_IS_LOST: Mutation = Mutation::of_plan("a run begins without the floor under the primary", |_, plan| {
@@ -139,6 +139,12 @@ pub const PATCHES_CARRY_NO_TESTS: Mutation = Mutation::of_plan("patches carry no
         }
     }
 });
+
+/// I17: a status that was on its way when the lease was lost is written over the next holder's.
+pub const LATE_WRITES_ARE_FORCED: Mutation = Mutation {
+    late_writes: LateWrites::Forced,
+    ..Mutation::named("a status that was on its way when the lease was lost is written all the same")
+};
 
 /// I18: a canary that rests writes its status at each look.
 pub const STATUS_IS_ALWAYS_WRITTEN: Mutation =
