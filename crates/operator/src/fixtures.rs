@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use burgee_core::decide::decide;
 use burgee_core::settings::Settings;
 use burgee_core::world::{Kind, ObjectKey};
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::args::Notifier;
 use crate::cluster::{Cluster, connect};
-use crate::operator::{Operator, Parts};
+use crate::operator::{Decide, Operator, Parts};
 use crate::stores::Stores;
 use crate::tell::Story;
 
@@ -54,6 +55,11 @@ impl Fake {
 
     /// An operator whose API server this is. It holds the lease.
     pub(crate) fn operator(&self) -> Arc<Operator> {
+        self.operator_deciding(decide)
+    }
+
+    /// The same with another way to decide.
+    pub(crate) fn operator_deciding(&self, decide: Decide) -> Arc<Operator> {
         let client = connect(kube::Config::new(self.url.parse().unwrap())).unwrap();
         let (changes, _) = mpsc::unbounded_channel();
         let (wishes, _) = mpsc::unbounded_channel();
@@ -64,7 +70,8 @@ impl Fake {
             notifier: Notifier::default(),
             wishes,
         };
-        let operator = Operator::new(parts).unwrap();
+        let mut operator = Operator::new(parts).unwrap();
+        operator.decide = decide;
         operator.leadership.note(Some(Timestamp::now()));
         Arc::new(operator)
     }

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use burgee_core::decide::{Tick, decide};
+use burgee_core::plan::Plan;
+use burgee_core::question::{Answers, Question};
 use burgee_core::settings::Settings;
 use burgee_core::world::ObjectKey;
 use jiff::Timestamp;
@@ -21,6 +24,9 @@ use crate::telemetry::Telemetry;
 
 /// A canary that wants a tick, and when.
 pub type Wish = (ObjectKey, Timestamp);
+
+/// What makes a decision of what was seen: [`decide`], or in a test one that fails.
+pub type Decide = fn(&Tick, &Answers) -> Result<Plan, Question>;
 
 /// The operator: what every part of the edge shares.
 pub struct Operator {
@@ -48,6 +54,8 @@ pub struct Operator {
     pub outbox: Outbox,
     /// Canaries that want a tick.
     pub wishes: mpsc::UnboundedSender<Wish>,
+    /// What decides.
+    pub decide: Decide,
     memories: Mutex<BTreeMap<ObjectKey, Arc<Mutex<Memory>>>>,
 }
 
@@ -82,6 +90,7 @@ impl Operator {
             outside: Outside::new()?,
             outbox: Outbox::default(),
             wishes,
+            decide,
             memories: Mutex::default(),
         })
     }

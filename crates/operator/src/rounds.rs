@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::brake;
+use crate::gauges;
 use crate::observe;
 use crate::operator::{Operator, Wish, lock};
 use crate::stores::Look;
@@ -115,14 +116,11 @@ impl Rounds {
     }
 
     async fn ended(&mut self, ended: Result<(Id, Wake), JoinError>) {
-        let (id, next) = match ended {
-            Ok((id, next)) => (id, Some(next)),
-            Err(error) => (error.id(), None),
-        };
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(key) = self.names.remove(&id) else { return };
-        let next = match next {
-            Some(next) => next,
-            None => self.panicked(&key).await,
+        let next = match ended {
+            Ok((_, next)) => next,
+            Err(error) => self.panicked(&key, &error).await,
         };
         self.timetable.finish(&key, next);
         if self.canaries.contains(&key) {
@@ -131,8 +129,10 @@ impl Rounds {
     }
 
     /// One bad object never harms another canary (I15).
-    async fn panicked(&self, key: &ObjectKey) -> Wake {
+    async fn panicked(&self, key: &ObjectKey, error: &JoinError) -> Wake {
+        tracing::error!(canary = format!("{}.{}", key.name, key.namespace), "internal error: {error}");
         if let Some(Ok(canary)) = observe::canary(&self.operator, key) {
+            self.operator.telemetry.panicked(&gauges::subject(&canary));
             let pause = jiff::SignedDuration::try_from(AFTER_PANIC).unwrap_or_default();
             let story = Story::new(key, &canary, pause);
             let message = "internal error, the canary is looked at again in a minute; please report it".to_owned();
@@ -233,12 +233,4 @@ fn after(pause: Duration) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_few_canaries_are_looked_at_at_once_and_thousands_over_two_seconds() {
-        assert_eq!(spread(3), Duration::from_millis(60));
-        assert_eq!(spread(10_000), Duration::from_secs(2));
-    }
-}
+mod tests;

@@ -8,10 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Name, type and help of every family, in the order of the output.
-const FAMILIES: [(&str, &str, &str); 17] = [
+const FAMILIES: [(&str, &str, &str); 18] = [
     ("burgee_canary_held_seconds", "gauge", "Seconds since the analysis is on hold: paused, or a provider is silent"),
     ("burgee_canary_invalid", "gauge", "Whether the canary cannot be acted on as it is written, and why"),
     ("burgee_crd_outdated", "gauge", "Whether the installed custom resource definitions are too old to act on"),
+    ("burgee_internal_errors_total", "counter", "Looks at the canary that ended in a panic"),
     ("burgee_leader", "gauge", "Whether this process holds the lease"),
     ("burgee_new_runs_paused", "gauge", "Whether the incident brake keeps new runs from beginning"),
     ("burgee_provider_failures_total", "counter", "Questions to metrics providers that gave no number, and why"),
@@ -123,6 +124,11 @@ impl Telemetry {
     /// `burgee_provider_failures_total`.
     pub fn provider_failed(&self, subject: &Subject, metric: &str, reason: &str) {
         self.failure("burgee_provider_failures_total", subject, &[("metric", metric), ("reason", reason)]);
+    }
+
+    /// `burgee_internal_errors_total`.
+    pub fn panicked(&self, subject: &Subject) {
+        self.failure("burgee_internal_errors_total", subject, &[]);
     }
 
     fn failure(&self, name: &'static str, subject: &Subject, more: &[(&'static str, &str)]) {

@@ -56,7 +56,7 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, canary: Canary, roll
     tell_of_forbidden(operator, &story, sight.forbidden).await;
     let settings = operator.settings_now();
     let tick = Tick { world: &sight.world, rollout, settings: &settings, now: Timestamp::now() };
-    let verdict = decide::decide(&tick, &lock(&operator.memory(key)).answers);
+    let verdict = (operator.decide)(&tick, &lock(&operator.memory(key)).answers);
     let next = match verdict {
         Ok(plan) => carry_out(operator, story, plan).await,
         Err(question) => inquire(operator, story, question).await,

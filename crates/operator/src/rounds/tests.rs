@@ -1,0 +1,94 @@
+//! Who is started when, and that a canary on which a decision fails leaves the others alone.
+
+use burgee_core::decide::Tick;
+use burgee_core::plan::Plan;
+use burgee_core::question::{Answers, Question};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixtures::{Fake, failure, object};
+
+#[test]
+fn a_few_canaries_are_looked_at_at_once_and_thousands_over_two_seconds() {
+    assert_eq!(spread(3), Duration::from_millis(60));
+    assert_eq!(spread(10_000), Duration::from_secs(2));
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new(Kind::Canary, "test", name)
+}
+
+fn canary(name: &str) -> Value {
+    json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+        "metadata": {"name": name, "namespace": "test", "uid": name, "resourceVersion": "7"},
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "service": {"port": 80},
+            "analysis": {"interval": "30m", "threshold": 3, "stepWeight": 10, "maxWeight": 50},
+        },
+    })
+}
+
+/// A decision that fails on one canary, and wants the other one again much later.
+#[expect(clippy::unnecessary_wraps, reason = "this is how every decision answers")]
+fn fail_on_odd(tick: &Tick, _: &Answers) -> Result<Plan, Question> {
+    assert_ne!(tick.rollout.name, "odd", "nobody thought of this one");
+    Ok(Plan { next: Wake::At(tick.now + jiff::SignedDuration::from_hours(1)), ..Plan::idle() })
+}
+
+impl Rounds {
+    /// Starts whoever is due, and waits for all of them.
+    async fn turn(&mut self) {
+        self.start_due();
+        while let Some(ended) = self.running.join_next_with_id().await {
+            self.ended(ended).await;
+        }
+    }
+
+    /// Who would be started so many seconds from now.
+    fn due_in(&mut self, seconds: i64) -> Vec<String> {
+        let due = self.timetable.start(Timestamp::now() + jiff::SignedDuration::from_secs(seconds), CONCURRENT);
+        for key in &due {
+            self.timetable.finish(key, Wake::OnChange);
+        }
+        due.into_iter().map(|key| key.name).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_canary_on_which_a_decision_panics_harms_no_other_and_is_tried_again_a_minute_later() {
+    let fake = Fake::start(|request| match request.method.as_str() {
+        "POST" => object(&request.body),
+        _ if request.path.contains("/canaries") => failure(500, "down"),
+        _ => failure(403, "no"),
+    })
+    .await;
+    let operator = fake.operator_deciding(fail_on_odd);
+    let scope = operator.stores.scope(&key("odd"));
+    operator.stores.start(&operator.cluster, &scope);
+    operator.stores.listing(&scope, 7, vec![canary("odd"), canary("even")]);
+    let mut rounds = Rounds::new(operator.clone());
+    for name in ["odd", "even"] {
+        rounds.timetable.wake(&key(name), Timestamp::now());
+    }
+    rounds.turn().await;
+    let is_told = |message: &Value| message.as_str().is_some_and(|message| message.starts_with("internal error"));
+    let told: Vec<Value> =
+        fake.seen().into_iter().map(|seen| seen.body).filter(|body| is_told(&body["message"])).collect();
+    assert_eq!(told.len(), 1, "one event");
+    assert_eq!(told[0]["involvedObject"]["name"], "odd");
+    let counted = "burgee_internal_errors_total{name=\"odd\",namespace=\"test\"} 1";
+    assert!(operator.telemetry.render().contains(counted), "{}", operator.telemetry.render());
+    assert_eq!(rounds.due_in(50), Vec::<String>::new(), "neither is due before its time");
+    assert_eq!(rounds.due_in(61), ["odd"], "the odd one is tried again");
+    assert_eq!(rounds.due_in(3_601), ["even"], "the other one was decided on");
+
+    // The same process goes on: both are looked at once more, and only the odd one fails again.
+    for name in ["odd", "even"] {
+        rounds.timetable.wake(&key(name), Timestamp::now());
+    }
+    rounds.turn().await;
+    assert_eq!(rounds.due_in(61), ["odd"]);
+    assert_eq!(rounds.due_in(3_601), ["even"]);
+}
