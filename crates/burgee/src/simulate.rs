@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use burgee_sim::scenario::{COMMANDS, Scenario};
 use burgee_sim::stage::Stage;
 use clap::ValueEnum;
@@ -44,13 +44,14 @@ pub(crate) struct Arguments {
     /// A file or directory of YAML documents: the Canary, its target and what else it needs; may be given several times.
     #[arg(short, long = "file", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Which canary is played, if the files hold several.
+    /// Which canary is played, if the files hold several: NAME or NAMESPACE/NAME.
     #[arg(long, value_name = "NAME")]
     canary: Option<String>,
     /// A file of lines that say what happens when; without one a new revision comes after a minute.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
-    /// Play on an unkind cluster: writes are refused and the operator dies, by chance as this number has it.
+    /// Play on an unkind cluster: writes are refused and the operator dies, by chance as this number has it. The film says
+    /// when.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Form of the output.
@@ -69,19 +70,20 @@ enum Output {
 /// Plays the canary and prints the film.
 ///
 /// # Errors
-/// When a file cannot be read or understood; the message names the file, the document and the line. When the canary is
-/// refused.
+/// When a file cannot be read or understood; the message names the file, the document, the line and the field. When the
+/// canary is refused.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cast = files::read(&arguments.files, arguments.canary.as_deref())?;
     let mut scenario = Scenario::of(cast.objects.clone());
     scenario.please();
     scenario.seed = arguments.seed;
+    scenario.script = arguments.script.as_deref().unwrap_or(Path::new("script")).display().to_string();
     let script = match &arguments.script {
         None => SCRIPT.to_owned(),
         Some(file) => std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?,
     };
-    let name = arguments.script.as_deref().unwrap_or(Path::new("script"));
-    scenario.add_script(&script).map_err(|error| anyhow!("{}: {error}", name.display()))?;
+    scenario.add_script(&script).map_err(anyhow::Error::msg)?;
+    scenario.check_script().map_err(anyhow::Error::msg)?;
     let stage = scenario.play_out(MOST_SECONDS).map_err(anyhow::Error::msg)?;
     let summary = Summary::of(&stage);
     print(&stage, &cast, &summary, arguments.output)?;

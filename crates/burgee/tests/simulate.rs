@@ -93,3 +93,121 @@ fn a_refused_canary_fails_the_command() -> Result<(), std::io::Error> {
     assert!(errors.contains("the canary would be refused: can't use the same cookie name"), "{errors}");
     Ok(())
 }
+
+const CANARY: &str = "apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: podinfo, namespace: test}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: podinfo}
+  service: {port: 9898}
+  analysis:
+    interval: 10s
+    threshold: 2
+    stepWeight: 25
+    metrics: [{name: request-success-rate, thresholdRange: {min: 99}}]
+";
+
+/// What the program prints as errors, for a file and a script of these contents in the directory of the test `name`.
+fn check_error(name: &str, (yaml, script): (&str, &str), expected: &[&str]) -> Result<(), std::io::Error> {
+    let directory = std::env::temp_dir().join(format!("burgee-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let (file, play) = (directory.join("canary.yaml"), directory.join("play.txt"));
+    std::fs::write(&file, yaml)?;
+    std::fs::write(&play, script)?;
+    let output = simulate(&["-f", &file.to_string_lossy(), "--script", &play.to_string_lossy()])?;
+    std::fs::remove_dir_all(&directory)?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    for expected in expected {
+        assert!(errors.contains(expected), "{expected}\n{errors}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_field_that_the_api_server_would_not_take_is_named_with_its_line() -> Result<(), std::io::Error> {
+    let yaml = CANARY.replace("stepWeight: 25", "stepWeight: 25\n    stepWeigth: 25").replace("10s", "10 seconds");
+    let yaml = format!("kind: ConfigMap\nmetadata: {{name: x}}\n---\n{yaml}");
+    let expected = [
+        "canary.yaml: document 2 at line 4: ",
+        "spec.analysis.stepWeigth at line 14: there is no such field",
+        "spec.analysis.interval at line 11: \"10 seconds\" does not match",
+    ];
+    check_error("fields", (&yaml, "at 60s end"), &expected)?;
+    let yaml = CANARY.replace("threshold: 2", "threshold: two");
+    check_error("types", (&yaml, "at 60s end"), &["spec.analysis.threshold at line 9: \"two\" is not a number"])?;
+    let yaml = CANARY.replace("kind: Canary", "kind: Canry");
+    check_error(
+        "kinds",
+        (&yaml, "at 60s end"),
+        &["kind at line 2: \"Canry\" is no kind of flagger.app; there are Canary"],
+    )
+}
+
+#[test]
+fn two_canaries_of_one_name_are_named_with_their_files() -> Result<(), std::io::Error> {
+    let yaml = format!("{CANARY}---\n{CANARY}");
+    check_error(
+        "twins",
+        (&yaml, "at 60s end"),
+        &["Canary test/podinfo is there 2 times: test/podinfo in ", "canary.yaml"],
+    )
+}
+
+#[test]
+fn what_a_script_cannot_do_is_named_with_its_line() -> Result<(), std::io::Error> {
+    for (name, script, expected) in [
+        ("hook", "hook gate fails", "the canary has no hook gate; there is none"),
+        ("metric", "metric errors 1", "the canary has no metric errors; there are request-success-rate"),
+        ("latency", "latency 500", "the canary has no metric latency; there are request-success-rate"),
+        ("pods", "pods podinf stuck app", "the canary has no workload podinf; there are podinfo, podinfo-primary"),
+        ("create", "create Secret s", "no document is Secret s"),
+        ("delete", "delete ConfigMap nothere", "there is no such object"),
+        ("pointer", "set canary /spec/nope/deeper 5", "Canary podinfo.test has no /spec/nope"),
+        ("replicas", "set target /spec/replicas abc", "/spec/replicas: \"abc\" is not a whole number"),
+        ("type", "set canary /spec/analysis/threshold abc", "spec.analysis.threshold: \"abc\" is not a number"),
+    ] {
+        let script = format!("# why\nat 40s {script}\n");
+        let line = format!("play.txt: line 2: `{}`: {expected}", script.lines().nth(1).unwrap_or_default());
+        check_error(name, (CANARY, &script), &[&line])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_knative_canary_needs_no_other_file() -> Result<(), std::io::Error> {
+    let file = std::env::temp_dir().join(format!("burgee-knative-{}.yaml", std::process::id()));
+    std::fs::write(
+        &file,
+        "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: hello}\nspec:\n  provider: knative\n  targetRef: \
+         {apiVersion: serving.knative.dev/v1, kind: Service, name: hello}\n  analysis: {interval: 10s, threshold: 2, \
+         maxWeight: 50, stepWeight: 25}\n",
+    )?;
+    let output = simulate(&["-f", &file.to_string_lossy()])?;
+    std::fs::remove_file(&file)?;
+    let film = String::from_utf8_lossy(&output.stdout);
+    assert!(film.contains("promoted after"), "{film}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The texts that are told, each once, without those that only say that pods are not ready.
+fn story(film: &str) -> Vec<&str> {
+    let rows = film.lines().filter(|row| !row.contains("  > ") && !row.contains("not ready: waiting"));
+    let texts = rows.filter_map(|row| row.rsplit_once("  ")).map(|(_, text)| text);
+    texts.filter(|text| text.contains("podinfo.test") || text.contains("all traffic")).collect()
+}
+
+#[test]
+fn chance_changes_no_story_and_is_shown() -> Result<(), std::io::Error> {
+    let quiet = simulate(&["-f", "crates/burgee/tests/canary.yaml"])?;
+    let quiet = String::from_utf8_lossy(&quiet.stdout).into_owned();
+    let mut marks = 0;
+    for seed in 1..=6 {
+        let output = simulate(&["-f", "crates/burgee/tests/canary.yaml", "--seed", &seed.to_string()])?;
+        let film = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(story(&film), story(&quiet), "{film}");
+        marks += film.matches("  > a write is refused").count() + film.matches("  > the operator dies").count();
+    }
+    assert!(marks > 6, "{marks}");
+    Ok(())
+}

@@ -136,6 +136,9 @@ impl Stage {
     ) -> Result<Progress, Refusal> {
         let phase = self.phase();
         let mishap = self.faults.as_mut().map_or(Mishap::None, |faults| faults.next_step(phase));
+        if let Some(text) = mishap.text() {
+            self.film.mark(self.second(), text);
+        }
         match mishap {
             Mishap::None | Mishap::LostAnswer | Mishap::DeathAfter => {}
             Mishap::Refused => return Err(Refusal::Conflict(self.canary.clone())),

@@ -128,6 +128,19 @@ pub(crate) enum Mishap {
     Standstill(SignedDuration),
 }
 
+impl Mishap {
+    /// What a film shows of it.
+    pub(crate) const fn text(self) -> Option<&'static str> {
+        match self {
+            Self::None | Self::Edit => None,
+            Self::Refused => Some("a write is refused"),
+            Self::LostAnswer => Some("the answer to a write is lost"),
+            Self::Death | Self::DeathAfter => Some("the operator dies and is started again"),
+            Self::Standstill(_) => Some("the operator stands still"),
+        }
+    }
+}
+
 /// Faults to come.
 #[derive(Clone, Debug)]
 pub struct Faults {
@@ -202,6 +215,14 @@ impl Faults {
         });
         let edits_per_mille = chance.choice([0, 0, 50, 200]).unwrap_or(0);
         Self { chance, coverage: Coverage::default(), lasting: BTreeSet::new(), rates: rates.to_vec(), edits_per_mille }
+    }
+
+    /// Faults of single writes only, which change no story: some are refused, and the operator dies between two of them.
+    pub fn of_steps(seed: u64) -> Self {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let rates = [Fault::Refused, Fault::Crash].map(|fault| (fault, chance.choice([20, 100]).unwrap_or(20)));
+        let (coverage, lasting) = (Coverage::default(), BTreeSet::new());
+        Self { chance, coverage, lasting, rates: rates.to_vec(), edits_per_mille: 0 }
     }
 
     fn rate(&self, wanted: Fault) -> u32 {

@@ -4,6 +4,7 @@
 //! A scenario is a file: prose, objects, commands. Playing it gives a film: one row for each thing that was told.
 
 mod act;
+pub mod admission;
 pub mod checkers;
 pub mod cluster;
 pub mod coverage;

@@ -24,10 +24,11 @@ use crate::mutations::Mutation;
 use crate::stage::{Crash, Stage};
 
 mod act;
+mod check;
 mod documents;
 mod script;
 
-pub use documents::documents;
+pub use documents::{Document, documents};
 pub use script::COMMANDS;
 use script::{Command, Timed};
 
@@ -44,6 +45,8 @@ pub struct Scenario {
     pub prose: String,
     /// Chance, if the cluster is to be unkind: writes are refused, and the operator dies.
     pub seed: Option<u64>,
+    /// What errors call the file that the commands stand in; nothing if it is the scenario's own.
+    pub script: String,
     is_pleased: bool,
     objects: Vec<Value>,
     later: Vec<Value>,
@@ -74,8 +77,8 @@ impl Scenario {
             script.push_str(command);
             script.push('\n');
         }
-        for (place, document) in documents(&yaml)? {
-            scenario.add(document).map_err(|error| format!("{place}: {error}"))?;
+        for Document { place, value, .. } in documents(&yaml)? {
+            scenario.add(value).map_err(|error| format!("{place}: {error}"))?;
         }
         scenario.add_script(&script)?;
         Ok(scenario)
@@ -88,7 +91,7 @@ impl Scenario {
 
     /// Adds commands: lines such as `at 40s success-rate 97`. The error names the line.
     pub fn add_script(&mut self, script: &str) -> Result<(), String> {
-        self.commands.extend(script::read(script)?);
+        self.commands.extend(script::read(script).map_err(|error| self.in_script(&error))?);
         self.commands.sort_by_key(|timed| timed.second);
         let is_made_later = |object: &Value| {
             self.commands
@@ -100,6 +103,11 @@ impl Scenario {
         self.later.extend(later);
         self.objects = now;
         Ok(())
+    }
+
+    /// An error of the script with the name of its file.
+    fn in_script(&self, error: &str) -> String {
+        if self.script.is_empty() { error.to_owned() } else { format!("{}: {error}", self.script) }
     }
 
     /// Every metric is good by the canary's own thresholds, unless a command says otherwise.
@@ -115,7 +123,7 @@ impl Scenario {
     fn bring(&mut self, name: &str) -> Result<(), String> {
         let text = CAST.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
         let text = text.ok_or_else(|| format!("there is no cast {name}"))?;
-        self.objects.extend(documents(text)?.into_iter().map(|(_, document)| document));
+        self.objects.extend(documents(text)?.into_iter().map(|document| document.value));
         Ok(())
     }
 
@@ -170,7 +178,8 @@ impl Scenario {
 
     fn play_on(&self, mut stage: Stage) -> Result<Stage, String> {
         let mut played = 0;
-        for Timed { second, text, command } in &self.commands {
+        for timed in &self.commands {
+            let Timed { second, text, command, .. } = timed;
             // What is done in one second is done at once, and in the first one before anything else.
             if *second > played {
                 stage.play_until(*second)?;
@@ -179,7 +188,7 @@ impl Scenario {
             if *command != Command::End {
                 stage.film.mark(*second, text);
             }
-            self.obey(&mut stage, command).map_err(|error| format!("at {second}s {text}: {error}"))?;
+            self.obey(&mut stage, command).map_err(|error| self.in_script(&timed.failed(&error)))?;
         }
         Ok(stage)
     }
@@ -209,7 +218,7 @@ impl Scenario {
         }
         let canary = self.objects.iter().rev().filter_map(ObjectKey::of).find(|key| key.kind == Kind::Canary);
         let mut stage = Stage::new(cluster, canary.ok_or("the scenario has no Canary")?);
-        stage.faults = self.seed.map(Faults::new);
+        stage.faults = self.seed.map(Faults::of_steps);
         if self.is_pleased {
             let canary: Canary =
                 serde_json::from_value(stage.canary()).map_err(|error| format!("the Canary: {error}"))?;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use burgee_api::Canary;
-use burgee_sim::scenario::documents;
+use burgee_sim::admission::{Problem, problems};
+use burgee_sim::scenario::{Document, documents};
 use serde_json::{Value, json};
 
 /// Who plays.
@@ -15,15 +16,21 @@ pub(super) struct Cast {
     pub(super) assumed: Vec<String>,
 }
 
+/// An object, and the file that holds it.
+struct Found {
+    file: String,
+    object: Value,
+}
+
 /// Reads files and directories, and makes up what is missing.
 pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>) -> anyhow::Result<Cast> {
-    let mut objects = Vec::new();
+    let mut found = Vec::new();
     for path in paths {
         for file in files(path)? {
-            objects.extend(objects_of(&file)?);
+            found.extend(objects_of(&file)?);
         }
     }
-    let canary = choose(&mut objects, wanted)?;
+    let (canary, mut objects) = choose(found, wanted)?;
     let namespace = canary["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
     objects.push(canary.clone());
     for object in &mut objects {
@@ -55,28 +62,45 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The objects of a file that matter to a canary.
-fn objects_of(file: &Path) -> anyhow::Result<Vec<Value>> {
+fn objects_of(file: &Path) -> anyhow::Result<Vec<Found>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    let documents = documents(&text).map_err(|error| anyhow!("{}: {error}", file.display()))?;
-    let mut objects = Vec::new();
-    for (place, object) in documents {
-        if !object["kind"].is_string() {
-            bail!("{}: {place}: it has no kind", file.display());
+    let file = file.display().to_string();
+    let documents = documents(&text).map_err(|error| anyhow!("{file}: {error}"))?;
+    let mut found = Vec::new();
+    for document in &documents {
+        let object = as_written(document.value.clone());
+        check(document, &object).map_err(|error| anyhow!("{file}: {}: {error}", document.place))?;
+        if burgee_sim::is_known(&object) {
+            found.push(Found { file: file.clone(), object });
         }
-        if !burgee_sim::is_known(&object) {
-            continue;
-        }
-        if !object["metadata"]["name"].is_string() {
-            bail!("{}: {place}: it has no metadata.name", file.display());
-        }
-        let object = as_written(object);
-        if object["kind"] == "Canary" {
-            let parsed: Result<Canary, _> = serde_json::from_value(object.clone());
-            parsed.with_context(|| format!("{}: {place}", file.display()))?;
-        }
-        objects.push(object);
     }
-    Ok(objects)
+    Ok(found)
+}
+
+/// Says what the API server would say of an object, each field with its line.
+fn check(document: &Document, object: &Value) -> Result<(), String> {
+    let is_ours = object["apiVersion"].as_str().is_some_and(|version| version.starts_with("flagger.app/"));
+    if !object["kind"].is_string() {
+        return Err("it has no kind".to_owned());
+    }
+    if object["kind"] == "Canary" && !object["apiVersion"].is_string() {
+        return Err("it has no apiVersion".to_owned());
+    }
+    if (is_ours || burgee_sim::is_known(object)) && !object["metadata"]["name"].is_string() {
+        return Err("it has no metadata.name".to_owned());
+    }
+    let said = |problem: &Problem| {
+        let line = document.line_of(&problem.path).map_or_else(String::new, |line| format!(" at line {line}"));
+        format!("{}{line}: {}", problem.field(), problem.text)
+    };
+    let problems: Vec<String> = problems(object).iter().map(said).collect();
+    if !problems.is_empty() {
+        return Err(problems.join("\n  "));
+    }
+    if is_ours && object["kind"] == "Canary" {
+        serde_json::from_value::<Canary>(object.clone()).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// An object of `kubectl get -o yaml` as its user wrote it.
@@ -91,21 +115,36 @@ fn as_written(mut object: Value) -> Value {
     object
 }
 
-/// Takes the canary that is played out of the objects; other canaries are left out.
-fn choose(objects: &mut Vec<Value>, wanted: Option<&str>) -> anyhow::Result<Value> {
-    let (canaries, others): (Vec<Value>, Vec<Value>) =
-        std::mem::take(objects).into_iter().partition(|object| object["kind"] == "Canary");
-    *objects = others;
-    let names: Vec<&str> = canaries.iter().filter_map(|canary| canary["metadata"]["name"].as_str()).collect();
-    if let Some(wanted) = wanted {
-        let chosen = canaries.iter().find(|canary| canary["metadata"]["name"] == wanted).cloned();
-        return chosen.ok_or_else(|| anyhow!("no canary is called {wanted}; there are: {}", names.join(", ")));
+/// The canary that is played, and the objects that are no canaries; other canaries are left out.
+fn choose(found: Vec<Found>, wanted: Option<&str>) -> anyhow::Result<(Value, Vec<Value>)> {
+    let (canaries, others): (Vec<Found>, Vec<Found>) =
+        found.into_iter().partition(|found| found.object["kind"] == "Canary");
+    let others = others.into_iter().map(|found| found.object).collect();
+    let named: Vec<String> =
+        canaries.iter().map(|found| format!("{} in {}", full_name(&found.object), found.file)).collect();
+    let named = named.join(", ");
+    let is_wanted = |canary: &Value| {
+        wanted.is_none_or(|wanted| canary["metadata"]["name"] == wanted || full_name(canary) == wanted)
+    };
+    let chosen: Vec<&Value> = canaries.iter().map(|found| &found.object).filter(|canary| is_wanted(canary)).collect();
+    match (chosen.as_slice(), wanted) {
+        ([canary], _) => Ok(((*canary).clone(), others)),
+        ([], Some(wanted)) if !canaries.is_empty() => bail!("no canary is called {wanted}; there are: {named}"),
+        ([], _) => bail!("none of the files holds a Canary; add it with -f"),
+        ([first, rest @ ..], _) if rest.iter().all(|other| full_name(other) == full_name(first)) => {
+            bail!("Canary {} is there {} times: {named}", full_name(first), chosen.len())
+        }
+        (chosen, _) => {
+            bail!("the files hold {} canaries; choose one with --canary NAMESPACE/NAME: {named}", chosen.len())
+        }
     }
-    match canaries.as_slice() {
-        [] => bail!("none of the files holds a Canary; add it with -f"),
-        [canary] => Ok(canary.clone()),
-        [_, _, ..] => bail!("the files hold {} canaries; choose one with --canary: {}", names.len(), names.join(", ")),
-    }
+}
+
+/// The name, with the namespace if there is one.
+fn full_name(object: &Value) -> String {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let namespace = object["metadata"]["namespace"].as_str();
+    namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
 
 /// What has no namespace is where the canary is.
@@ -141,8 +180,10 @@ fn stand_in(canary: &Value) -> Option<Value> {
     let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app"}]}});
     let mut object = json!({"apiVersion": target["apiVersion"], "kind": target["kind"],
         "metadata": {"name": target["name"]},
-        "spec": {"selector": {"matchLabels": labels}, "template": template}});
+        "spec": {"selector": {"matchLabels": labels}, "template": template.clone()}});
+    let is_knative = target["apiVersion"].as_str().is_some_and(|version| version.starts_with("serving.knative.dev/"));
     match target["kind"].as_str()? {
+        "Service" if is_knative => object["spec"] = json!({"template": template}),
         "Deployment" => object["spec"]["replicas"] = json!(2),
         "DaemonSet" => {}
         "Service" => {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use burgee_api::GoDuration;
 use burgee_sim::stage::Stage;
+use serde_json::Value;
 
 /// How the last run ended.
 pub(super) struct Summary {
@@ -25,7 +26,9 @@ impl Summary {
         let is_best = stage.film.marks.len() == 1;
         let status = stage.status();
         let conditions = status["conditions"].as_array().into_iter().flatten();
-        let invalid = conditions.into_iter().find(|condition| condition["type"] == "Invalid");
+        // The other reasons are of objects that a script took away.
+        let refused = |condition: &&Value| condition["type"] == "Invalid" && condition["reason"] == "InvalidSpec";
+        let invalid = conditions.into_iter().find(refused);
         let frames = &stage.film.frames;
         let begun = frames.iter().rposition(|frame| frame.text.starts_with("New revision detected! Scaling up"));
         let ended = frames.iter().rposition(|frame| matches!(frame.phase.as_str(), "Succeeded" | "Failed"));

@@ -3,6 +3,7 @@
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
+use super::check;
 use super::script::{Command, Line, Place};
 use crate::stage::Stage;
 
@@ -93,5 +94,9 @@ fn find(stage: &Stage, place: &Place) -> Result<ObjectKey, String> {
 }
 
 fn patch(stage: &mut Stage, key: &ObjectKey, operation: &Value) -> Result<(), String> {
+    let object = stage.cluster.get(key).cloned().unwrap_or_default();
+    let pointer = operation["path"].as_str().unwrap_or_default();
+    let edited = check::edited(&object, operation).map_err(|field| format!("{key} has no {field}"))?;
+    check::refusal(&object, &edited, pointer).map_or(Ok(()), Err)?;
     stage.cluster.patch(key, &json!([operation])).map_err(|refusal| refusal.to_string())
 }

@@ -35,9 +35,18 @@ prometheus down, hook … fails or hook … silent ends it again.";
 pub(crate) struct Timed {
     /// Seconds since the beginning.
     pub(crate) second: i64,
+    /// The number of the line, counted from 1.
+    pub(crate) line: usize,
     /// The line, without its time.
     pub(crate) text: String,
     pub(crate) command: Command,
+}
+
+impl Timed {
+    /// An error of this line.
+    pub(crate) fn failed(&self, error: &str) -> String {
+        format!("line {}: `at {} {}`: {error}", self.line, GoDuration::from_seconds(self.second), self.text)
+    }
 }
 
 /// What happens.
@@ -82,7 +91,8 @@ pub(crate) fn read(script: &str) -> Result<Vec<Timed>, String> {
     for (number, line) in script.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
-            commands.extend(timed(line).map_err(|error| format!("line {}: `{line}`: {error}", number + 1))?);
+            let read = timed(line).map_err(|error| format!("line {}: `{line}`: {error}", number + 1))?;
+            commands.extend(read.into_iter().map(|timed| Timed { line: number + 1, ..timed }));
         }
     }
     Ok(commands)
@@ -98,17 +108,18 @@ fn timed(line: &str) -> Result<Vec<Timed>, String> {
     let (text, duration) = lasting.unwrap_or((text, None));
     let command = command(text)?;
     let end = duration.map(|duration| (second + duration, opposite(&command)));
-    let mut commands = vec![Timed { second, text: text.to_owned(), command }];
+    let mut commands = vec![Timed { second, line: 0, text: text.to_owned(), command }];
     if let Some((second, opposite)) = end {
         let (text, command) = opposite.ok_or_else(|| format!("`for` does not go with {text}"))?;
-        commands.push(Timed { second, text, command });
+        commands.push(Timed { second, line: 0, text, command });
     }
     Ok(commands)
 }
 
 fn seconds(text: &str) -> Result<i64, String> {
     let duration = GoDuration::parse(text).map_err(|_| format!("{text} is no time, such as 40s or 1m30s"))?;
-    Ok(duration.nanoseconds() / 1_000_000_000)
+    let seconds = duration.nanoseconds() / 1_000_000_000;
+    if seconds < 0 { Err(format!("{text} is before the beginning")) } else { Ok(seconds) }
 }
 
 /// What ends a command, in the words of a script.
@@ -147,9 +158,9 @@ fn command(text: &str) -> Result<Command, String> {
         ["image", image] => Command::Image((*image).to_owned()),
         ["prometheus", "down"] => Command::Prometheus(Line::Down),
         ["prometheus", "up"] => Command::Prometheus(Line::Up),
-        [name @ ("success-rate" | "latency"), value] | ["metric", name, value] => {
-            Command::Metric((*name).to_owned(), reply(value)?)
-        }
+        ["success-rate", value] => Command::Metric("success-rate".to_owned(), within(reply(value)?, 100.0)?),
+        ["latency", value] => Command::Metric("latency".to_owned(), within(reply(value)?, f64::MAX)?),
+        ["metric", name, value] => Command::Metric((*name).to_owned(), reply(value)?),
         ["hook", name, "passes"] => Command::Hook((*name).to_owned(), Ok(())),
         ["hook", name, "silent"] => Command::HookSilent((*name).to_owned()),
         ["hook", name, "fails", text @ ..] => Command::Hook((*name).to_owned(), Err(text.join(" "))),
@@ -215,6 +226,14 @@ fn reply(value: &str) -> Result<Reply, String> {
     }
 }
 
+/// A number that is neither negative nor above the most that it can be.
+fn within(reply: Reply, most: f64) -> Result<Reply, String> {
+    match reply {
+        Reply::Value(value) if !(0.0..=most).contains(&value) => Err(format!("{value} is not between 0 and {most}")),
+        Reply::Value(_) | Reply::NoValues | Reply::Silence | Reply::Usual => Ok(reply),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +273,7 @@ mod tests {
         check_error("at 5s delete Deploment podinfo", "Deploment is no kind; there are");
         check_error("at 5s end for 5s", "does not go with");
         check_error("at 5s latency fast", "fast is no number");
+        check_error("at -5s end", "-5s is before the beginning");
+        check_error("at 5s success-rate 970", "970 is not between 0 and 100");
     }
 }
