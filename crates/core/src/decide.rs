@@ -25,6 +25,7 @@ mod mistake;
 mod orders;
 mod progress;
 mod promote;
+mod refuge;
 mod refuse;
 mod revision;
 mod rollback;
@@ -91,6 +92,12 @@ fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     }
     if !tick.rollout.suspended
         && let Some(plan) = takeover::take_over(tick)?
+    {
+        return Ok(plan);
+    }
+    // Before all orders: none of them may find the traffic where no pod is.
+    if !tick.rollout.suspended
+        && let Some(plan) = refuge::seek(tick)?
     {
         return Ok(plan);
     }

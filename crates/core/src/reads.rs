@@ -4,6 +4,7 @@ use burgee_api::{Canary, Phase};
 use serde_json::Value;
 
 use crate::decide::template_key;
+use crate::healing;
 use crate::kept;
 use crate::order;
 use crate::rollout::Rollout;
@@ -43,7 +44,7 @@ pub fn more(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey>
 fn kept_templates(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey> {
     let Some(status) = &canary.status else { return Vec::new() };
     let gone = find_primary(rollout, world) == Ok(None) && !status.last_promoted_spec.is_empty();
-    let broken = status.phase == Phase::Failed && status.canary_weight > 0;
+    let broken = healing::is_due(status);
     let is_promoted = matches!(status.phase, Phase::Promoting | Phase::Finalising);
     let is_ordered_back = is_promoted && order::pending(canary).is_some();
     if !gone && !broken && !is_ordered_back {

@@ -6,7 +6,7 @@ use super::ask::halt;
 use super::draft::time;
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
-use super::{Decision, Draft, Tick, heal, orders, promote};
+use super::{Decision, Draft, Stop, Tick, heal, orders, promote};
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
@@ -16,6 +16,13 @@ use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
 
 pub(super) fn finish(tick: &Tick) -> Decision<Plan> {
+    if settle::look(tick, &tick.rollout.target_key())?.is_none() {
+        // Nothing is left to scale down.
+        return match settle::misrouted(tick)? {
+            Some(plan) => Ok(plan),
+            None => succeed(tick, None),
+        };
+    }
     let scene = Scene::look(tick)?;
     if scene.primary.is_none() {
         return super::initialize::recreate_primary(tick, &scene);
@@ -24,10 +31,10 @@ pub(super) fn finish(tick: &Tick) -> Decision<Plan> {
         return Ok(plan);
     }
     let repairs = settle::standing(tick, &scene)?;
-    settle::with_repairs(tick, repairs, succeed(tick, &scene))
+    settle::with_repairs(tick, repairs, succeed(tick, Some(&scene)))
 }
 
-fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
+fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     if let Some(until) = draft.run().drain_until.as_deref().and_then(time).filter(|until| *until > tick.now) {
         return Ok(draft.finish(Wake::At(until)));
@@ -40,8 +47,8 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.tell(Notice::WaitingForCapacity(0, 1));
         return Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))));
     }
-    let scale_down = workload::scale_to_zero(tick.rollout, scene.target);
-    if scale_down.is_some() {
+    let scale_down = scene.and_then(|scene| workload::scale_to_zero(tick.rollout, scene.target));
+    if let Some(scene) = scene.filter(|_| scale_down.is_some()) {
         let generation = super::revision::generation(scene.target);
         let run = draft.run();
         // A revision that came meanwhile stays new: only the generation of the analysed one moves with the scale-down.
@@ -51,14 +58,19 @@ fn succeed(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     }
     draft.steps(settle::pause_target(tick));
     draft.steps(scale_down);
-    draft.steps(settle::primary_scaler(tick, Sync::Full, None)?);
+    match settle::primary_scaler(tick, Sync::Full, None) {
+        Ok(steps) => draft.steps(steps),
+        Err(stop) if scene.is_some() => return Err(stop),
+        Err(Stop::Ask(_) | Stop::Wait(_)) => {}
+    }
     let replaced = std::mem::take(&mut draft.status.last_promoted_spec);
     draft.status.last_promoted_spec.clone_from(&draft.status.last_applied_spec);
     if !replaced.is_empty() && replaced != draft.status.last_promoted_spec {
         draft.step(Step::Drop(kept::key(tick.rollout, &replaced)));
     }
     // A run that ships a fix may have found configs kept by the promotion that failed before it.
-    let may_be_kept = orders::skips_analysis(tick) || heal::is_fix(tick) || !scene.tracked.is_empty();
+    let may_be_kept =
+        orders::skips_analysis(tick) || heal::is_fix(tick) || scene.is_none_or(|scene| !scene.tracked.is_empty());
     if tick.settings.config_tracking && may_be_kept {
         draft.step(Step::Drop(kept::configs_key(tick.rollout)));
     }

@@ -1,18 +1,16 @@
 //! After a failed promotion the primary is put back to the last promoted revision; only then does it get its traffic
 //! back (S3). The healing is finished before any new revision is looked at.
 
-use burgee_api::Phase;
-
 use super::draft::fraction;
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, look};
 use super::{Decision, Draft, Tick};
-use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Plan, Step};
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Recipe, Side};
+use crate::{healing, kept};
 
 /// Among the hooks of a run: it began with a primary that could not start and cannot be put back. Nobody waits for that
 /// primary before the fix is promoted to it (I6).
@@ -23,9 +21,9 @@ pub(super) fn is_fix(tick: &Tick) -> bool {
     tick.run().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == BROKEN))
 }
 
-/// Whether the canary failed with all traffic on the target.
+/// Whether a promotion has changed the primary and failed.
 pub(super) fn is_wanted(tick: &Tick) -> bool {
-    tick.phase() == Phase::Failed && tick.world.canary.status.as_ref().is_some_and(|status| status.canary_weight > 0)
+    tick.world.canary.status.as_ref().is_some_and(healing::is_due)
 }
 
 /// Whether there is a template to put the primary back to.
@@ -42,7 +40,10 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let id = kept::flagger_id(&tick.rollout.uid, &status.last_promoted_spec, &format!("restored {started}"));
     if !workload::is_copy(tick.rollout.target_kind, primary, &id, &status.last_promoted_spec) {
         let Some(kept) = look(tick, &kept::key(tick.rollout, &status.last_promoted_spec))? else {
-            let reason = "no promoted revision is kept to restore the primary to, the canary keeps the traffic";
+            let reason = match status.canary_weight {
+                0 => "no promoted revision is kept to restore the primary to",
+                _ => "no promoted revision is kept to restore the primary to, the canary keeps the traffic",
+            };
             draft.tell(Notice::Problem(reason.to_owned()));
             return Ok(draft.finish(Wake::OnChange));
         };
@@ -74,6 +75,7 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     }
     draft.tell(Notice::RestoringPrimary);
     draft.status.canary_weight = 0;
+    healing::end(draft.run());
     let until = tick.drained_at();
     draft.run().drain_until = Some(fraction(until));
     Ok(draft.finish(Wake::At(until)))

@@ -165,7 +165,7 @@ fn abort(tick: &Tick, order: &Order) -> Decision<Plan> {
             }
             match irrevocable(tick)? {
                 Some(reason) => Ok(refuse(tick, order, reason)),
-                None => promote::revoke(tick, draft, ABORTED),
+                None => promote::abort(tick, draft, ABORTED),
             }
         }
         Phase::Waiting => {
@@ -193,8 +193,8 @@ fn irrevocable(tick: &Tick) -> Decision<Option<String>> {
             "the primary is changed already, and no promoted revision is kept to put it back to".to_owned(),
         ));
     }
-    let has_refuge = ready_pods(tick, Side::Canary) > 0;
-    let reason = "the primary is changed already, and the canary has no ready pod to take the traffic meanwhile";
+    let has_refuge = ready_pods(tick, Side::Canary) > 0 || ready_pods(tick, Side::Primary) > 0;
+    let reason = "the primary is changed already, and no pod is ready to take the traffic meanwhile";
     Ok((!has_refuge).then(|| reason.to_owned()))
 }
 

@@ -10,7 +10,7 @@ use super::revision::{self, Change};
 use super::scene::{Scene, canary_readiness, primary_readiness, ready_pods};
 use super::settle;
 use super::start::record_revision;
-use super::{Decision, Draft, Stop, Tick, heal, orders, promote, rollback, strategy};
+use super::{Decision, Draft, Stop, Tick, heal, orders, promote, refuge, rollback, strategy};
 use crate::kept;
 use crate::notice::{Gate, Notice};
 use crate::plan::{Plan, Step};
@@ -151,7 +151,6 @@ fn primary_is_ready(tick: &Tick) -> Decision<()> {
 fn canary_is_ready(tick: &Tick) -> Decision<()> {
     match canary_readiness(tick) {
         Readiness::Ready => Ok(()),
-        Readiness::Waiting { reason, .. } if is_out(tick) => Err(rolled_back(take_back(tick, reason))),
         Readiness::Waiting { reason, deadline } => {
             // Routes that were to leave it and could not be written are not left as they are until it has pods again (I3).
             if let Some(plan) = settle::misrouted(tick)? {
@@ -163,15 +162,14 @@ fn canary_is_ready(tick: &Tick) -> Decision<()> {
     }
 }
 
-/// Whether requests go to a canary that has lost its last ready pod, while the primary could take them.
-fn is_out(tick: &Tick) -> bool {
-    let primary_pods = ready_pods(tick, Side::Primary);
-    settle::intended_split(tick).canary() > 0 && primary_pods > 0 && ready_pods(tick, Side::Canary) == 0
-}
-
-/// The primary takes the traffic back at once (I3). It is a failed check; if more are allowed, the run goes on from its
-/// first weight when the pods are back.
-fn take_back(tick: &Tick, reason: String) -> Decision<Plan> {
+/// The primary takes the traffic back at once from a canary that has lost its last ready pod (I3). It is a failed check;
+/// if more are allowed, the run goes on from its first weight when the pods are back.
+pub(super) fn take_back(tick: &Tick) -> Decision<Plan> {
+    let reason = match canary_readiness(tick) {
+        Readiness::Ready => refuge::reason(tick),
+        Readiness::Waiting { reason, .. } => reason,
+        Readiness::Failed(reason) => return rollback::deadline(tick, reason),
+    };
     let mut draft = Draft::new(tick);
     if failed_checks(tick) + 1 < tick.rollout.threshold {
         draft.intend(settle::routes(tick, Split::PRIMARY)?);

@@ -10,8 +10,7 @@ use super::initialize::known_copies;
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
-use super::{Decision, Draft, Tick, orders, progress, takeover};
-use crate::kept;
+use super::{Decision, Draft, Tick, orders, progress, rollback, takeover};
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
 use crate::rollout::{Provider, Strategy};
@@ -19,6 +18,7 @@ use crate::scaler::Sync;
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
+use crate::{healing, kept};
 
 /// The analysis is complete. The phase is written before the primary is touched: whoever finds the primary changed
 /// also finds the phase that says so.
@@ -40,6 +40,9 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
 }
 
 pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
+    if settle::look(tick, &tick.rollout.target_key())?.is_none() {
+        return orphaned(tick);
+    }
     let scene = Scene::look(tick)?;
     let Some(primary) = scene.primary else { return super::initialize::recreate_primary(tick, &scene) };
     if !is_copied(tick, primary) {
@@ -54,6 +57,18 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
         None => {}
     }
     settle::with_repairs(tick, repairs, shift(tick))
+}
+
+/// The target was deleted. A primary that has its template already does not need it any more.
+fn orphaned(tick: &Tick) -> Decision<Plan> {
+    let primary = workload::find_primary(tick.rollout, tick.world).map_err(|reason| halt(tick, reason))?;
+    if !primary.is_some_and(|primary| is_copied(tick, primary)) {
+        return rollback::without_target(tick);
+    }
+    match settle::misrouted(tick)? {
+        Some(plan) => Ok(plan),
+        None => shift(tick),
+    }
 }
 
 /// Whether the primary has the template of this promotion, from us or from a peer whose run was taken over.
@@ -185,18 +200,37 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
     draft.finish(Wake::At(until))
 }
 
-/// The primary cannot start: the canary, which runs the analysed revision, keeps all traffic until the primary has
+/// The primary cannot start: the canary, which runs the analysed revision, takes all traffic until the primary has
 /// been put back (S3, I2).
 pub(super) fn fail(tick: &Tick, reason: String) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::PromotionFailed(reason));
-    revoke(tick, draft, "promotion-failed")
+    revoke(tick, draft, (Split::CANARY, "promotion-failed"))
 }
 
-/// Ends a promotion that has begun: the canary keeps all traffic until the primary has been put back.
-pub(super) fn revoke(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
-    // Without a ready pod the canary can take nothing more than it has.
-    let split = if ready_pods(tick, Side::Canary) > 0 { Split::CANARY } else { intended_split(tick) };
+/// Somebody takes back a promotion that has begun. Whoever does trusts the version less than before: it gets no more
+/// traffic than it has, if the primary can keep its own.
+pub(super) fn abort(tick: &Tick, draft: Draft, outcome: &str) -> Decision<Plan> {
+    let keeps = ready_pods(tick, Side::Primary) > 0;
+    revoke(tick, draft, (if keeps { intended_split(tick) } else { Split::CANARY }, outcome))
+}
+
+/// Where the traffic waits until the primary has been put back. Only a canary that has pods and runs what was analysed
+/// takes what is meant for it; no other one gets more than it has (I1, I12).
+fn refuge(tick: &Tick, meant: Split) -> Split {
+    let is_analysed = Scene::look(tick).is_ok_and(|scene| revision::change(tick, &scene) != Change::Revision);
+    if is_analysed && ready_pods(tick, Side::Canary) > 0 {
+        meant
+    } else if ready_pods(tick, Side::Primary) > 0 {
+        Split::PRIMARY
+    } else {
+        intended_split(tick)
+    }
+}
+
+/// Ends a promotion that has begun. Wherever the traffic waits, the primary is put back.
+fn revoke(tick: &Tick, mut draft: Draft, (meant, outcome): (Split, &str)) -> Decision<Plan> {
+    let split = refuge(tick, meant);
     draft.intend(settle::routes(tick, split)?);
     draft.enter(Phase::Failed);
     draft.status.canary_weight = i64::from(split.canary());
@@ -206,6 +240,7 @@ pub(super) fn revoke(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<P
     run.step_started_at = None;
     run.drain_until = None;
     orders::forget(run);
+    healing::begin(run);
     draft.count(Count::Failed);
     draft.post_rollout();
     Ok(draft.finish(Wake::At(tick.now)))

@@ -60,10 +60,15 @@ pub(super) fn orphaned(tick: &Tick) -> Decision<Option<Plan>> {
     if !has_traffic || settle::look(tick, &tick.rollout.target_key())?.is_some() {
         return Ok(None);
     }
+    without_target(tick).map(Some)
+}
+
+/// There is nothing left to analyse or to promote.
+pub(super) fn without_target(tick: &Tick) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     draft.blame(Mistake::TargetMissing, &missing_target(tick));
     draft.tell(Notice::Problem(missing_target(tick)));
-    roll_back(tick, draft, "target-missing").map(Some)
+    roll_back(tick, draft, "target-missing")
 }
 
 /// The end of a run that went wrong, whatever it was.

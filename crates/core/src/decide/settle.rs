@@ -1,7 +1,6 @@
 //! The objects that stand in every phase, compared with what is seen: Services, the primary's scaler, the routes.
 //! Drift is repaired with the weights that hold, never with the initial ones (S6).
 
-use burgee_api::Phase;
 use serde_json::Value;
 
 use super::ask::halt;
@@ -9,7 +8,7 @@ use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
 use super::scene::{Scene, ready_pods};
 use super::strategy::MIRRORING;
-use super::{Decision, Draft, Stop, Tick, takeover};
+use super::{Decision, Draft, Stop, Tick, heal, takeover};
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step, replaced};
 use crate::reconcile::settle;
@@ -200,8 +199,7 @@ fn missing(key: &ObjectKey) -> String {
 /// The floor under the primary during a run (rules: Capacity).
 pub(super) fn floor(tick: &Tick) -> Option<i64> {
     let status = tick.world.canary.status.as_ref()?;
-    let is_failing = status.phase == Phase::Failed && status.canary_weight > 0;
-    let holds = status.phase.is_run() || is_failing;
+    let holds = status.phase.is_run() || heal::is_wanted(tick);
     holds.then(|| status.run.as_ref()?.primary_ready_at_start).flatten()
 }
 

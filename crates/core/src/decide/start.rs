@@ -156,12 +156,13 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, Some(ready))?);
     let run = Run { started_at: Some(fraction(tick.now)), primary_ready_at_start: Some(ready), ..Run::default() };
     draft.status.run = Some(orders::carry_over(&draft, run));
-    // After a failed promotion the target has the traffic, and the primary cannot take it back.
-    draft.status.canary_weight = if heal::is_wanted(tick) { 100 } else { 0 };
+    // After a failed promotion the target may have the traffic, and the primary cannot take it back.
     if heal::is_wanted(tick) {
         let run = draft.run();
         run.hooks_passed.push(heal::BROKEN.to_owned());
         run.step_started_at = Some(fraction(tick.now));
+    } else {
+        draft.status.canary_weight = 0;
     }
     draft.reset_counters();
     draft.drop_condition("Held");

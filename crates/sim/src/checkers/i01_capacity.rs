@@ -1,11 +1,13 @@
 //! I1: a weight is raised only on a set that is ready; traffic returns to the primary by promotion only when it has the
-//! pods that it began with, and its autoscaler keeps them during the run. A rollback never waits for any of this.
+//! pods that it began with, and its autoscaler keeps them during the run. A rollback never waits for any of this, and
+//! neither does a canary that has lost its pods. Nor is a weight raised on a revision that nobody analysed.
 
 use burgee_api::Phase;
+use burgee_core::digest::{digest, is_foreign};
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
-use burgee_core::scaler;
 use burgee_core::world::World;
+use burgee_core::{healing, scaler, workload};
 
 use super::{ByOperator, Checker, Moment, Verdict, What};
 use crate::instant::{Instant, Part};
@@ -42,7 +44,20 @@ fn raise(moment: &Moment) -> Verdict {
     if weight > moment.before.traffic.canary && moment.canary_pods() == 0 {
         return Err(format!("the canary got {weight} % without a ready pod"));
     }
+    let meant = moment.after.status.canary_weight;
+    if meant > moment.before.status.canary_weight && !saw_analysed(moment) {
+        return Err(format!("the canary is to get {meant} % with a revision that nobody analysed"));
+    }
     Ok(())
+}
+
+/// Whether the target, as the operator saw it, runs the revision that the status speaks of. What a peer recorded cannot
+/// be compared.
+fn saw_analysed(moment: &Moment) -> bool {
+    let Instant { rollout, status, .. } = moment.before;
+    let template = |target| workload::template(rollout.target_kind, target);
+    let seen = moment.sight.target.as_deref().map(|target| digest(&template(target)));
+    is_foreign(&status.last_applied_spec) || seen.is_none_or(|seen| seen == status.last_applied_spec)
 }
 
 /// Services alone split nothing: there the traffic never left the primary, and its own rolling update moves it.
@@ -52,7 +67,8 @@ fn promotion(moment: &Moment) -> Verdict {
     }
     let (Some(old), Some(new)) = (moment.before.split, moment.after.split) else { return Ok(()) };
     let needed = needed_pods(moment.after);
-    if new.primary() > old.primary() && returns_by_promotion(moment.before) && moment.primary_pods() < needed {
+    let is_taken_back = returns_by_promotion(moment.before) && !is_refuge(moment.before);
+    if new.primary() > old.primary() && is_taken_back && moment.primary_pods() < needed {
         let pods = moment.primary_pods();
         return Err(format!("the primary got {} % with {pods} of {needed} pods", new.primary()));
     }
@@ -65,6 +81,12 @@ fn returns_by_promotion(instant: &Instant) -> bool {
     let outcome = status.run.as_ref().and_then(|run| run.outcome.as_deref());
     matches!(status.phase, Phase::Promoting | Phase::Finalising)
         || (status.phase == Phase::Failed && outcome == Some("promotion-failed"))
+}
+
+/// Whether the primary takes the traffic before it has been promoted or put back, because the canary cannot keep it.
+fn is_refuge(instant: &Instant) -> bool {
+    let status = &instant.status;
+    status.canary_weight == 0 && (status.phase == Phase::Promoting || healing::is_due(status))
 }
 
 /// The pods that the primary began with, as far as its autoscaler allows (rules: Capacity).

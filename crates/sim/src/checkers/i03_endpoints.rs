@@ -1,6 +1,6 @@
 //! I3: where traffic goes, pods are ready, bootstrap included. Traffic is what the routes say, or the apex Service before
 //! there are any; pods are those that the Service in the way selects. Pods that crash are no step of the operator's; but
-//! while it checks a canary, it takes the traffic from one that has lost its pods within an interval.
+//! as long as it splits the traffic, it takes it within an interval from a canary that has lost its pods.
 
 use burgee_api::Phase;
 use burgee_core::phase::PhaseRules;
@@ -59,10 +59,13 @@ impl Checker for Endpoints {
 
 impl Endpoints {
     fn continuously(&mut self, instant: &Instant, world: &World) -> Verdict {
-        let is_checking = matches!(instant.status.phase, Phase::Progressing | Phase::WaitingPromotion);
+        let splits = matches!(
+            instant.status.phase,
+            Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Failed
+        );
         let is_free = !instant.rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
         let is_out = instant.canary_pods == 0 && !canary_is_served(instant);
-        if !is_checking || !is_free || !is_out || instant.primary_pods == 0 {
+        if !splits || !is_free || !is_out || instant.primary_pods == 0 {
             self.out_since = None;
             return Ok(());
         }

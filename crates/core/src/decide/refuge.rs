@@ -1,0 +1,69 @@
+//! No requests go on to a canary without ready pods while the primary has some, in any phase that splits traffic (I3).
+//! It never gives the canary more than it has.
+
+use burgee_api::Phase;
+
+use super::scene::{missing_target, ready_pods};
+use super::settle::intended_split;
+use super::{Decision, Draft, Tick, progress, settle};
+use crate::healing;
+use crate::notice::Notice;
+use crate::plan::Plan;
+use crate::split::Split;
+use crate::timetable::Wake;
+use crate::workload::{self, Side};
+
+/// The plan that takes the traffic from a canary that has lost its last ready pod, if there is one.
+pub(super) fn seek(tick: &Tick) -> Decision<Option<Plan>> {
+    if !is_out(tick) {
+        return Ok(None);
+    }
+    let is_there = tick.world.present(&tick.rollout.target_key()).is_some();
+    match tick.phase() {
+        // A target that was deleted ends the analysis.
+        Phase::Progressing | Phase::WaitingPromotion => is_there.then(|| progress::take_back(tick)).transpose(),
+        Phase::Promoting | Phase::Failed | Phase::Waiting => retreat(tick).map(Some),
+        Phase::Unset
+        | Phase::Initializing
+        | Phase::Initialized
+        | Phase::Finalising
+        | Phase::Succeeded
+        | Phase::Terminating
+        | Phase::Terminated => Ok(None),
+    }
+}
+
+/// Whether requests go to a canary that has no ready pod, while the primary could take them. What could not be read is
+/// neither (I11).
+fn is_out(tick: &Tick) -> bool {
+    let Tick { rollout, world, .. } = tick;
+    let revisions =
+        [Side::Primary, Side::Canary].into_iter().filter_map(|side| workload::revision(rollout, world, side));
+    let is_known =
+        [rollout.target_key(), rollout.primary_key()].into_iter().chain(revisions).all(|key| world.look(&key).is_ok());
+    let is_empty = ready_pods(tick, Side::Canary) == 0 && ready_pods(tick, Side::Primary) > 0;
+    is_known && is_empty && intended_split(tick).canary() > 0
+}
+
+/// The promotion, or what puts the primary back after it, goes on; only the traffic does not wait for it.
+fn retreat(tick: &Tick) -> Decision<Plan> {
+    let mut draft = Draft::new(tick);
+    draft.tell(Notice::Problem(reason(tick)));
+    draft.intend(settle::routes(tick, Split::PRIMARY)?);
+    if tick.phase() != Phase::Promoting {
+        healing::begin(draft.run());
+    }
+    draft.status.canary_weight = 0;
+    Ok(draft.finish(Wake::At(tick.now)))
+}
+
+/// Why the canary cannot keep its traffic.
+pub(super) fn reason(tick: &Tick) -> String {
+    let rollout = tick.rollout;
+    match tick.world.present(&rollout.target_key()) {
+        None => missing_target(tick),
+        Some(_) => {
+            format!("{}.{} has no ready pod, the primary takes the traffic", rollout.target.name, rollout.namespace)
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Whether a primary that a promotion has changed still has to be put back (S3). It never says how, nor when.
+
+use burgee_api::{CanaryStatus, Phase, Run};
+
+/// Among the hooks of a run: its promotion has changed the primary and has ended, and the primary is not put back yet.
+const CHANGED: &str = "primary/changed";
+
+/// Whether the primary has to be put back to what was promoted last. What a peer left says so by its weight alone.
+pub fn is_due(status: &CanaryStatus) -> bool {
+    let is_marked = status.run.as_ref().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == CHANGED));
+    status.phase == Phase::Failed && (status.canary_weight > 0 || is_marked)
+}
+
+/// Remembers that the primary has to be put back, wherever the traffic is meanwhile.
+pub fn begin(run: &mut Run) {
+    end(run);
+    run.hooks_passed.push(CHANGED.to_owned());
+}
+
+/// The primary is put back.
+pub fn end(run: &mut Run) {
+    run.hooks_passed.retain(|passed| passed != CHANGED);
+}
