@@ -176,15 +176,15 @@ fn what_a_script_cannot_do_is_named_with_its_line() -> Result<(), std::io::Error
 
 #[test]
 fn a_knative_canary_needs_no_other_file() -> Result<(), std::io::Error> {
-    let file = std::env::temp_dir().join(format!("burgee-knative-{}.yaml", std::process::id()));
+    let path = std::env::temp_dir().join(format!("burgee-knative-{}.yaml", std::process::id()));
     std::fs::write(
-        &file,
+        &path,
         "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: hello}\nspec:\n  provider: knative\n  targetRef: \
          {apiVersion: serving.knative.dev/v1, kind: Service, name: hello}\n  analysis: {interval: 10s, threshold: 2, \
          maxWeight: 50, stepWeight: 25}\n",
     )?;
-    let output = simulate(&["-f", &file.to_string_lossy()])?;
-    std::fs::remove_file(&file)?;
+    let output = simulate(&["-f", &path.to_string_lossy()])?;
+    std::fs::remove_file(&path)?;
     let film = String::from_utf8_lossy(&output.stdout);
     assert!(film.contains("promoted after"), "{film}{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
