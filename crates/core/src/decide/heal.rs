@@ -1,12 +1,14 @@
 //! After a failed promotion the primary is put back to the last promoted revision; only then does it get its traffic
 //! back (S3). The healing is finished before any new revision is looked at.
 
+use burgee_api::Phase;
+
 use super::draft::fraction;
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, look};
-use super::{Decision, Draft, Tick};
+use super::{Decision, Draft, Tick, orders};
 use crate::notice::Notice;
-use crate::plan::{Plan, Step};
+use crate::plan::{Count, Plan, Step};
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Recipe, Side};
@@ -24,6 +26,17 @@ pub(super) fn is_fix(tick: &Tick) -> bool {
 /// Whether a promotion has changed the primary and failed.
 pub(super) fn is_wanted(tick: &Tick) -> bool {
     tick.world.canary.status.as_ref().is_some_and(healing::is_due)
+}
+
+/// A person turns the fix away for which the canary waits: the target keeps the traffic, and the primary is put back if
+/// it can be.
+pub(super) fn turn_away(tick: &Tick, mut draft: Draft) -> Plan {
+    draft.enter(Phase::Failed);
+    draft.reset_counters();
+    orders::forget(draft.run());
+    draft.count(Count::Failed);
+    draft.post_rollout();
+    draft.finish(Wake::At(tick.now))
 }
 
 /// Whether there is a template to put the primary back to.

@@ -8,7 +8,7 @@ use super::draft::fraction;
 use super::mistake::Mistake;
 use super::scene::{Scene, missing_target, ready_pods};
 use super::start::record_revision;
-use super::{Decision, Draft, Tick, orders, settle};
+use super::{Decision, Draft, Tick, heal, orders, settle};
 use crate::notice::{Gate, Notice};
 use crate::plan::{Count, Plan};
 use crate::scaler::Sync;
@@ -73,6 +73,9 @@ pub(super) fn without_target(tick: &Tick) -> Decision<Plan> {
 
 /// The end of a run that went wrong, whatever it was.
 pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
+    if heal::is_wanted(tick) {
+        return Ok(heal::turn_away(tick, draft));
+    }
     let must_stay = ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0;
     if must_stay && draft.status.canary_weight > 0 {
         let reason =

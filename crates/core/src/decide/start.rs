@@ -8,6 +8,7 @@ use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
 use super::{Decision, Draft, Tick, heal, initialize, orders, rollback};
+use crate::healing;
 use crate::notice::{Gate, Notice, Voice};
 use crate::plan::Plan;
 use crate::question::Answers;
@@ -90,7 +91,7 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     }
     let mut draft = Draft::new(tick);
     if draft.run().revision != scene.revision && tick.phase() == Phase::Waiting {
-        draft.run().hooks_passed.clear();
+        healing::forget_hooks(draft.run());
     }
     let known = if tick.phase() == Phase::Waiting { draft.run().hooks_passed.clone() } else { Vec::new() };
     let asker =

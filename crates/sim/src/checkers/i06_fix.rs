@@ -1,13 +1,16 @@
 //! I6: a primary that is not ready never blocks the fix: with `skipAnalysis` a new revision starts whatever the primary
-//! does. Without it the primary is put back first, and the gates of people may hold it up.
+//! does, and so does one for a primary that nothing can be put back to. Else the primary is put back first. People are
+//! asked in either case; while they are, and when the run begins, the traffic stays where it is.
 
-use burgee_api::WebhookType;
+use burgee_api::{Phase, WebhookType};
+use burgee_core::healing;
+use burgee_core::kept;
 use burgee_core::notice::Notice;
 use burgee_core::phase::PhaseRules;
-use burgee_core::plan::Plan;
+use burgee_core::plan::{Plan, Step};
 use burgee_core::question::Ask;
 use burgee_core::workload::{self, Patience, Readiness};
-use burgee_core::world::World;
+use burgee_core::world::{Observed, World};
 use jiff::Timestamp;
 
 use super::{Checker, Moment, Verdict, What, act, revision};
@@ -23,12 +26,17 @@ pub(super) struct Fix {
 
 impl Checker for Fix {
     fn look(&mut self, moment: &Moment) -> Verdict {
-        if let What::Asked(_, Ask::Hook { webhook, .. }) = moment.what
-            && webhook.kind == WebhookType::ConfirmRollout
-        {
-            self.asked = Some(moment.after.now);
-        }
-        let What::Decided { plan, world, .. } = moment.what else { return Ok(()) };
+        let (plan, world) = match moment.what {
+            What::Decided { plan, world, .. } => (plan, world),
+            What::Step(Step::Status(_)) => return keeps_the_traffic(moment),
+            What::Asked(_, Ask::Hook { webhook, .. }) if webhook.kind == WebhookType::ConfirmRollout => {
+                let is_waiting = moment.after.status.phase == Phase::Waiting;
+                self.since = self.since.filter(|_| !is_waiting);
+                self.asked = Some(moment.after.now);
+                return Ok(());
+            }
+            What::Step(_) | What::Asked(..) | What::Outside => return Ok(()),
+        };
         let now = moment.after.now;
         if let Some(asked) = self.asked.take() {
             // What the gate takes for its answer is not the primary's doing.
@@ -46,17 +54,29 @@ impl Checker for Fix {
     }
 }
 
+/// A run that begins while the target has the traffic of a failed promotion leaves it there.
+fn keeps_the_traffic(moment: &Moment) -> Verdict {
+    let (before, after) = (&moment.before.status, &moment.after.status);
+    if healing::is_due(before) && after.phase == Phase::Progressing && after.canary_weight < before.canary_weight {
+        return Err(format!("the run began with {} % on the target, which had all", after.canary_weight));
+    }
+    Ok(())
+}
+
 /// Whether a revision could be shipped without a look at the primary, and is not.
 fn is_blocked(instant: &Instant, plan: &Plan, world: &World) -> bool {
     let rollout = &instant.rollout;
     let Some(status) = &world.canary.status else { return false };
-    let is_free = rollout.skip_analysis && !rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
+    let kept = world.seen(&kept::key(rollout, &status.last_promoted_spec));
+    let waits_for_nothing = rollout.skip_analysis || (healing::is_due(status) && kept == Observed::Absent);
+    let is_free = waits_for_nothing && !rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
     let is_new = *instant.revision != *status.last_applied_spec
         && *instant.revision != *status.last_promoted_spec
         && revision::has_moved(instant, world);
     let begins = plan.status().is_some_and(|after| after.phase != status.phase);
     let is_paused = act::tells(plan, |notice| matches!(notice, Notice::NewRunsPaused));
-    is_free && status.phase.is_terminal() && is_new && !is_ready(instant) && !begins && !is_paused
+    let has_ended = status.phase.is_terminal() || healing::is_due(status);
+    is_free && has_ended && is_new && !is_ready(instant) && !begins && !is_paused
 }
 
 fn is_ready(instant: &Instant) -> bool {
