@@ -9,7 +9,7 @@ use burgee_core::object::items;
 use burgee_core::rollout::{Provider, Rollout, TargetKind};
 use burgee_core::services::Role;
 use burgee_core::settings::Settings;
-use burgee_core::split::Split;
+use burgee_core::split::{Mirror, Split};
 use burgee_core::workload::Side;
 use burgee_core::world::{Kind, ObjectKey, Observed, World};
 use burgee_core::{router, scaler, workload};
@@ -231,6 +231,11 @@ impl Instant {
     /// Whether routes divide the traffic, not the apex Service alone.
     pub fn is_routed(&self) -> bool {
         self.rollout.provider != Provider::Kubernetes && self.split.is_some()
+    }
+
+    /// Whether the canary gets copies of the requests.
+    pub fn is_mirrored(&self) -> bool {
+        self.split.is_some_and(|split| split.mirror() == Mirror::On)
     }
 
     /// An object; none if it is not there.

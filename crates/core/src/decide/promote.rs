@@ -15,7 +15,7 @@ use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
 use crate::rollout::{Provider, Strategy};
 use crate::scaler::Sync;
-use crate::split::Split;
+use crate::split::{Mirror, Split};
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
 use crate::{healing, kept};
@@ -30,6 +30,11 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
     draft.enter(Phase::Promoting);
     draft.drop_condition("Held");
     draft.clear_webhooks();
+    if intended_split(tick).mirror() == Mirror::On {
+        // An order or `skipAnalysis` came in the step with the copies.
+        draft.intend(settle::routes(tick, Split::with_canary(intended_split(tick).canary()))?);
+        draft.run().outcome = None;
+    }
     let run = draft.run();
     run.held_since = None;
     run.held_reason = None;
@@ -196,6 +201,7 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
     draft.status.canary_weight = 0;
     draft.status.iterations = 0;
     let until = tick.drained_at();
+    draft.run().outcome = None;
     draft.run().drain_until = Some(fraction(until));
     draft.finish(Wake::At(until))
 }

@@ -17,9 +17,12 @@ impl Checker for Drain {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (moment.before, moment.after);
         self.primary = quiet_since(self.primary, (before.traffic.primary, after.traffic.primary), after.now);
-        self.canary = quiet_since(self.canary, (before.traffic.canary, after.traffic.canary), after.now);
+        self.canary = quiet_since(self.canary, (to_canary(before), to_canary(after)), after.now);
         if moment.step().is_none() {
             return Ok(());
+        }
+        if before.is_mirrored() && after.is_mirrored() && before.target_is_up && !after.target_is_up {
+            return Err("the canary went while requests were copied to it".to_owned());
         }
         if before.canary_pods > 0 && went(moment, Part::CanaryService, Part::Target) {
             not_too_early(self.canary, after)
@@ -31,6 +34,11 @@ impl Checker for Drain {
         }
         Ok(())
     }
+}
+
+/// What goes to the canary; copies of requests are traffic as well.
+fn to_canary(instant: &Instant) -> i64 {
+    if instant.is_mirrored() { 100 } else { instant.traffic.canary }
 }
 
 fn quiet_since(known: Option<Timestamp>, (old, new): (i64, i64), now: Timestamp) -> Option<Timestamp> {
