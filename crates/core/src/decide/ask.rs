@@ -95,9 +95,11 @@ impl Asker<'_> {
             status.and_then(|status| status.tracked_configs.as_ref()),
             status.map_or("", |status| status.last_applied_spec.as_str()),
         );
-        let Tick { rollout, .. } = self.tick;
-        let phase = self.phase.as_str();
-        Payload { name: &rollout.name, namespace: &rollout.namespace, phase, checksum: &checksum }.body(&hook.metadata)
+        let tick = self.tick;
+        // Whoever is asked to roll back hears where the canary is (contract: webhooks §2).
+        let phase = if hook.kind == WebhookType::Rollback { tick.phase() } else { self.phase }.as_str();
+        Payload { name: &tick.rollout.name, namespace: &tick.rollout.namespace, phase, checksum: &checksum }
+            .body(&hook.metadata)
     }
 
     /// An answer that is not older than an interval.

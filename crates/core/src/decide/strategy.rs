@@ -8,7 +8,7 @@ use super::progress::note_passed;
 use super::scene::Scene;
 use super::settle::{self, intended_split};
 use super::start::{voice, wait_an_interval};
-use super::{Decision, Draft, Tick, promote};
+use super::{Decision, Draft, Tick, analyse, promote};
 use crate::notice::{Gate, Notice};
 use crate::plan::Plan;
 use crate::rollout::{Ladder, Provider, Strategy};
@@ -97,7 +97,10 @@ fn iterations(draft: &Draft) -> u32 {
 /// Writes a step: the event, the status, the route. The next check is due an interval after this.
 fn step_to(tick: &Tick, mut draft: Draft, split: Split, notice: Notice) -> Decision<Plan> {
     draft.intend(settle::routes(tick, split)?);
-    if draft.status.phase == Phase::WaitingPromotion && split != Split::CANARY {
+    // Steps that were added while the promotion waited are analysed like any other; only the last one of blue/green, with
+    // all of the traffic, comes after its gate.
+    let is_step = matches!(notice, Notice::CanaryAdvanced(_) | Notice::IterationAdvanced(..));
+    if draft.status.phase == Phase::WaitingPromotion && is_step {
         draft.enter(Phase::Progressing);
     }
     draft.tell(notice);
@@ -126,6 +129,10 @@ fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decisio
             let closed = format!("{CLOSED}{}", hook.name);
             if draft.run().hooks_passed.contains(&closed) {
                 let mut waiting = Draft::new(tick);
+                if draft.run().held_since.is_none() {
+                    // A provider that answers again is told of, however long the gate stays closed.
+                    analyse::resume(&mut waiting);
+                }
                 waiting.blame_webhooks(asker);
                 return Ok(Err(wait_an_interval(tick, waiting)));
             }

@@ -7,6 +7,7 @@ use burgee_api::{Phase, Webhook, WebhookType};
 use burgee_core::digest::is_foreign;
 use burgee_core::plan::Step;
 use burgee_core::question::Ask;
+use burgee_core::rollout::Strategy;
 
 use super::{Checker, Moment, Verdict, What};
 use crate::instant::Instant;
@@ -20,12 +21,16 @@ pub(super) struct Gates {
 impl Checker for Gates {
     fn look(&mut self, moment: &Moment) -> Verdict {
         match moment.what {
-            What::Asked(_, Ask::Hook { webhook, .. }) => {
+            What::Asked(_, Ask::Hook { webhook, payload }) => {
                 in_its_phase(moment.after, webhook)?;
+                if webhook.kind == WebhookType::Rollback && payload["phase"] != moment.after.status.phase.as_str() {
+                    return Err(format!("{} was told of another phase: {payload}", webhook.name));
+                }
                 not_again(moment.after, webhook)
             }
             What::Step(Step::Status(_)) => {
                 promotes_what_was_analysed(moment)?;
+                waits_at_the_end(moment)?;
                 self.promotes_once(moment)
             }
             What::Step(_) | What::Asked(..) | What::Outside | What::Decided { .. } => Ok(()),
@@ -50,6 +55,20 @@ fn promotes_what_was_analysed(moment: &Moment) -> Verdict {
     let is_new = before.last_promoted_spec != after.last_promoted_spec && !is_foreign(&before.last_promoted_spec);
     if is_new && after.phase == Phase::Succeeded && after.last_promoted_spec != before.last_applied_spec {
         return Err(format!("{} was promoted, {} was analysed", after.last_promoted_spec, before.last_applied_spec));
+    }
+    Ok(())
+}
+
+/// What still has steps to go does not wait for its promotion.
+fn waits_at_the_end(moment: &Moment) -> Verdict {
+    let (before, after) = (&moment.before.status, &moment.after.status);
+    let total = match moment.after.rollout.strategy {
+        Strategy::AbTesting(total) | Strategy::BlueGreen(total) => i64::from(total),
+        Strategy::Canary(_) => return Ok(()),
+    };
+    let is_advance = after.iterations > before.iterations && after.iterations <= total;
+    if is_advance && after.phase == Phase::WaitingPromotion && !is_foreign(&before.last_applied_spec) {
+        return Err(format!("iteration {} of {total} was begun in {}", after.iterations, after.phase));
     }
     Ok(())
 }
