@@ -2,7 +2,7 @@
 //! traffic, and decides nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burgee_core::world::Kind;
 use futures::TryStreamExt;
@@ -13,14 +13,15 @@ use tokio::sync::watch;
 
 use crate::cluster::{ApiError, Cluster, Resource, request, send};
 use crate::operator::Operator;
+use crate::refusals::{DOUBT, DOUBT_RETRY, Refusals};
 use crate::stores::version_of;
 
 /// Name of the ConfigMap, in the namespace of the Lease.
 pub const NAME: &str = "burgee-brake";
 /// Its key; `"true"` is on.
 pub const KEY: &str = "pause-new-runs";
-/// How long a start waits for the first look at it. Until then the brake counts as on.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a start waits for the first look at it: longer than a refusal is doubted. Until then the brake counts as on.
+pub const PATIENCE: Duration = Duration::from_secs(15);
 /// First and longest wait after a failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A missing permission is looked at again this often.
@@ -96,25 +97,37 @@ fn position<'a>(mut objects: impl Iterator<Item = &'a Value>) -> Position {
 /// Follows the ConfigMap until the program ends.
 pub(crate) async fn follow(operator: Arc<Operator>, namespace: String) {
     let mut wait = BACKOFF.0;
+    let mut refusals = Refusals::default();
     loop {
-        match look(&operator.cluster, &operator.brake, &namespace).await {
+        match look(&operator.cluster, &operator.brake, &namespace, &mut refusals).await {
             Ok(()) | Err(ApiError::Gone(_)) => wait = BACKOFF.0,
-            Err(ApiError::Forbidden(message)) => {
-                tracing::warn!("ConfigMap {NAME} cannot be watched, only -pause-new-runs pauses runs: {message}");
-                operator.brake.set(Position::Off);
-                wait = FORBIDDEN_RETRY;
-            }
             Err(error) => {
-                tracing::warn!("watch of ConfigMap {NAME} failed: {error}");
-                wait = (wait * 2).min(BACKOFF.1);
+                let refused = refusals.lasted(&error, Instant::now());
+                wait = report(&operator.brake, &error, wait, refused);
             }
         }
         tokio::time::sleep(wait).await;
     }
 }
 
+/// Says what is wrong and how long to wait. The brake stays where it is, unless it has been refused for so long that a
+/// permission must be missing.
+fn report(brake: &Brake, failure: &ApiError, wait: Duration, refused: Duration) -> Duration {
+    if !matches!(failure, ApiError::Forbidden(_)) {
+        tracing::warn!("watch of ConfigMap {NAME} failed: {failure}");
+        return (wait * 2).min(BACKOFF.1);
+    }
+    if refused < DOUBT {
+        tracing::warn!("watch of ConfigMap {NAME} was refused, trying again: {failure}");
+        return DOUBT_RETRY;
+    }
+    tracing::warn!("ConfigMap {NAME} cannot be watched, only -pause-new-runs pauses runs: {failure}");
+    brake.set(Position::Off);
+    FORBIDDEN_RETRY
+}
+
 /// One list and the watch after it.
-async fn look(cluster: &Cluster, brake: &Brake, namespace: &str) -> Result<(), ApiError> {
+async fn look(cluster: &Cluster, brake: &Brake, namespace: &str, refusals: &mut Refusals) -> Result<(), ApiError> {
     let path = Resource::of(Kind::ConfigMap).collection(Some(namespace));
     let path = format!("{path}?fieldSelector=metadata.name%3D{NAME}");
     let client = cluster.client(Kind::ConfigMap);
@@ -123,6 +136,7 @@ async fn look(cluster: &Cluster, brake: &Brake, namespace: &str) -> Result<(), A
     let version = version_of(&list);
     let options = format!("watch=1&allowWatchBookmarks=true&timeoutSeconds={REOPEN_SECONDS}&resourceVersion={version}");
     let events = client.request_events::<Value>(request(Method::GET, &format!("{path}&{options}"), None)?).await?;
+    refusals.end();
     let mut events = std::pin::pin!(events);
     while let Ok(event) = tokio::time::timeout(SILENCE, events.try_next()).await {
         match event? {
@@ -168,5 +182,15 @@ mod tests {
         assert!(!changes.has_changed().unwrap());
         brake.set(Position::On);
         assert!(changes.has_changed().unwrap() && brake.is_on());
+    }
+    #[test]
+    fn a_brake_that_is_on_is_not_released_by_a_refusal_that_does_not_stand() {
+        let brake = Brake::default();
+        brake.set(Position::On);
+        let refusal = ApiError::Forbidden("no".to_owned());
+        assert_eq!(report(&brake, &refusal, BACKOFF.0, DOUBT / 2), DOUBT_RETRY);
+        assert!(brake.is_on());
+        assert_eq!(report(&brake, &refusal, BACKOFF.0, DOUBT), FORBIDDEN_RETRY);
+        assert!(!brake.is_on(), "without the permission it counts as off");
     }
 }

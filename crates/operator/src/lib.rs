@@ -21,6 +21,7 @@ pub mod memory;
 pub mod observe;
 pub mod operator;
 pub mod outbox;
+mod refusals;
 mod rounds;
 pub mod run;
 pub mod serve;

@@ -38,6 +38,10 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
     let mut sight = Sight { world: World::new(canary), again: None, forbidden: BTreeSet::new() };
     sight.world.rival = rival;
     let mut looked_at: BTreeSet<ObjectKey> = keys.iter().cloned().collect();
+    // All first lists are waited for at once: several kinds that may not be watched take no longer than one.
+    for key in keys.iter().filter(|key| key.kind.is_watched()) {
+        operator.stores.start(&operator.cluster, &operator.stores.scope(key));
+    }
     for key in keys {
         let (observed, unwatched) = look(operator, &key).await;
         if unwatched {

@@ -1,6 +1,6 @@
 //! One watch: list, then follow, then list again when the thread was lost. It fills a store and decides nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burgee_core::world::Kind;
 use futures::TryStreamExt;
@@ -9,6 +9,7 @@ use kube::core::WatchEvent;
 use serde_json::Value;
 
 use crate::cluster::{ApiError, Cluster, Resource, request, send};
+use crate::refusals::{DOUBT, DOUBT_RETRY, Refusals};
 use crate::stores::{Deletion, Progress, Scope, Stores, strip};
 
 /// Objects per page of a list.
@@ -32,25 +33,32 @@ const METADATA: &str = "application/json;as=PartialObjectMetadata{LIST};g=meta.k
 /// Follows a kind until the program ends.
 pub(crate) async fn follow(cluster: Cluster, stores: std::sync::Arc<Stores>, scope: Scope) {
     let mut wait = BACKOFF.0;
+    let mut refusals = Refusals::default();
     loop {
         let failure = match list(&cluster, &stores, &scope).await {
             Ok(version) => {
                 wait = BACKOFF.0;
-                stay(&cluster, &stores, &scope, version).await
+                stay(&cluster, &stores, &scope, version, &mut refusals).await
             }
             Err(error) => error,
         };
-        let pause = report(&stores, &scope, &failure, wait);
+        let refused = refusals.lasted(&failure, Instant::now());
+        let pause = report(&stores, &scope, &failure, wait, refused);
         wait = (wait * 2).min(BACKOFF.1);
         tokio::time::sleep(jittered(pause)).await;
     }
 }
 
-/// Says what is wrong and how long to wait. A store that was filled keeps its content over a failure of the network.
-fn report(stores: &Stores, scope: &Scope, failure: &ApiError, wait: Duration) -> Duration {
+/// Says what is wrong and how long to wait. A store that was filled keeps its content over a failure of the network, and
+/// over refusals that have not stood (`refused`) for long: until then they say nothing of permissions.
+fn report(stores: &Stores, scope: &Scope, failure: &ApiError, wait: Duration, refused: Duration) -> Duration {
     let (group, _, kind, plural) = scope.kind.names();
     match failure {
         ApiError::Gone(_) => Duration::ZERO,
+        ApiError::Forbidden(message) if refused < DOUBT => {
+            tracing::warn!("watch of {plural} was refused, trying again: {message}");
+            DOUBT_RETRY
+        }
         ApiError::Forbidden(message) => {
             let missing = format!("list and watch of {plural} is not permitted: {message}");
             tracing::warn!("{missing}; reading single objects at each tick instead");
@@ -97,14 +105,21 @@ async fn list(cluster: &Cluster, stores: &Stores, scope: &Scope) -> Result<u64, 
 }
 
 /// Watches from `version`, re-opening as long as the thread is not lost. Answers why it was.
-async fn stay(cluster: &Cluster, stores: &Stores, scope: &Scope, mut version: u64) -> ApiError {
+async fn stay(
+    cluster: &Cluster,
+    stores: &Stores,
+    scope: &Scope,
+    mut version: u64,
+    refusals: &mut Refusals,
+) -> ApiError {
     let mut wait = BACKOFF.0;
     loop {
-        match open(cluster, stores, scope, &mut version).await {
+        match open(cluster, stores, scope, &mut version, refusals).await {
             Ok(()) => wait = BACKOFF.0,
             Err(error @ (ApiError::Gone(_) | ApiError::Forbidden(_) | ApiError::Missing(_))) => return error,
             Err(error) => {
-                report(stores, scope, &error, wait);
+                let refused = refusals.lasted(&error, Instant::now());
+                report(stores, scope, &error, wait, refused);
                 tokio::time::sleep(jittered(wait)).await;
                 wait = (wait * 2).min(BACKOFF.1);
             }
@@ -113,10 +128,18 @@ async fn stay(cluster: &Cluster, stores: &Stores, scope: &Scope, mut version: u6
 }
 
 /// One watch request, until the server or silence ends it.
-async fn open(cluster: &Cluster, stores: &Stores, scope: &Scope, version: &mut u64) -> Result<(), ApiError> {
+async fn open(
+    cluster: &Cluster,
+    stores: &Stores,
+    scope: &Scope,
+    version: &mut u64,
+    refusals: &mut Refusals,
+) -> Result<(), ApiError> {
     let timeout = fastrand::u32(REOPEN_SECONDS);
     let query = format!("watch=1&allowWatchBookmarks=true&timeoutSeconds={timeout}&resourceVersion={version}");
     let events = cluster.client(scope.kind).request_events::<Value>(prepared(scope, &query)?).await?;
+    // A list that is granted is not enough: whoever may list may still not watch.
+    refusals.end();
     let mut events = std::pin::pin!(events);
     while let Ok(event) = tokio::time::timeout(SILENCE, events.try_next()).await {
         let Some(event) = event? else { break };
@@ -162,22 +185,84 @@ fn escape(token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use burgee_core::world::ObjectKey;
+    use serde_json::json;
+
     use super::*;
     use crate::cluster::connect;
+    use crate::fixtures::{Fake, failure, object};
+    use crate::stores::Look;
 
-    #[tokio::test]
-    async fn a_kind_that_was_known_and_is_missing_for_a_moment_is_not_given_up() {
-        let (changes, _woken) = tokio::sync::mpsc::unbounded_channel();
+    /// The watch of canaries, and whom it wakes. Nothing answers it.
+    fn watched() -> (std::sync::Arc<Stores>, Scope, tokio::sync::mpsc::UnboundedReceiver<ObjectKey>) {
+        let (changes, woken) = tokio::sync::mpsc::unbounded_channel();
         let stores = Stores::new(None, changes);
         let scope = Scope { kind: Kind::Canary, namespace: None };
         let client = connect(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
         stores.start(&Cluster::new(client.clone(), client), &scope);
+        (stores, scope, woken)
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_was_known_and_is_missing_for_a_moment_is_not_given_up() {
+        let (stores, scope, _woken) = watched();
         stores.listing(&scope, 7, vec![]);
         let missing = ApiError::Missing("404 page not found".to_owned());
-        assert_eq!(report(&stores, &scope, &missing, BACKOFF.0), BACKOFF.0);
+        let report = |wait| report(&stores, &scope, &missing, wait, Duration::ZERO);
+        assert_eq!(report(BACKOFF.0), BACKOFF.0);
         assert_eq!(stores.progress(&scope), Some(Progress::Synced));
-        assert_eq!(report(&stores, &scope, &missing, UNKNOWN_KIND), BACKOFF.1);
+        assert_eq!(report(UNKNOWN_KIND), BACKOFF.1);
         assert!(matches!(stores.progress(&scope), Some(Progress::Failing(_))));
-        assert_eq!(report(&stores, &scope, &missing, BACKOFF.0), BACKOFF.1, "it stays given up");
+        assert_eq!(report(BACKOFF.0), BACKOFF.1, "it stays given up");
+    }
+
+    /// Refuses a kind that was at `before`, at these seconds. Answers how long to wait after the last one, and where the
+    /// kind is then.
+    fn check_refused(before: &Progress, at_seconds: &[u64], expected: (Duration, &Progress)) {
+        let (stores, scope, mut woken) = watched();
+        stores.report(&scope, before.clone());
+        let _ = woken.try_recv();
+        let (refusal, start) = (ApiError::Forbidden("no".to_owned()), Instant::now());
+        let mut refusals = Refusals::default();
+        let mut pause = Duration::ZERO;
+        for seconds in at_seconds {
+            let refused = refusals.lasted(&refusal, start + Duration::from_secs(*seconds));
+            pause = report(&stores, &scope, &refusal, BACKOFF.0, refused);
+        }
+        let after = stores.progress(&scope).unwrap();
+        assert_eq!(woken.try_recv().is_ok(), after != *before, "only news wakes");
+        assert_eq!((pause, &after), expected);
+    }
+
+    #[tokio::test]
+    async fn only_a_refusal_that_stands_for_ten_seconds_is_a_missing_permission() {
+        let told = Progress::Forbidden("list and watch of canaries is not permitted: no".to_owned());
+        for before in [Progress::Synced, Progress::Listing] {
+            check_refused(&before, &[0, 1], (DOUBT_RETRY, &before));
+            check_refused(&before, &[0, 1, 9], (DOUBT_RETRY, &before));
+            check_refused(&before, &[0, 1, 10], (FORBIDDEN_RETRY, &told));
+        }
+        check_refused(&told, &[0, 300], (FORBIDDEN_RETRY, &told));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_twice_and_then_answers_is_a_synced_one() {
+        let refusals_left = std::sync::atomic::AtomicUsize::new(2);
+        let fake = Fake::start(move |_| {
+            let take_one = |left: usize| left.checked_sub(1);
+            match refusals_left.fetch_update(Relaxed, Relaxed, take_one) {
+                Ok(_) => failure(403, "no"),
+                Err(_) => object(&json!({"metadata": {"resourceVersion": "7"}, "items": []})),
+            }
+        })
+        .await;
+        let operator = fake.operator();
+        let key = ObjectKey::new(Kind::Deployment, "test", "podinfo");
+        let seen = operator.stores.look(&operator.cluster, &key).await;
+        assert!(matches!(seen, Look::Absent), "{seen:?}");
+        assert_eq!(operator.stores.forbidden(&key), None);
+        assert!(fake.seen().len() >= 3, "two were refused");
     }
 }
