@@ -60,8 +60,12 @@ pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
     Ok(end(tick, draft))
 }
 
-/// Why the target cannot take the traffic yet.
+/// Why the target cannot take the traffic yet; nothing if the primary has no ready pod either, for then nobody loses
+/// anything by the deletion.
 fn unready(tick: &Tick) -> Option<String> {
+    if ready_pods(tick, Side::Primary) == 0 {
+        return None;
+    }
     match canary_readiness(tick) {
         Readiness::Waiting { reason, .. } | Readiness::Failed(reason) => Some(reason),
         Readiness::Ready if ready_pods(tick, Side::Canary) == 0 => Some("it has no ready pod".to_owned()),

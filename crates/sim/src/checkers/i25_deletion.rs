@@ -1,11 +1,12 @@
-//! I25: what is missing never hangs a deletion: a canary without a target is gone within a few intervals.
+//! I25: what is missing never hangs a deletion: a canary without a target, or without a ready pod on either side, is gone
+//! within a few intervals and the drain.
 
 use jiff::Timestamp;
 
 use super::{Checker, Moment, Verdict, What, revision};
-use crate::instant::Part;
+use crate::instant::{Instant, Part};
 
-/// Since when there has been nothing to put back.
+/// Since when there has been nothing to put back, or nobody who could lose anything by it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deletion {
     since: Option<Timestamp>,
@@ -15,14 +16,21 @@ impl Checker for Deletion {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let after = moment.after;
         let has_gaps = matches!(moment.what, What::Decided { world, .. } if revision::has_gaps(world));
-        if !after.exists() || !after.is_deleted() || after.part(Part::Target).is_some() || has_gaps {
+        if !after.exists() || !after.is_deleted() || protects(after) || has_gaps {
             self.since = None;
             return Ok(());
         }
         let waited = after.now.duration_since(*self.since.get_or_insert(after.now));
-        if waited > after.rollout.interval.saturating_mul(2) {
-            return Err(format!("the deletion of a canary without a target hangs for {waited:#}"));
+        if waited > after.rollout.interval.saturating_mul(2).saturating_add(after.drain_delay()) {
+            return Err(format!("the deletion of a canary that serves nobody hangs for {waited:#}"));
         }
         Ok(())
     }
+}
+
+/// Whether the deletion has a reason to wait: a set that has pods, or an object of the user that cannot be used.
+fn protects(instant: &Instant) -> bool {
+    let is_invalid = instant.status.conditions.iter().flatten().any(|condition| condition.kind == "Invalid");
+    let has_pods = instant.primary_pods > 0 || instant.canary_pods > 0;
+    instant.part(Part::Target).is_some() && (has_pods || is_invalid)
 }
