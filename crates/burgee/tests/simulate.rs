@@ -21,6 +21,16 @@ fn the_example_is_promoted_step_by_step() -> Result<(), std::io::Error> {
 }
 
 #[test]
+fn a_row_for_programs_says_what_was_asked_and_answered() -> Result<(), Box<dyn std::error::Error>> {
+    let output = simulate(&["-f", "crates/burgee/tests/canary.yaml", "-o", "json"])?;
+    let film: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let row = film["frames"].as_array().and_then(|rows| rows.iter().find(|row| row["second"] == 123));
+    let asked = row.map(|row| row["asked"].clone()).unwrap_or_default();
+    assert!(asked.as_array().is_some_and(|asked| asked.contains(&"success-rate=100".into())), "{film}");
+    Ok(())
+}
+
+#[test]
 fn a_script_that_is_not_understood_is_named_with_its_line() -> Result<(), std::io::Error> {
     let script = std::env::temp_dir().join(format!("burgee-script-{}", std::process::id()));
     std::fs::write(&script, "at 60s new-revision\nat 70s dance\n")?;

@@ -7,6 +7,7 @@ use burgee_api::{Phase, WebhookType};
 use burgee_core::notice::Names;
 use burgee_core::plan::{Plan, Step, Telling};
 use burgee_core::question::Round;
+use burgee_core::rollout::Rollout;
 use burgee_core::timetable::Wake;
 use burgee_core::workload::Side;
 use jiff::SignedDuration;
@@ -257,14 +258,35 @@ impl Stage {
             let kind = telling.notice.event_type().as_str();
             self.aside.push(format!("{}s told {}: {} {kind} {text}", self.second(), hook.name, telling.phase));
         }
-        self.film.frames.push(Frame {
+        let frame = Frame { text, ..self.frame(rollout, telling.phase) };
+        self.film.add(frame);
+    }
+
+    /// A row of now, with nothing told and no routes yet.
+    fn frame(&self, rollout: &Rollout, phase: Phase) -> Frame {
+        Frame {
             second: self.second(),
-            phase: telling.phase.to_string(),
+            phase: phase.to_string(),
             split: None,
             primary_pods: self.ready(rollout, Side::Primary),
             canary_pods: self.ready(rollout, Side::Canary),
-            text,
-        });
+            asked: Vec::new(),
+            times: 1,
+            text: String::new(),
+        }
+    }
+
+    /// Writes down what was asked in a tick that told nothing.
+    pub(crate) fn show_asked(&mut self) {
+        if !self.film.owes_a_row() {
+            return;
+        }
+        let Some(reading) = self.reading() else { return };
+        let Ok(rollout) = &reading.rollout else { return };
+        let phase = self.phase();
+        let split = self.live.split(&reading, &self.cluster);
+        let frame = Frame { split, ..self.frame(rollout, phase) };
+        self.film.add(frame);
     }
 
     /// Writes down what is told of a canary that cannot be meant.
@@ -273,7 +295,8 @@ impl Stage {
         if self.told.insert(telling.event_suffix.clone(), text.clone()).is_none() {
             let phase = telling.phase.to_string();
             let second = self.second();
-            self.film.frames.push(Frame { second, phase, split: None, primary_pods: 0, canary_pods: 0, text });
+            let (asked, times) = (Vec::new(), 1);
+            self.film.add(Frame { second, phase, split: None, primary_pods: 0, canary_pods: 0, asked, times, text });
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod act;
 pub mod admission;
+mod asked;
 pub mod checkers;
 pub mod cluster;
 pub mod coverage;

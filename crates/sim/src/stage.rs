@@ -18,6 +18,7 @@ use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, Rival, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::asked;
 use crate::cluster::{self, Cluster};
 use crate::faults::Faults;
 use crate::film::Film;
@@ -105,7 +106,7 @@ pub struct Stage {
     pub(crate) leader: usize,
     /// When somebody else takes the lease of a holder that stands still.
     pub(crate) takeover: Option<Timestamp>,
-    live: Reader,
+    pub(crate) live: Reader,
     seen: Reader,
     inspector: Inspector,
     /// How many steps took effect so far.
@@ -205,6 +206,7 @@ impl Stage {
             let is_due = self.processes[self.leader].next_tick().is_some_and(|due| due <= self.now);
             if is_due {
                 self.with_process(self.leader, Self::tick)?;
+                self.show_asked();
             } else if self.cluster.version() == before {
                 return Ok(());
             }
@@ -259,6 +261,7 @@ impl Stage {
         process.clear(now);
         let goes_on = process.frozen.as_ref().is_some_and(|frozen| frozen.until <= now);
         for (key, Asked { ask, answer, .. }) in process.hear(now) {
+            self.film.ask(asked::words(&ask, Some(&answer)));
             self.report(place, Report::Hears(&key, &ask, &answer));
         }
         if goes_on {
@@ -367,6 +370,7 @@ impl Stage {
                 self.calls.push((self.second(), webhook.name.clone()));
             }
             let (delay, answer) = self.outside.answer_after(&ask);
+            self.film.ask(asked::words(&ask, delay.is_zero().then_some(&answer)));
             if delay.is_zero() {
                 self.report(process.id, Report::Hears(&key, &ask, &answer));
                 process.answers.insert(key, answer, process.clock(self.now));

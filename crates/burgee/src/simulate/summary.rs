@@ -3,6 +3,7 @@
 use std::fmt;
 
 use burgee_api::GoDuration;
+use burgee_sim::film::Frame;
 use burgee_sim::stage::Stage;
 use serde_json::Value;
 
@@ -29,7 +30,7 @@ impl Summary {
         // The other reasons are of objects that a script took away.
         let refused = |condition: &&Value| condition["type"] == "Invalid" && condition["reason"] == "InvalidSpec";
         let invalid = conditions.into_iter().find(refused);
-        let frames = &stage.film.frames;
+        let frames: Vec<&Frame> = stage.film.told().collect();
         let begun = frames.iter().rposition(|frame| frame.text.starts_with("New revision detected! Scaling up"));
         let ended = frames.iter().rposition(|frame| matches!(frame.phase.as_str(), "Succeeded" | "Failed"));
         let run = begun.zip(ended).filter(|(begun, ended)| begun < ended);
