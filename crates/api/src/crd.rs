@@ -16,7 +16,7 @@ struct Names {
     description: &'static str,
 }
 
-/// The definitions of Canary, `MetricTemplate` and `AlertProvider`, keys sorted (contract: api, head).
+/// The definitions of Canary, `MetricTemplate` and `AlertProvider`, keys sorted (contract: api).
 pub fn crds() -> Vec<Value> {
     let mut definitions = vec![canaries(), metric_templates(), alert_providers()];
     definitions.iter_mut().for_each(Value::sort_all_objects);

@@ -36,13 +36,13 @@ pub use service::{
 };
 pub use traffic_policy::TrafficPolicy;
 
-/// The API group of the three kinds (contract: api, head).
+/// The API group of the three kinds (contract: api).
 pub const GROUP: &str = "flagger.app";
 /// The stored version; `v1alpha3` is served beside it with the same schema.
 pub const VERSION: &str = "v1beta1";
 /// Group and version as `apiVersion` spells them.
 pub const API_VERSION: &str = "flagger.app/v1beta1";
-/// The finalizer that `revertOnDeletion` adds (contract: api, head).
+/// The finalizer that `revertOnDeletion` adds (contract: api).
 pub const FINALIZER: &str = "finalizer.flagger.app";
 
 /// Makes a struct with `metadata` known to Kubernetes clients as a namespaced kind of this group.

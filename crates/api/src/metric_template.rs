@@ -30,7 +30,7 @@ pub struct MetricTemplateSpec {
     pub query: String,
 }
 
-/// A metrics provider and how to reach it (contract: metrics).
+/// A metrics provider and how to reach it (contract: metrics §6).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricProvider {

@@ -2,7 +2,7 @@
 //!
 //! A decision that lacks an answer leaves through `?` with a [`Question`]; one that has to wait leaves with a [`Plan`]
 //! that says until when. What remains on the straight path is the rollout as the contract tells it (lifecycle §2),
-//! at the pace of the rules.
+//! at a pace that waits only where waiting helps (docs/differences.md, Faster).
 
 use burgee_api::{Phase, Run};
 use jiff::Timestamp;
@@ -153,7 +153,7 @@ impl<'a> Tick<'a> {
         }
     }
 
-    /// When the drain that begins now ends (rules: Draining).
+    /// When the drain that begins now ends (S12).
     fn drained_at(&self) -> Timestamp {
         let delay = i64::try_from(self.settings.drain_delay_milliseconds).unwrap_or(i64::MAX);
         self.after(jiff::SignedDuration::from_millis(delay))

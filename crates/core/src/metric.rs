@@ -1,5 +1,5 @@
 //! Metric analysis: which query is asked, of whom, and what the answers mean together. It never asks anything itself
-//! (contract: metrics; rules: "Verdict of a step").
+//! (contract: metrics §1–6; S10).
 
 pub mod builtin;
 pub mod provider;

@@ -1,5 +1,6 @@
 //! Every sentence of the rollout that a user can read: its text, its type, and whether it is also an alert.
-//! The texts are the contract's, to the letter (lifecycle §2–6, webhooks §2 and §4), or product.md's new ones.
+//! The texts are the contract's, to the letter (lifecycle §2–6, webhooks §2 and §4), or Burgee's own
+//! (docs/reference/events.md).
 
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +108,7 @@ impl Gate {
     }
 }
 
-/// Longest message of an event, in bytes (rules: Events).
+/// Longest message of an event, in bytes: what the API server takes.
 const LONGEST: usize = 1024;
 
 /// The beginning of a text, as far as an event or a status has room for it.

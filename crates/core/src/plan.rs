@@ -131,7 +131,7 @@ pub struct Plan {
     /// Whether the answers that were given have led to this plan.
     pub round: Round,
     /// The objects that the plan only puts back as they are meant to be: who keeps changing them is not answered without
-    /// end (rules: Pace). Empty for a plan that moves the rollout.
+    /// end. Empty for a plan that moves the rollout.
     pub repairs: Vec<ObjectKey>,
 }
 

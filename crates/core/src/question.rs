@@ -111,7 +111,7 @@ impl HookError {
     }
 }
 
-/// Why a provider gave no number (rules: Verdict of a step).
+/// Why a provider gave no number (S10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum MeasureError {
     /// It answered that there is nothing: a failed check.

@@ -76,7 +76,7 @@ pub fn primary_key(rollout: &Rollout) -> Option<ObjectKey> {
 }
 
 /// The primary's autoscaler as it should be (contract: lifecycle §8). With a floor it never asks for fewer pods than
-/// that, within its maximum (rules: Capacity); without one it is back to what was copied.
+/// that, within its maximum (S13); without one it is back to what was copied.
 pub fn primary_scaler(
     rollout: &Rollout,
     source: &Value,

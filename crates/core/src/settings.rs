@@ -17,7 +17,7 @@ pub struct Settings {
     pub config_tracking: bool,
     /// `-no-cross-namespace-refs`.
     pub no_cross_namespace_refs: bool,
-    /// `-drain-delay`, in milliseconds: how long a set keeps its pods after its weight went to 0 (rules: Draining).
+    /// `-drain-delay`, in milliseconds: how long a set keeps its pods after its weight went to 0 (S12).
     pub drain_delay_milliseconds: u64,
     /// `-cluster-name`: named in alerts when not empty.
     pub cluster_name: String,

@@ -163,7 +163,7 @@ fn pod_promoted(recipe: &Recipe<'_>, target: &Value, primary: &Value, floor: i64
     Ok(promoted)
 }
 
-/// The primary with the last promoted template, which is kept in the target's form (rules: Capacity, S3 and I12). A
+/// The primary with the last promoted template, which is kept in the target's form (S3, I12). A
 /// primary that is there keeps everything else; a missing one is made like a new one.
 pub fn restored(
     recipe: &Recipe<'_>,
@@ -369,7 +369,7 @@ pub fn scale_from_zero(
 }
 
 /// Gives a primary that was scaled down at least so many pods again; nothing if it is meant to have them already. The
-/// number of a DaemonSet's pods is its nodes' (rules: Capacity).
+/// number of a DaemonSet's pods is its nodes'.
 pub fn with_replicas(rollout: &Rollout, primary: &Value, least: i64) -> Option<Step> {
     if rollout.target_kind != TargetKind::Deployment || deployment::replicas(primary) >= least {
         return None;

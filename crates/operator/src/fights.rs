@@ -1,4 +1,4 @@
-//! Repairs of objects that somebody else keeps changing: not more often than makes sense (rules: Pace). It writes nothing.
+//! Repairs of objects that somebody else keeps changing: not more often than makes sense. It writes nothing.
 
 use std::collections::BTreeMap;
 

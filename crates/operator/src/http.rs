@@ -1,5 +1,5 @@
 //! HTTP to the world outside the cluster's API: webhooks, metric providers, chats. Everything has a deadline and a limit,
-//! and nothing secret follows a redirect to another host (details: HTTP). It knows nothing of what is sent.
+//! and nothing secret follows a redirect to another host. It knows nothing of what is sent.
 
 use std::time::Duration;
 

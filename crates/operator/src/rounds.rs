@@ -21,7 +21,7 @@ use crate::tick;
 
 /// Ticks that run at the same time.
 const CONCURRENT: usize = 64;
-/// Edits that follow each other faster than this are one (rules: Pace).
+/// Edits that follow each other faster than this are one (docs/differences.md, Faster).
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// After a start or a change of leader canaries are looked at over a time that grows with their number, not all at once;
 /// this is the share of each, and the most.

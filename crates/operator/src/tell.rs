@@ -136,7 +136,7 @@ fn forgiving(result: Result<Value, ApiError>) -> Result<(), ApiError> {
     }
 }
 
-/// The event object. It is core/v1 because events.k8s.io refuses the source component (rules: Events).
+/// The event object. It is core/v1 because events.k8s.io refuses the source component, which scripts select by.
 fn event(story: &Story, notice: &Notice, name: &str, text: &str, now: Timestamp) -> Value {
     let time = format!("{now:.0}");
     let metadata = &story.canary.metadata;

@@ -1,5 +1,5 @@
 //! The metrics of a step: all asked together, joined into one verdict; a provider that does not answer is no verdict
-//! (rules: Verdict of a step; contract: metrics).
+//! (S10, I20; contract: metrics §1).
 
 use burgee_api::{GoDuration, Metric, MetricErrors, MetricTemplate};
 

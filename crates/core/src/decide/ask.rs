@@ -129,7 +129,7 @@ pub(super) fn passed_key(hook: &Webhook) -> String {
     format!("{}/{}", kind_name(hook.kind), hook.name)
 }
 
-/// An untyped hook to a chat is a message, never a check (product: articles).
+/// An untyped hook to a chat is a message, never a check.
 fn is_message(hook: &Webhook) -> bool {
     hook.kind == WebhookType::Untyped && webhook::chat::destination(hook).is_some()
 }

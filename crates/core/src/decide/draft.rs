@@ -111,7 +111,7 @@ impl<'a> Draft<'a> {
         self.set_condition("Promoted", status, phase.as_str(), &message);
     }
 
-    /// Sets a condition; `Promoted` stays first, and times move only when something changed (rules: Status).
+    /// Sets a condition; `Promoted` stays first, and times move only when something changed.
     pub(super) fn set_condition(&mut self, kind: &str, status: &str, reason: &str, message: &str) {
         let now = seconds(self.tick.now);
         let says_so = |condition: &Condition| {

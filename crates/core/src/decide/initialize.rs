@@ -1,4 +1,4 @@
-//! Bootstrap: the primary is made and takes over the traffic before the target goes to zero (rules: Draining).
+//! Bootstrap: the primary is made and takes over the traffic before the target goes to zero (S12).
 
 use burgee_api::Phase;
 use serde_json::Value;

@@ -1,5 +1,5 @@
 //! What is wrong with what a canary names: told in an event, shown in the condition `Invalid` while it lasts, and never a
-//! phase of its own (S14; rules: Status and conditions).
+//! phase of its own (S14).
 
 use burgee_api::Condition;
 

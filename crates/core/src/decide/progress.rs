@@ -194,7 +194,7 @@ fn not_ready(tick: &Tick, reason: String, deadline: Option<Timestamp>) -> Stop {
     Stop::Wait(draft.finish(deadline.map_or(Wake::OnChange, Wake::At)))
 }
 
-/// The canary is ready: pre-rollout hooks, then the first step at once, without a metric check (rules: Pace).
+/// The canary is ready: pre-rollout hooks, then the first step at once, without a metric check (docs/differences.md, Faster).
 fn first_step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let mut asker = asker(tick, answers);
     if let Some(plan) = rollback::manual(tick, &asker, scene)? {

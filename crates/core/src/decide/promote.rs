@@ -1,5 +1,5 @@
 //! Promotion: what was analysed, and nothing else, becomes the primary (S22); traffic returns when the primary has its
-//! capacity (rules: Capacity).
+//! capacity (S13).
 
 use burgee_api::Phase;
 use jiff::{SignedDuration, Timestamp};

@@ -159,7 +159,7 @@ pub(super) fn is_fought(tick: &Tick) -> bool {
 }
 
 /// Whether the step began less than two intervals ago, so that a repair now belongs to the same fight as the one before:
-/// repairs of fought objects come at least once in an interval (rules: Pace).
+/// repairs of fought objects come at least once in an interval.
 fn was_repaired_lately(tick: &Tick) -> bool {
     let last = tick.run().and_then(|run| time(run.step_started_at.as_deref()?));
     last.is_some_and(|last| tick.now.duration_since(last) < tick.rollout.interval.saturating_mul(2))
@@ -196,7 +196,7 @@ fn missing(key: &ObjectKey) -> String {
     format!("{kind} {}.{} get query error: {plural}.{group} \"{}\" not found", key.name, key.namespace, key.name)
 }
 
-/// The floor under the primary during a run (rules: Capacity).
+/// The floor under the primary during a run (S13).
 pub(super) fn floor(tick: &Tick) -> Option<i64> {
     let status = tick.world.canary.status.as_ref()?;
     let holds = status.phase.is_run() || heal::is_wanted(tick);

@@ -211,7 +211,7 @@ pub enum Builtin {
 }
 
 impl Builtin {
-    /// The builtin metric of a name, including the names that the articles use (product: Compatibility rule). A legacy
+    /// The builtin metric of a name, including the names that older articles use. A legacy
     /// name beside a query or a template is only a name: see [`Self::is_legacy_name`].
     pub fn from_name(name: &str) -> Option<Self> {
         let quantile = match name {

@@ -71,7 +71,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Why a provider gave no number (rules: "Verdict of a step"). The text is the contract's.
+/// Why a provider gave no number (S10). The text is the contract's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// It answered that there is nothing: a failed check.

@@ -1,5 +1,5 @@
-//! What the answers of all metrics mean together, and the sentence that says so (contract: metrics §3–5; rules: "Verdict
-//! of a step"). It asks nobody and counts nothing.
+//! What the answers of all metrics mean together, and the sentence that says so (contract: metrics §3–5; S9,
+//! S10, I20). It asks nobody and counts nothing.
 
 use burgee_api::analysis::Metric;
 use burgee_api::duration::GoDuration;

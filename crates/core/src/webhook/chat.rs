@@ -1,5 +1,5 @@
-//! Webhooks that are really chats: the articles put a chat's address into `webhooks`, and mean a message, not a check
-//! (product: Compatibility rule). It must not send.
+//! Webhooks that are really chats: older articles put a chat's address into `webhooks`, and mean a message, not a check.
+//! It must not send.
 
 use burgee_api::analysis::Severity;
 use burgee_api::hook::{Webhook, WebhookType};

@@ -50,7 +50,7 @@ pub(super) fn tells(plan: &Plan, wanted: impl Fn(&Notice) -> bool) -> bool {
     plan.steps.iter().any(|step| matches!(step, Step::Tell(telling) if wanted(&telling.notice)))
 }
 
-/// Whether the canary has had anything to do in this run: before that, no metric is asked (rules: Pace).
+/// Whether the canary has had anything to do in this run: before that, no metric is asked.
 pub(super) fn has_begun(status: &CanaryStatus) -> bool {
     let outcome = status.run.as_ref().and_then(|run| run.outcome.as_deref());
     status.canary_weight > 0 || status.iterations > 0 || outcome == Some("mirroring")

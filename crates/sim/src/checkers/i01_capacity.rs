@@ -89,7 +89,7 @@ fn is_refuge(instant: &Instant) -> bool {
     status.canary_weight == 0 && (status.phase == Phase::Promoting || healing::is_due(status))
 }
 
-/// The pods that the primary began with, as far as its autoscaler allows (rules: Capacity).
+/// The pods that the primary began with, as far as its autoscaler allows (S13).
 fn needed_pods(instant: &Instant) -> i64 {
     let recorded = instant.status.run.as_ref().and_then(|run| run.primary_ready_at_start).unwrap_or(0);
     let spec = &instant.object(Part::PrimaryScaler)["spec"];

@@ -1,4 +1,4 @@
-//! What was answered for a step, and what that has to mean by the rules: an oracle beside the decisions, so that
+//! What was answered for a step, and what that has to mean: an oracle beside the decisions, so that
 //! a mistake in them is not made twice. It decides nothing.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use burgee_core::metric::builtin::Builtin;
 use burgee_core::question::{Answer, Ask, AskKey, MeasureError};
 use burgee_core::rollout::Rollout;
 
-/// What one metric says, in the order in which they prevail (rules: Verdict of a step).
+/// What one metric says, in the order in which they prevail (I20).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Within its bounds.
