@@ -18,7 +18,7 @@ use crate::film::Frame;
 use crate::inspector::Report;
 use crate::mutations::LateWrites;
 use crate::process::{Frozen, Process, later};
-use crate::stage::Stage;
+use crate::stage::{Crash, Stage};
 
 /// How long a silent holder keeps the lease (core: `lease::DURATION`).
 const LEASE: SignedDuration = burgee_core::lease::DURATION;
@@ -36,16 +36,7 @@ impl Stage {
     /// Carries out a plan that was decided on this version of the canary.
     pub(crate) fn act(&mut self, process: &mut Process, plan: Plan, version: Option<String>) {
         let Plan { mut steps, next, quiet_until, round, repairs: _ } = plan;
-        let crash = if steps.is_empty() {
-            None
-        } else {
-            let number = self.plans.len();
-            self.plans.push(steps.len());
-            self.crash.filter(|crash| crash.plan == number)
-        };
-        if let Some(crash) = crash {
-            steps.truncate(crash.steps);
-        }
+        let crash = self.cut_short(&mut steps);
         match self.take_all(process, steps, version) {
             Ok(Progress::Done) if crash.is_some() => self.die(process),
             Ok(Progress::Done) => {
@@ -59,14 +50,26 @@ impl Stage {
     }
 
     /// What is done and told before a question. Answers whether the question may be asked.
-    pub(crate) fn act_first(&mut self, process: &mut Process, steps: Vec<Step>, version: Option<String>) -> bool {
+    pub(crate) fn act_first(&mut self, process: &mut Process, mut steps: Vec<Step>, version: Option<String>) -> bool {
+        let crash = self.cut_short(&mut steps);
         match self.take_all(process, steps, version) {
-            Ok(progress) => progress == Progress::Done,
-            Err(refusal) => {
-                self.retry(process, &refusal);
-                false
-            }
+            Ok(progress) if crash.is_none() => return progress == Progress::Done,
+            Ok(_) => self.die(process),
+            Err(refusal) => self.retry(process, &refusal),
         }
+        false
+    }
+
+    /// Counts a plan that has steps, and leaves of it what comes before the crash, if the operator dies in it.
+    fn cut_short(&mut self, steps: &mut Vec<Step>) -> Option<Crash> {
+        if steps.is_empty() {
+            return None;
+        }
+        let number = self.plans.len();
+        self.plans.push(steps.len());
+        let crash = self.crash.filter(|crash| crash.plan == number)?;
+        steps.truncate(crash.steps);
+        Some(crash)
     }
 
     /// A holder that stood still for less than its lease goes on with its plan.

@@ -3,7 +3,7 @@
 
 use burgee_api::{Webhook, WebhookType};
 use burgee_core::metric::builtin::Builtin;
-use burgee_core::question::{Answer, Ask, MeasureError};
+use burgee_core::question::{Answer, Ask, HookError, MeasureError};
 
 /// The longest text of a hook that a row shows, in characters.
 const TEXT_MAX: usize = 12;
@@ -44,8 +44,9 @@ fn of_hook(webhook: &Webhook, answer: &Answer) -> String {
     };
     match answer {
         Ok(()) => passed.to_owned(),
-        Err(text) if failed == "failed" && is_short(text) => text.clone(),
-        Err(_) => failed.to_owned(),
+        Err(HookError::Unanswered(_)) => "silent".to_owned(),
+        Err(HookError::Refused(text)) if failed == "failed" && is_short(text) => text.clone(),
+        Err(HookError::Refused(_) | HookError::TooLong(_)) => failed.to_owned(),
     }
 }
 
@@ -90,8 +91,8 @@ mod tests {
 
     use super::*;
 
-    fn check(ask: &Ask, answer: Option<Answer>, expected: &str) {
-        assert_eq!(words(ask, answer.as_ref()), expected);
+    fn check(ask: &Ask, answer: Option<&Answer>, expected: &str) {
+        assert_eq!(words(ask, answer), expected);
     }
 
     fn hook(name: &str, kind: WebhookType) -> Ask {
@@ -99,8 +100,8 @@ mod tests {
         Ask::Hook { webhook, payload: serde_json::Value::Null }
     }
 
-    fn failed(text: &str) -> Option<Answer> {
-        Some(Answer::Hook(Err(text.to_owned())))
+    fn failed(text: &str) -> Answer {
+        Answer::Hook(Err(HookError::Refused(text.to_owned())))
     }
 
     fn measure(metric: &str, scale: f64) -> Ask {
@@ -109,24 +110,28 @@ mod tests {
 
     #[test]
     fn hooks_answer_in_the_words_of_their_type() {
-        check(&hook("start", WebhookType::ConfirmRollout), Some(Answer::Hook(Ok(()))), "start:open");
-        check(&hook("start", WebhookType::ConfirmRollout), failed("not yet"), "start:closed");
-        check(&hook("abort", WebhookType::Rollback), failed(""), "abort:no");
-        check(&hook("acceptance", WebhookType::PreRollout), failed("403"), "acceptance:403");
-        check(&hook("acceptance", WebhookType::PreRollout), failed("request failed: timeout"), "acceptance:failed");
+        check(&hook("start", WebhookType::ConfirmRollout), Some(&Answer::Hook(Ok(()))), "start:open");
+        check(&hook("start", WebhookType::ConfirmRollout), Some(&failed("not yet")), "start:closed");
+        check(&hook("abort", WebhookType::Rollback), Some(&failed("")), "abort:no");
+        check(&hook("acceptance", WebhookType::PreRollout), Some(&failed("403")), "acceptance:403");
+        check(
+            &hook("acceptance", WebhookType::PreRollout),
+            Some(&failed("request failed: timeout")),
+            "acceptance:failed",
+        );
         check(&hook("acceptance", WebhookType::PreRollout), None, "acceptance:…");
     }
 
     #[test]
     fn metrics_and_providers_answer_as_scripts_call_it() {
-        let silence = || Some(Answer::Measured(Err(MeasureError::Unavailable("refused".to_owned()))));
-        check(&measure("request-success-rate", 1.0), Some(Answer::Measured(Ok(69.17))), "success-rate=69.17");
-        check(&measure("request-duration", 0.001), Some(Answer::Measured(Ok(50.0))), "latency=50ms");
-        check(&measure("quality", 1.0), silence(), "quality=silence");
+        let silence = Answer::Measured(Err(MeasureError::Unavailable("refused".to_owned())));
+        check(&measure("request-success-rate", 1.0), Some(&Answer::Measured(Ok(69.17))), "success-rate=69.17");
+        check(&measure("request-duration", 0.001), Some(&Answer::Measured(Ok(50.0))), "latency=50ms");
+        check(&measure("quality", 1.0), Some(&silence), "quality=silence");
         let online = Ask::Online {
             source: ProviderSource { provider_type: "prometheus".to_owned(), ..ProviderSource::default() },
         };
-        check(&online, Some(Answer::Measured(Ok(1.0))), "prometheus:up");
-        check(&online, silence(), "prometheus:down");
+        check(&online, Some(&Answer::Measured(Ok(1.0))), "prometheus:up");
+        check(&online, Some(&silence), "prometheus:down");
     }
 }

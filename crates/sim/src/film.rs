@@ -125,7 +125,7 @@ impl Frame {
             line.push_str(word);
         }
         if let Some(line) = lines.last_mut().filter(|_| self.times > 1) {
-            line.push_str(&format!(" ×{}", self.times));
+            *line = format!("{line} ×{}", self.times);
         }
         lines
     }

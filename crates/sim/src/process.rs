@@ -120,6 +120,13 @@ impl Process {
         self.blurs.entry(kind).or_insert((until, blur));
     }
 
+    /// A kind is seen as it is from `now` on.
+    pub(crate) fn unblur(&mut self, kind: Kind, now: Timestamp) {
+        if let Some((until, _)) = self.blurs.get_mut(&kind) {
+            *until = now;
+        }
+    }
+
     /// What the process wrote itself it sees at once (I14).
     pub(crate) fn wrote(&mut self, cluster: &Cluster, key: &ObjectKey) {
         let Some((_, Blur::Stale(seen))) = self.blurs.get_mut(&key.kind) else { return };

@@ -32,6 +32,9 @@ pub use documents::{Document, documents};
 pub use script::COMMANDS;
 use script::{Command, Timed};
 
+/// How often a play that goes on from the middle can begin, in seconds.
+const STOP_SECONDS: i64 = 5;
+
 /// The objects that most scenarios are about, by the name that `use` gives.
 const CAST: [(&str, &str); 2] = [
     ("podinfo", include_str!("../scenarios/cast/podinfo.yaml")),
@@ -176,21 +179,62 @@ impl Scenario {
         self.play_on(stage)
     }
 
-    fn play_on(&self, mut stage: Stage) -> Result<Stage, String> {
-        let mut played = 0;
-        for timed in &self.commands {
-            let Timed { second, text, command, .. } = timed;
-            // What is done in one second is done at once, and in the first one before anything else.
-            if *second > played {
-                stage.play_until(*second)?;
-                played = *second;
-            }
-            if *command != Command::End {
-                stage.film.mark(*second, text);
-            }
-            self.obey(&mut stage, command).map_err(|error| self.in_script(&timed.failed(&error)))?;
+    /// Plays the scenario to its end, and once for each place at which the operator can die and be started again: before
+    /// and after every step of every plan. Only the places that `is_wanted` are played, by their number counted from 0.
+    /// What came before a crash is played only once. `look` sees the play without a crash beside each of the others.
+    pub fn play_crashes(
+        &self,
+        is_wanted: impl Fn(usize) -> bool,
+        mut look: impl FnMut(&Stage, Crash, Result<Stage, String>),
+    ) -> Result<Stage, String> {
+        let scenes = self.scenes();
+        let mut forks = vec![self.set_up()?];
+        for scene in &scenes {
+            let mut stage = forks[forks.len() - 1].clone();
+            self.play_scene(&mut stage, scene)?;
+            forks.push(stage);
         }
+        let unbroken = forks[forks.len() - 1].clone();
+        let plans = unbroken.plans.iter().enumerate();
+        let crashes = plans.flat_map(|(plan, steps)| (0..=*steps).map(move |steps| Crash { plan, steps }));
+        for (_, crash) in crashes.enumerate().filter(|(number, _)| is_wanted(*number)) {
+            let done = forks.partition_point(|stage| stage.plans.len() <= crash.plan) - 1;
+            let mut stage = forks[done].clone();
+            stage.crash = Some(crash);
+            let played = scenes[done..].iter().try_for_each(|scene| self.play_scene(&mut stage, scene));
+            look(&unbroken, crash, played.map(|()| stage));
+        }
+        Ok(unbroken)
+    }
+
+    /// The commands, with a stop at least every few seconds.
+    fn scenes(&self) -> Vec<Timed> {
+        let end = self.commands.last().map_or(0, |timed| timed.second);
+        let stops = (STOP_SECONDS..end).step_by(usize::try_from(STOP_SECONDS).unwrap_or(1));
+        let stop = |second| Timed { second, line: 0, text: String::new(), command: Command::End };
+        let mut scenes: Vec<Timed> = self.commands.iter().cloned().chain(stops.map(stop)).collect();
+        scenes.sort_by_key(|timed| timed.second);
+        scenes
+    }
+
+    fn play_on(&self, mut stage: Stage) -> Result<Stage, String> {
+        self.commands.iter().try_for_each(|timed| self.play_scene(&mut stage, timed))?;
         Ok(stage)
+    }
+
+    /// Plays until a command, and obeys it.
+    fn play_scene(&self, stage: &mut Stage, timed: &Timed) -> Result<(), String> {
+        let Timed { second, text, command, .. } = timed;
+        // What is done in one second is done at once, and in the first one before anything else.
+        if *second > stage.second() {
+            stage.play_until(*second)?;
+        }
+        let failed = |error: String| self.in_script(&timed.failed(&error));
+        if *command != Command::End {
+            let told = act::told(stage, text, command).map_err(failed)?;
+            stage.film.mark(*second, &told);
+        }
+        self.obey(stage, command).map_err(failed)
     }
 
     fn obey(&self, stage: &mut Stage, command: &Command) -> Result<(), String> {

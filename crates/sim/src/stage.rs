@@ -27,7 +27,7 @@ use crate::instant::View;
 use crate::knative;
 use crate::mutations::{Mutation, decide_with};
 use crate::outside::Outside;
-use crate::process::{Asked, Process, later};
+use crate::process::{Asked, Blur, Process, later};
 use crate::reading::{Reader, Reading};
 use crate::scalers::Scalers;
 use crate::workloads::Workloads;
@@ -503,6 +503,17 @@ impl Stage {
         annotations[order::ANNOTATION] = Value::String(order.text());
         let operations = serde_json::json!([{"op": "add", "path": "/metadata/annotations", "value": annotations}]);
         self.cluster.patch(&self.canary.clone(), &operations).map_err(|refusal| refusal.to_string())
+    }
+
+    /// From now on objects of a kind cannot be read by whoever leads.
+    pub fn hide(&mut self, kind: Kind) {
+        self.processes[self.leader].blur(kind, Blur::Blind, Timestamp::MAX);
+    }
+
+    /// They can be read again.
+    pub fn reveal(&mut self, kind: Kind) {
+        let now = self.now;
+        self.processes[self.leader].unblur(kind, now);
     }
 
     /// Puts the brake on or takes it off; either wakes every canary.

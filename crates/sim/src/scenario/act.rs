@@ -10,7 +10,15 @@ use crate::stage::Stage;
 /// Does what a command says. What is created is not known here: its object stands in the scenario.
 pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
     match command {
-        Command::Create(..) | Command::End => Ok(()),
+        Command::Create(..) | Command::End | Command::Show(..) => Ok(()),
+        Command::Unreadable(kind) => {
+            stage.hide(*kind);
+            Ok(())
+        }
+        Command::Readable(kind) => {
+            stage.reveal(*kind);
+            Ok(())
+        }
         Command::Restart => {
             stage.restart();
             Ok(())
@@ -67,6 +75,14 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// The text of a command in a film; what is shown stands in it.
+pub(super) fn told(stage: &Stage, text: &str, command: &Command) -> Result<String, String> {
+    let Command::Show(place, pointer) = command else { return Ok(text.to_owned()) };
+    let key = find(stage, place)?;
+    let shown = stage.cluster.get(&key).and_then(|object| object.pointer(pointer)).unwrap_or(&Value::Null);
+    Ok(format!("{text}: {shown}"))
 }
 
 /// A new revision of the target of a canary that cannot be meant.

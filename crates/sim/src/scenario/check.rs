@@ -49,6 +49,9 @@ impl Scenario {
             | Command::Delete(_)
             | Command::Order(..)
             | Command::Brake(_)
+            | Command::Unreadable(_)
+            | Command::Readable(_)
+            | Command::Show(..)
             | Command::Restart
             | Command::End => Ok(()),
         }

@@ -25,10 +25,12 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   delete OBJECT
   order WORD ACTOR                   a person orders abort, promote, retry, pause or resume
   brake on|off                       whether new runs are paused
+  unreadable KIND                    objects of this kind cannot be read, `readable KIND` ends it
+  show OBJECT POINTER                the film says what stands there
   restart                            the operator is started again
   end                                the film goes on until here
 OBJECT is `canary`, `target`, or KIND NAME, such as `ConfigMap podinfo`. `for TIME` after success-rate, latency, metric,
-prometheus down, hook … fails or hook … silent ends it again.";
+prometheus down, hook … fails, hook … silent or unreadable ends it again.";
 
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     Delete(Place),
     Order(Word, String),
     Brake(Brake),
+    Unreadable(Kind),
+    Readable(Kind),
+    Show(Place, String),
     Restart,
     End,
 }
@@ -129,6 +134,7 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         Command::Hook(name, Err(_)) | Command::HookSilent(name) => {
             Some((format!("hook {name} passes"), Command::Hook(name.clone(), Ok(()))))
         }
+        Command::Unreadable(kind) => Some((format!("readable {}", kind.name()), Command::Readable(*kind))),
         Command::Metric(name, _) => {
             Some((format!("{name} is good again"), Command::Metric(name.clone(), Reply::Usual)))
         }
@@ -144,6 +150,8 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         | Command::Delete(_)
         | Command::Order(..)
         | Command::Brake(_)
+        | Command::Readable(_)
+        | Command::Show(..)
         | Command::Restart
         | Command::End => None,
     }
@@ -170,6 +178,12 @@ fn command(text: &str) -> Result<Command, String> {
         ["brake", "on"] => Command::Brake(Brake::On),
         ["brake", "off"] => Command::Brake(Brake::Off),
         ["create", kind, name] => Command::Create(known_kind(kind)?, (*name).to_owned()),
+        ["unreadable", kind] => Command::Unreadable(known_kind(kind)?),
+        ["readable", kind] => Command::Readable(known_kind(kind)?),
+        ["show", rest @ ..] => match place(rest)? {
+            (place, [pointer]) => Command::Show(place, known_pointer(pointer)?),
+            _ => return Err("show OBJECT POINTER".to_owned()),
+        },
         ["set", rest @ ..] => {
             let (place, rest) = place(rest)?;
             let [pointer, value @ ..] = rest else { return Err("set OBJECT POINTER VALUE".to_owned()) };
