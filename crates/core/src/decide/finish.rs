@@ -30,8 +30,8 @@ pub(super) fn finish(tick: &Tick) -> Decision<Plan> {
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
     }
-    let repairs = settle::standing(tick, &scene)?;
-    settle::with_repairs(tick, repairs, succeed(tick, Some(&scene)))
+    let standing = settle::standing(tick, &scene);
+    settle::with_repairs(tick, standing, succeed(tick, Some(&scene)))
 }
 
 fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {

@@ -31,6 +31,7 @@ pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
         return Ok(begin(tick));
     }
     let scene = Scene::look(tick)?;
+    settle::configs(tick)?;
     let mut draft = Draft::new(tick);
     draft.steps(settle::service(tick, &scene, Role::Canary)?);
     draft.steps(settle::service(tick, &scene, Role::Primary)?);
@@ -40,6 +41,7 @@ pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if let Some(wait) = unready_primary(tick) {
         return mend_primary(tick, &scene, draft, wait);
     }
+    settle::source(tick)?;
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, None)?);
     draft.steps(settle::service(tick, &scene, Role::Apex)?);
     let routes = settle::routes(tick, Split::PRIMARY)?;

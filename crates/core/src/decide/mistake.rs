@@ -5,6 +5,8 @@ use burgee_api::Condition;
 
 use super::analyse::missing_template;
 use super::ask::Asker;
+use super::scene::missing_config;
+use super::settle::missing_scaler;
 use super::{Draft, Stop, Tick};
 use crate::notice::{Notice, cut};
 use crate::question::HookError;
@@ -66,8 +68,13 @@ impl Draft<'_> {
     /// Shows a mistake that stops nothing, and takes away one that was mended. Whether a webhook answers by now is not
     /// known before it is asked again.
     pub(super) fn blame_standing(&mut self, tick: &Tick) {
-        if let Some(text) = missing_template(tick) {
-            self.blame(Mistake::TemplateMissing, &text);
+        let known = [
+            (Mistake::ConfigMissing, missing_config(tick)),
+            (Mistake::ScalerMissing, missing_scaler(tick)),
+            (Mistake::TemplateMissing, missing_template(tick)),
+        ];
+        if let Some((mistake, text)) = known.into_iter().find_map(|(mistake, text)| Some((mistake, text?))) {
+            self.blame(mistake, &text);
         } else if !self.blamed().is_some_and(is_of_webhooks) {
             self.drop_condition(INVALID);
         }

@@ -3,10 +3,11 @@
 
 use burgee_api::{AnsweredOrder, Phase, Run};
 
+use super::ask::Asker;
 use super::draft::fraction;
 use super::scene::{Scene, ready_pods};
 use super::settle::{self, look};
-use super::start::record_revision;
+use super::start::{record_revision, wait_an_interval};
 use super::{Decision, Draft, Tick, heal, progress, promote, rollback};
 use crate::kept;
 use crate::notice::Notice;
@@ -138,7 +139,7 @@ fn obey(tick: &Tick, order: &Order) -> Decision<Plan> {
         Word::Retry if tick.phase() != Phase::Failed => return analyse_again(tick, order),
         Word::Retry => draft.run().ordered = Some(RETRY.to_owned()),
         Word::Promote => {
-            unpause(&mut draft);
+            unpause(tick, &mut draft);
             draft.run().ordered = Some(PROMOTE.to_owned());
         }
         Word::Pause => {
@@ -147,7 +148,7 @@ fn obey(tick: &Tick, order: &Order) -> Decision<Plan> {
             run.paused_since = Some(fraction(tick.now));
             draft.set_condition("Held", "True", "Paused", &format!("Paused by {}.", by(order)));
         }
-        Word::Resume => unpause(&mut draft),
+        Word::Resume => unpause(tick, &mut draft),
     }
     accept(&mut draft, order);
     Ok(draft.finish(Wake::At(tick.now)))
@@ -212,7 +213,9 @@ fn analyse_again(tick: &Tick, order: &Order) -> Decision<Plan> {
 }
 
 /// The pause ends; a provider that did not answer before it is still not answering as far as anybody knows.
-fn unpause(draft: &mut Draft) {
+fn unpause(tick: &Tick, draft: &mut Draft) {
+    // The checks do not wait for the next time at which rollback hooks would be asked.
+    draft.quiet_until(tick.now);
     let run = draft.run();
     run.paused_since = None;
     match run.held_since.as_ref().and(run.held_reason.clone()) {
@@ -221,12 +224,16 @@ fn unpause(draft: &mut Draft) {
     }
 }
 
-/// While paused no check is made; drift is repaired, and pods that fail still end the run.
-pub(super) fn rest(tick: &Tick) -> Decision<Plan> {
+/// While paused no check is made; drift is repaired, and pods that fail or a hook that wants a rollback still end the run
+/// (S5).
+pub(super) fn rest(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Plan> {
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
     }
-    Ok(Draft::new(tick).finish(Wake::At(tick.after(tick.rollout.interval))))
+    if let Some(plan) = rollback::manual(tick, asker, scene)? {
+        return Ok(plan);
+    }
+    Ok(wait_an_interval(tick, Draft::new(tick)))
 }
 
 fn accept(draft: &mut Draft, order: &Order) {

@@ -30,8 +30,8 @@ pub(super) fn progress(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if scene.primary.is_none() {
         return super::initialize::recreate_primary(tick, &scene);
     }
-    let repairs = settle::standing(tick, &scene)?;
-    settle::with_repairs(tick, repairs, run(tick, answers, &scene))
+    let standing = settle::standing(tick, &scene);
+    settle::with_repairs(tick, standing, run(tick, answers, &scene))
 }
 
 fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
@@ -50,7 +50,7 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     }
     canary_is_ready(tick)?;
     if orders::is_paused(tick) {
-        return orders::rest(tick);
+        return orders::rest(tick, &asker(tick, answers), scene);
     }
     if failed_checks(tick) >= tick.rollout.threshold {
         return rollback::threshold(tick, Draft::new(tick));

@@ -54,14 +54,14 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
         return copy(tick, &scene, primary);
     }
     let misrouted = settle::misrouted(tick)?;
-    let mut repairs = settle::standing(tick, &scene)?;
+    let mut standing = settle::standing(tick, &scene);
     match misrouted {
         // Whoever fights for the routes does not keep the traffic from going back to the primary.
-        Some(_) if settle::is_fought(tick) => repairs.extend(settle::routes(tick, intended_split(tick))?),
+        Some(_) if settle::is_fought(tick) => standing.extend(settle::routes(tick, intended_split(tick))?),
         Some(plan) => return Ok(plan),
         None => {}
     }
-    settle::with_repairs(tick, repairs, shift(tick))
+    settle::with_repairs(tick, standing, shift(tick))
 }
 
 /// The target was deleted. A primary that has its template already does not need it any more.

@@ -10,7 +10,6 @@ use super::mistake::{Mistake, mistaken};
 use super::{Decision, Tick};
 use crate::digest::digest;
 use crate::kept;
-use crate::phase::PhaseRules;
 use crate::plan::Step;
 use crate::reads;
 use crate::rollout::{Rollout, TargetKind};
@@ -50,10 +49,15 @@ impl<'a> Scene<'a> {
         }
         let has_pods = rollout.target_kind.has_pods();
         let selector = has_pods.then(|| workload::selector(rollout, tick.settings, target)).transpose();
-        let selector = selector.map_err(|reason| mistaken(tick, Mistake::SelectorUnusable, reason))?;
-        let (tracked, checksums) = configs(tick, target)?;
+        let is_deleted = tick.world.canary.metadata.deletion_timestamp.is_some();
+        let selector = match selector {
+            // What cannot be put back holds up no deletion (I25).
+            Err(_) if is_deleted => None,
+            selector => selector.map_err(|reason| mistaken(tick, Mistake::SelectorUnusable, reason))?,
+        };
+        let (tracked, checksums) = configs(tick, target);
         let template = workload::template(rollout.target_kind, target);
-        if template.is_null() && rollout.target_kind == TargetKind::Knative {
+        if template.is_null() && rollout.target_kind == TargetKind::Knative && !is_deleted {
             let Rollout { target, namespace, .. } = rollout;
             return Err(halt(tick, format!("Knative Service {}.{namespace} has no revision yet", target.name)));
         }
@@ -169,9 +173,9 @@ fn get_error(tick: &Tick, reason: &str) -> String {
 type Configs = (Vec<ObjectKey>, Option<BTreeMap<String, String>>);
 
 /// The tracked configs with their checksums (contract: lifecycle §7.6).
-fn configs(tick: &Tick, target: &Value) -> Decision<Configs> {
+fn configs(tick: &Tick, target: &Value) -> Configs {
     if !tick.settings.config_tracking {
-        return Ok((Vec::new(), None));
+        return (Vec::new(), None);
     }
     let mut tracked = Vec::new();
     let mut checksums = BTreeMap::new();
@@ -182,18 +186,25 @@ fn configs(tick: &Tick, target: &Value) -> Decision<Configs> {
                 checksums.insert(tracked::status_key(&reference.key), checksum);
                 tracked.push(reference.key);
             }
-            ConfigSeen::Absent if !reference.optional && tick.phase().is_run() => all_known = false,
-            ConfigSeen::Absent if !reference.optional => {
-                return Err(mistaken(tick, Mistake::ConfigMissing, missing_config(&reference.key)));
-            }
+            // It stops the beginning of a run (settle::standing), and nothing that has to be ended.
+            ConfigSeen::Absent if !reference.optional => all_known = false,
             ConfigSeen::Present { tracking: ConfigTracking::Excluded, .. } | ConfigSeen::Absent => {}
             ConfigSeen::Unknown(_) => all_known = false,
         }
     }
-    Ok((tracked, all_known.then_some(checksums)))
+    (tracked, all_known.then_some(checksums))
 }
 
-fn missing_config(key: &ObjectKey) -> String {
+/// What is said of the first config without which the target's pods do not start.
+pub(super) fn missing_config(tick: &Tick) -> Option<String> {
+    let target = tick.world.present(&tick.rollout.target_key())?;
+    let references = reads::configs(tick.rollout, tick.settings, Some(target));
+    let mut needed = references.into_iter().filter(|reference| !reference.optional);
+    let missing = needed.find(|reference| matches!(tick.world.config(&reference.key), ConfigSeen::Absent))?;
+    Some(config_error(&missing.key))
+}
+
+fn config_error(key: &ObjectKey) -> String {
     let word = key.kind.name().to_lowercase();
     format!("{word} {}.{} get query error: {word}s \"{}\" not found", key.name, key.namespace, key.name)
 }

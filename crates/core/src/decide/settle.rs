@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ask::halt;
 use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
-use super::scene::{Scene, ready_pods};
+use super::scene::{Scene, missing_config, ready_pods};
 use super::strategy::MIRRORING;
 use super::{Decision, Draft, Stop, Tick, heal, takeover};
 use crate::phase::PhaseRules;
@@ -18,31 +18,79 @@ use crate::services::{self, Role};
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Side};
-use crate::world::ObjectKey;
+use crate::world::{ObjectKey, Observed};
 
-/// Steps towards all standing objects but the routes; nothing when all is as it should be.
-pub(super) fn standing(tick: &Tick, scene: &Scene) -> Decision<Vec<Step>> {
-    let mut steps = service(tick, scene, Role::Canary)?;
-    steps.extend(service(tick, scene, Role::Primary)?);
-    steps.extend(service(tick, scene, Role::Apex)?);
-    steps.extend(primary_scaler(tick, Sync::CreateOnly, floor(tick))?);
-    Ok(steps)
+/// The standing objects but the routes: how to put them right, and why something of them cannot be looked after. The
+/// latter stops the beginning of a run and nothing else: a run under way, a drain and a healing have to end all the same.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    steps: Vec<Step>,
+    obstacle: Option<Stop>,
+}
+
+impl Standing {
+    fn add(&mut self, part: Decision<Vec<Step>>) {
+        match part {
+            Ok(steps) => self.steps.extend(steps),
+            Err(stop) if self.obstacle.is_none() => self.obstacle = Some(stop),
+            Err(_) => {}
+        }
+    }
+
+    /// Adds steps that are no drift.
+    pub(super) fn extend(&mut self, steps: Vec<Step>) {
+        self.steps.extend(steps);
+    }
+
+    /// Nothing begins while something is missing.
+    pub(super) fn must_be_whole(&mut self) -> Decision<()> {
+        self.obstacle.take().map_or(Ok(()), Err)
+    }
+
+    /// What is said of what cannot be looked after, and when it is looked at again.
+    fn complaint(&mut self) -> (Vec<Step>, Wake) {
+        match self.obstacle.take() {
+            Some(Stop::Wait(plan)) => {
+                let said = plan.steps.into_iter().filter(|step| step.telling().is_some());
+                (said.collect(), plan.next)
+            }
+            Some(Stop::Ask(_)) | None => (Vec::new(), Wake::OnChange),
+        }
+    }
+}
+
+/// Looks at all standing objects but the routes; no steps when all is as it should be.
+pub(super) fn standing(tick: &Tick, scene: &Scene) -> Standing {
+    let mut standing = Standing::default();
+    standing.add(configs(tick).map(|()| Vec::new()));
+    for role in [Role::Canary, Role::Primary, Role::Apex] {
+        standing.add(service(tick, scene, role));
+    }
+    standing.add(source(tick).map(|_| Vec::new()));
+    standing.add(primary_scaler(tick, Sync::CreateOnly, floor(tick)));
+    standing
+}
+
+/// The configs without which the target's pods do not start.
+pub(super) fn configs(tick: &Tick) -> Decision<()> {
+    missing_config(tick).map_or(Ok(()), |text| Err(mistaken(tick, Mistake::ConfigMissing, text)))
 }
 
 /// Adds the repair of drift to a decision. A plan that moves the status goes first and alone: nothing that drifted may
 /// hold up a rollback, and the next tick follows at once.
-pub(super) fn with_repairs(tick: &Tick, mut repairs: Vec<Step>, decision: Decision<Plan>) -> Decision<Plan> {
+pub(super) fn with_repairs(tick: &Tick, mut standing: Standing, decision: Decision<Plan>) -> Decision<Plan> {
     let now = Wake::At(tick.now);
-    let repair = |mut plan: Plan, mut repairs: Vec<Step>| {
-        if repairs.is_empty() {
-            return plan;
-        }
+    let (mut said, again) = standing.complaint();
+    let mut repairs = standing.steps;
+    let mut repair = |mut plan: Plan, mut repairs: Vec<Step>| {
         if plan.status().is_none() {
             repairs.retain(|repair| !plan.steps.contains(repair));
             plan.repairs = replaced(&repairs);
-            repairs.append(&mut plan.steps);
-            plan.steps = repairs;
-        } else {
+            said.append(&mut repairs);
+            said.append(&mut plan.steps);
+            plan.steps = std::mem::take(&mut said);
+            plan.next = plan.next.sooner(again);
+        } else if !repairs.is_empty() {
             plan.next = plan.next.sooner(now);
         }
         plan
@@ -165,16 +213,33 @@ fn was_repaired_lately(tick: &Tick) -> bool {
     last.is_some_and(|last| tick.now.duration_since(last) < tick.rollout.interval.saturating_mul(2))
 }
 
-/// Steps towards the primary's scaler: created if missing, and brought up to date where the contract says so.
+/// The target's autoscaler, if the canary names one.
+pub(super) fn source<'a>(tick: &Tick<'a>) -> Decision<Option<&'a Value>> {
+    let Some(key) = scaler::key(tick.rollout) else { return Ok(None) };
+    match look(tick, &key)? {
+        Some(source) => Ok(Some(source)),
+        None => Err(mistaken(tick, Mistake::ScalerMissing, missing(&key))),
+    }
+}
+
+/// What is said of an autoscaler that the canary names and that is not there.
+pub(super) fn missing_scaler(tick: &Tick) -> Option<String> {
+    let key = scaler::key(tick.rollout)?;
+    (tick.world.seen(&key) == Observed::Absent).then(|| missing(&key))
+}
+
+/// Steps towards the primary's scaler: created if missing, and brought up to date where the contract says so. Without the
+/// one that it is made from only the floor is moved.
 pub(super) fn primary_scaler(tick: &Tick, sync: Sync, floor: Option<i64>) -> Decision<Vec<Step>> {
     let (Some(source_key), Some(primary_key)) = (scaler::key(tick.rollout), scaler::primary_key(tick.rollout)) else {
         return Ok(Vec::new());
     };
-    let Some(source) = look(tick, &source_key)? else {
-        return Err(mistaken(tick, Mistake::ScalerMissing, missing(&source_key)));
+    let (source, seen) = (look(tick, &source_key)?, look(tick, &primary_key)?);
+    let desired = match (source, seen) {
+        (None, None) => None,
+        (None, Some(_)) => scaler::primary_scaler(tick.rollout, &Value::Null, seen, floor, Sync::CreateOnly),
+        (Some(source), _) => scaler::primary_scaler(tick.rollout, source, seen, floor, sync),
     };
-    let seen = look(tick, &primary_key)?;
-    let desired = scaler::primary_scaler(tick.rollout, source, seen, floor, sync);
     Ok(desired.and_then(|desired| settle(desired, seen)).into_iter().collect())
 }
 
@@ -255,7 +320,8 @@ mod tests {
     fn check(decision: Decision<Plan>, expected: impl FnOnce(Decision<Plan>) -> bool) {
         let (world, rollout) = (World::new(canary(&json!({}))), rollout(&json!({})));
         let tick = Tick { world: &world, rollout: &rollout, settings: &Settings::default(), now: jiff::Timestamp::MIN };
-        assert!(expected(with_repairs(&tick, vec![repair()], decision)));
+        let standing = Standing { steps: vec![repair()], obstacle: None };
+        assert!(expected(with_repairs(&tick, standing, decision)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::ask::{Asker, Gates, halt, passed_key};
 use super::draft::{fraction, time};
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
-use super::settle;
+use super::settle::{self, Standing};
 use super::{Decision, Draft, Tick, heal, initialize, orders, rollback};
 use crate::healing;
 use crate::notice::{Gate, Notice, Voice};
@@ -24,11 +24,12 @@ pub(super) fn start(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
     }
-    let repairs = settle::standing(tick, &scene)?;
-    settle::with_repairs(tick, repairs, next_run(tick, answers, &scene))
+    let mut standing = settle::standing(tick, &scene);
+    let decision = next_run(tick, answers, &scene, &mut standing);
+    settle::with_repairs(tick, standing, decision)
 }
 
-fn next_run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
+fn next_run(tick: &Tick, answers: &Answers, scene: &Scene, standing: &mut Standing) -> Decision<Plan> {
     let change = revision::change(tick, scene);
     let ships_a_fix = change == Change::Revision && (tick.rollout.skip_analysis || !heal::is_possible(tick)?);
     // What the peer left failed is recorded first: else a revision that fixes it would never look new.
@@ -39,7 +40,10 @@ fn next_run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     match change {
         Change::None => Ok(rest(tick, scene)),
         Change::Adopt => Ok(adopt(tick, scene)),
-        Change::Revision => gate(tick, answers, scene),
+        Change::Revision => {
+            standing.must_be_whole()?;
+            gate(tick, answers, scene)
+        }
     }
 }
 
