@@ -17,7 +17,14 @@ use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
 
 pub(super) fn start(tick: &Tick, answers: &Answers) -> Decision<Plan> {
-    let scene = Scene::look(tick)?;
+    let scene = Scene::look(tick);
+    // Nothing that is missing keeps the routes from following the status.
+    if scene.is_err()
+        && let Some(plan) = settle::misrouted(tick)?
+    {
+        return Ok(plan);
+    }
+    let scene = scene?;
     if scene.primary.is_none() {
         return initialize::recreate_primary(tick, &scene);
     }
