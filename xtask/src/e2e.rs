@@ -177,7 +177,8 @@ impl Selection {
         let extra = |with: &With| match with {
             With::Keda => Extra::Keda,
         };
-        Options { extras: self.with.iter().map(extra).collect(), ..Options::named(name) }
+        let extras = self.with.iter().map(extra).chain([Extra::MetricsServer]).collect();
+        Options { extras, ..Options::named(name) }
     }
 
     fn is_chosen(&self, test: &Test) -> bool {

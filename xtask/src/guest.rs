@@ -33,6 +33,7 @@ pub(crate) fn help_of_tests() -> String {
   * the operator as Helm release flagger in istio-system. For the tests it is installed again with this tree's chart and
     defaults, its own image, and this process as its chat and event hook; in the end it is put back as it was;
   * the images lab.local/podinfo:6.0.0 to 6.0.4 on its nodes, with the program podinfo on their PATH;
+  * metrics-server, which measures at least every 15 s;
   * a gateway with upstream_rq in its proxyStatsMatcher, or retries are not seen and none is counted.
 
 This machine needs kubectl, helm and hey, a user who may do all that, and --address. Tests that stop or kill what others

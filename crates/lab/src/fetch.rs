@@ -12,7 +12,7 @@ const LOG_LINES: usize = 30;
 /// What is being done, for the progress line.
 pub(crate) fn describe(source: &Source) -> &'static str {
     match source {
-        Source::GoModule { .. } | Source::GoTool { .. } | Source::GoInstall { .. } => "building with go",
+        Source::GoModule { .. } | Source::GoInstall(_) => "building with go",
         Source::GoModuleFiles { .. } => "copying from the go module",
         Source::Wheel(_) => "fetching the python wheel",
         Source::Debian(_) => "fetching the debian packages",
@@ -27,13 +27,10 @@ pub(crate) fn make(recipe: &Recipe, directory: &Path, log: &Path, waiting: &dyn 
     let run = Run { log, waiting };
     fs::write(log, "").with_context(|| format!("create {}", log.display()))?;
     match &recipe.source {
-        Source::GoModule { files, tags, ldflags } => {
-            build_module(&run, recipe.name, (directory, files), &Build { package: ".", tags, ldflags })
+        Source::GoModule { files, package, tags, ldflags } => {
+            build_module(&run, recipe.name, (directory, files), &Build { package, tags, ldflags })
         }
-        Source::GoTool { files, package } => {
-            build_module(&run, recipe.name, (directory, files), &Build { package, tags: "", ldflags: "" })
-        }
-        Source::GoInstall { package, ldflags } => install_command(&run, directory, package, ldflags),
+        Source::GoInstall(package) => install_command(&run, directory, package),
         Source::GoModuleFiles { files, module, paths } => copy_files(&run, (directory, files), module, paths),
         Source::Wheel(requirement) => fetch_wheel(&run, directory, requirement),
         Source::Debian(packages) => fetch_debian(&run, directory, packages),
@@ -57,8 +54,8 @@ fn build_module(run: &Run<'_>, name: &str, to: (&Path, &[File]), build: &Build<'
     fs::remove_dir_all(&source).with_context(|| format!("remove {}", source.display()))
 }
 
-fn install_command(run: &Run<'_>, directory: &Path, package: &str, ldflags: &str) -> Result<()> {
-    let mut command = go(&["install", "-trimpath", "-ldflags", &format!("-s -w {ldflags}"), package]);
+fn install_command(run: &Run<'_>, directory: &Path, package: &str) -> Result<()> {
+    let mut command = go(&["install", "-trimpath", "-ldflags", "-s -w", package]);
     command.env("GOBIN", directory).current_dir("/");
     run.command(command)
 }
@@ -112,9 +109,11 @@ fn download(directory: &Path, packages: &[&str]) -> Command {
 
 fn write_files(directory: &Path, files: &[File]) -> Result<PathBuf> {
     let source = directory.join("source");
-    fs::create_dir_all(&source).with_context(|| format!("create {}", source.display()))?;
     for (name, text) in files {
-        fs::write(source.join(name), text).with_context(|| format!("write {name}"))?;
+        let path = source.join(name);
+        let place = path.parent().unwrap_or(&source);
+        fs::create_dir_all(place).with_context(|| format!("create {}", place.display()))?;
+        fs::write(&path, text).with_context(|| format!("write {name}"))?;
     }
     Ok(source)
 }

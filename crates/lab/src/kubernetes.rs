@@ -12,7 +12,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Users of the cluster's own programs; each has a token and a kubeconfig.
-const USERS: &[&str] = &["admin", "controllers", "scheduler", "kubelet", "kube-proxy", "coredns", "istiod", "keda"];
+const USERS: &[&str] =
+    &["admin", "controllers", "scheduler", "kubelet", "kube-proxy", "coredns", "istiod", "keda", "metrics-server"];
 
 /// Writes every file that the programs read.
 ///
@@ -196,6 +197,10 @@ impl Programs<'_> {
                 "--concurrent-deployment-syncs=20",
                 "--concurrent-replicaset-syncs=20",
                 "--concurrent-namespace-syncs=20",
+                "--horizontal-pod-autoscaler-sync-period=5s",
+                // Pods of a test are younger than the five minutes in which their use is not believed.
+                "--horizontal-pod-autoscaler-cpu-initialization-period=10s",
+                "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
             ],
         )
     }

@@ -12,7 +12,7 @@ use crate::pods::{container_logs, pod_process};
 use crate::process::{Component, Identity, Processes, Surroundings, wait_if_interrupted};
 use crate::progress::{Task, say, seconds};
 use crate::teardown::{container_process, take_down};
-use crate::{images, interrupt, keda, mesh, network, prerequisites, prometheus};
+use crate::{images, interrupt, keda, mesh, metrics_server, network, prerequisites, prometheus};
 use anyhow::{Context, Result};
 use nix::fcntl::Flock;
 use nix::sys::signal::Signal;
@@ -338,6 +338,7 @@ impl Lab {
         self.wait_for_gateway(waiting)?;
         extras.iter().try_for_each(|extra| match extra {
             Extra::Keda => self.start_keda(waiting),
+            Extra::MetricsServer => self.start_metrics_server(waiting),
         })
     }
 
@@ -346,6 +347,14 @@ impl Lab {
         self.wait("KEDA is ready", 60, waiting, |lab| {
             let mut ask = lab.processes.command(&lab.parts.program("busybox"));
             Ok(run(ask.args(["wget", "-qO-", keda::READY])).is_ok())
+        })
+    }
+
+    fn start_metrics_server(&self, waiting: &dyn Fn()) -> Result<()> {
+        metrics_server::start(&self.cluster, &self.processes, &self.parts, &self.instance.state())?;
+        self.wait("metrics-server is available", 60, waiting, |lab| {
+            let path = "jsonpath={.status.conditions[?(@.type=='Available')].status}";
+            lab.kubectl(&["get", "apiservice", metrics_server::API, "-o", path]).map(|status| status == "True")
         })
     }
 

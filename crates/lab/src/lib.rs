@@ -18,6 +18,7 @@ mod kubernetes;
 mod lab;
 mod load;
 mod mesh;
+mod metrics_server;
 mod network;
 mod options;
 mod parts;

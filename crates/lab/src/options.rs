@@ -6,11 +6,13 @@ use std::path::PathBuf;
 pub enum Extra {
     /// KEDA's controller and its definitions.
     Keda,
+    /// metrics-server, which tells autoscalers what pods use.
+    MetricsServer,
 }
 
 impl Extra {
     /// All of them.
-    pub(crate) const ALL: &'static [Self] = &[Self::Keda];
+    pub(crate) const ALL: &'static [Self] = &[Self::Keda, Self::MetricsServer];
 }
 
 /// How one lab is to be set up.

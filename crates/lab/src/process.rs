@@ -37,6 +37,8 @@ pub enum Component {
     Prometheus,
     /// KEDA's controller, where it was asked for.
     Keda,
+    /// What pods use, where it was asked for.
+    MetricsServer,
 }
 
 impl Component {
@@ -54,6 +56,7 @@ impl Component {
             Self::Istiod => "istiod",
             Self::Prometheus => "prometheus",
             Self::Keda => "keda",
+            Self::MetricsServer => "metrics-server",
         }
     }
 }

