@@ -8,6 +8,9 @@ mod simulate;
 mod status;
 mod why;
 
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
 use burgee_core::order::Word;
 use clap::{Parser, Subcommand};
 
@@ -48,7 +51,23 @@ enum Command {
     Simulate(simulate::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough, as with `| head`.
+        Err(error) if is_unread(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_unread(error: &anyhow::Error) -> bool {
+    error.root_cause().downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+fn run() -> anyhow::Result<()> {
     if let Some(flags) = controller::implied(std::env::args()) {
         return controller::run(&flags);
     }

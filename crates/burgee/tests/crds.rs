@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test may stop where it cannot go on")]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 fn printed(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_burgee")).args(arguments).output().expect("the binary runs");
@@ -30,4 +30,14 @@ fn both_forms_say_the_same() {
         .collect();
     let list: serde_json::Value = serde_json::from_str(&printed(&["crds", "--output", "json"])).expect("json");
     assert_eq!(list["items"], serde_json::Value::Array(documents));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_burgee"));
+    let mut child = command.arg("crds").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    // The definitions do not fit into a pipe, so the rest of them has no reader.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
