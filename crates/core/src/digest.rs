@@ -1,5 +1,6 @@
 //! Names a revision by what is stored of it. It must never depend on the types of any library (S1, I9).
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -8,8 +9,7 @@ const VERSION: &str = "b1-";
 
 /// The digest of a stored value, nulls and empty maps removed: `b1-` and 16 hex digits.
 pub fn digest(value: &Value) -> String {
-    let canonical = without_empty(value).unwrap_or(Value::Null).to_string();
-    format!("{VERSION}{}", hex(&Sha256::digest(canonical.as_bytes())[..8]))
+    format!("{VERSION}{}", hex(&Sha256::digest(canonical(value))[..8]))
 }
 
 /// Whether a recorded digest was made by the peer: it matches `^[4-9bcdf]{1,10}$` (contract: lifecycle §3).
@@ -26,21 +26,35 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// A value without nulls and empty maps; none if nothing remains. Keys are sorted because `serde_json` sorts them.
-fn without_empty(value: &Value) -> Option<Value> {
+/// The compact JSON that is hashed. Keys are sorted because `serde_json` sorts them.
+fn canonical(value: &Value) -> String {
+    // That a value cannot be written happens only to maps with odd keys, which JSON does not have.
+    serde_json::to_string(&Remains(value)).unwrap_or_default()
+}
+
+/// What remains of a value without nulls and empty maps. An item of which nothing remains keeps its place.
+struct Remains<'a>(&'a Value);
+
+impl Serialize for Remains<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            nothing if is_nothing(nothing) => serializer.serialize_unit(),
+            Value::Object(fields) => {
+                let kept = fields.iter().filter(|(_, field)| !is_nothing(field));
+                serializer.collect_map(kept.map(|(key, field)| (key, Remains(field))))
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Remains)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => self.0.serialize(serializer),
+        }
+    }
+}
+
+/// Whether nothing remains of a value.
+fn is_nothing(value: &Value) -> bool {
     match value {
-        Value::Null => None,
-        Value::Object(fields) => {
-            let kept: serde_json::Map<String, Value> = fields
-                .iter()
-                .filter_map(|(key, field)| without_empty(field).map(|field| (key.clone(), field)))
-                .collect();
-            (!kept.is_empty()).then_some(Value::Object(kept))
-        }
-        Value::Array(items) => {
-            Some(Value::Array(items.iter().map(|item| without_empty(item).unwrap_or(Value::Null)).collect()))
-        }
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value.clone()),
+        Value::Null => true,
+        Value::Object(fields) => fields.values().all(is_nothing),
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -69,6 +83,14 @@ mod tests {
     #[test]
     fn an_emptied_item_keeps_its_place_in_a_list() {
         assert_ne!(digest(&json!([{}, 1])), digest(&json!([1])));
+    }
+
+    #[test]
+    fn what_is_hashed_is_the_compact_json_of_what_remains() {
+        let wordy = json!({"b": [{}, null, 1.5], "a": "x\"\n\u{e9}\u{7f}", "c": {"d": {"e": null}}});
+        assert_eq!(canonical(&wordy), "{\"a\":\"x\\\"\\n\u{e9}\u{7f}\",\"b\":[null,null,1.5]}");
+        assert_eq!(canonical(&json!({"a\\": [[], true, -3, ""]})), r#"{"a\\":[[],true,-3,""]}"#);
+        assert_eq!(canonical(&json!({"a": {}})), "null");
     }
 
     #[test]
