@@ -1,9 +1,11 @@
 //! The only place that compares what is wanted with what is seen. It writes whole objects and knows no kind.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::object::is_empty;
 use crate::plan::Step;
+
+type Fields = Map<String, Value>;
 
 /// Fields of `metadata` that the API server writes and no comparison looks at.
 const SERVER_FIELDS: [&str; 7] =
@@ -29,15 +31,20 @@ pub fn settle(desired: Value, seen: Option<&Value>) -> Option<Step> {
 /// an empty map, an empty list and an absent field are one, and so are `1` and `1.0`.
 pub fn is_settled(desired: &Value, seen: &Value) -> bool {
     let (Some(desired), Some(seen)) = (desired.as_object(), seen.as_object()) else { return false };
-    let fields = desired.keys().chain(seen.keys()).filter(|field| !matches!(field.as_str(), "status" | "metadata"));
     let typed = |field: &str| matches!(field, "apiVersion" | "kind");
-    let mut fields =
-        fields.filter(|field| !typed(field) || (desired.contains_key(*field) && seen.contains_key(*field)));
-    fields.all(|field| are_equal(desired.get(field), seen.get(field)))
-        && are_equal(
-            desired.get("metadata").map(without_server_metadata).as_ref(),
-            seen.get("metadata").map(without_server_metadata).as_ref(),
-        )
+    let is_same = |field: &str, one: Option<&Value>, two: Option<&Value>| match (field, one, two) {
+        ("status", _, _) => true,
+        ("metadata", Some(Value::Object(one)), Some(Value::Object(two))) => {
+            all_pairs(one, two, |field, one, two| SERVER_FIELDS.contains(&field) || are_equal(one, two))
+        }
+        ("metadata", one, two) => {
+            are_equal(one.map(without_server_metadata).as_ref(), two.map(without_server_metadata).as_ref())
+        }
+        // An object from a list has neither.
+        (_, None, _) | (_, _, None) if typed(field) => true,
+        (_, one, two) => are_equal(one, two),
+    };
+    all_pairs(desired, seen, is_same)
 }
 
 /// Whether two values say the same: empty is absent, and `1` is `1.0`.
@@ -49,15 +56,19 @@ fn are_equal(one: Option<&Value>, two: Option<&Value>) -> bool {
     let one = one.unwrap_or(&Value::Null);
     let two = two.unwrap_or(&Value::Null);
     match (one, two) {
-        (Value::Object(left), Value::Object(right)) => {
-            left.keys().chain(right.keys()).all(|key| are_equal(left.get(key), right.get(key)))
-        }
+        (Value::Object(left), Value::Object(right)) => all_pairs(left, right, |_, one, two| are_equal(one, two)),
         (Value::Array(left), Value::Array(right)) => {
             left.len() == right.len() && left.iter().zip(right).all(|(left, right)| are_equal(Some(left), Some(right)))
         }
         (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
         (one, two) => one == two || (is_empty(one) && is_empty(two)),
     }
+}
+
+/// Whether every field of either map passes, looked at in both.
+fn all_pairs(one: &Fields, two: &Fields, passes: impl Fn(&str, Option<&Value>, Option<&Value>) -> bool) -> bool {
+    one.iter().all(|(field, value)| passes(field, Some(value), two.get(field)))
+        && two.iter().all(|(field, value)| one.contains_key(field) || passes(field, None, Some(value)))
 }
 
 fn without_server_metadata(metadata: &Value) -> Value {
