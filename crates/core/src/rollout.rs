@@ -5,9 +5,11 @@ use burgee_api::{
     Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ObjectRef, ServiceSpec, TargetRef, Webhook, WebhookType,
 };
 use jiff::SignedDuration;
+use serde_json::Value;
 
 use crate::metric::builtin::metrics_provider;
 use crate::notice::Names;
+use crate::object::plain;
 use crate::phase::PhaseRules;
 use crate::settings::Settings;
 use crate::split::Mirror;
@@ -127,6 +129,8 @@ pub struct Rollout {
     pub apex: String,
     /// `spec.service`, as written.
     pub service: ServiceSpec,
+    /// The same as JSON, without what says nothing.
+    pub service_json: Value,
     /// Who splits the traffic.
     pub provider: Provider,
     /// What selects the builtin queries and stands in events (contract: metrics §1).
@@ -199,6 +203,7 @@ impl Rollout {
                 .unwrap_or(100),
             canary_ready_percent: analysis.as_ref().and_then(|analysis| analysis.canary_ready_threshold).unwrap_or(100),
             analysis,
+            service_json: plain(&service),
             service,
         };
         rollout.verify(canary, settings, &provider_name)?;
@@ -405,7 +410,7 @@ impl Rollout {
     }
 
     /// The owner reference that generated objects carry.
-    pub fn owner_reference(&self) -> serde_json::Value {
+    pub fn owner_reference(&self) -> Value {
         serde_json::json!({
             "apiVersion": Kind::Canary.api_version(), "kind": "Canary", "name": self.name, "uid": self.uid,
             "controller": true, "blockOwnerDeletion": true,

@@ -3,9 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::object::{
-    TOOLKIT_OFF, based_on, filtered, is_owned_by, items, last_applied, merge, plain, put, toolkit_off,
-};
+use crate::object::{TOOLKIT_OFF, based_on, filtered, is_owned_by, items, last_applied, merge, put, toolkit_off};
 use crate::reconcile::is_settled;
 use crate::rollout::Rollout;
 use crate::workload::Selector;
@@ -99,7 +97,7 @@ fn is_main(main: &Value, port: &Value) -> bool {
 
 /// The port of `spec.service`.
 fn main_port(rollout: &Rollout) -> Value {
-    let service = plain(&rollout.service);
+    let service = &rollout.service_json;
     let target_port = service.get("targetPort").filter(|port| **port != json!(0) && **port != json!("0"));
     let name = service["portName"].as_str().filter(|name| !name.is_empty()).unwrap_or("http");
     let mut port = json!({"name": name, "protocol": "TCP", "port": service["port"],
@@ -149,7 +147,7 @@ fn created(rollout: &Rollout, selector: &Selector, ports: &[Value], role: Role) 
 
 /// The labels or annotations that the canary asks for.
 fn metadata(rollout: &Rollout, selector: &Selector, role: Role, field: &str) -> Value {
-    let mut entries = plain(&rollout.service)[role.field()][field].clone();
+    let mut entries = rollout.service_json[role.field()][field].clone();
     if field == "labels" {
         entries[&selector.label] = json!(role.key(rollout).name);
     } else {
@@ -160,8 +158,8 @@ fn metadata(rollout: &Rollout, selector: &Selector, role: Role, field: &str) -> 
 
 /// What is wanted, and what is seen under the keys of `service.unmanagedMetadata`.
 pub(crate) fn managed(rollout: &Rollout, field: &str, mut wanted: Value, seen: &Value) -> Value {
-    let unmanaged = plain(&rollout.service)["unmanagedMetadata"][field].clone();
-    let is_unmanaged = |key: &str| items(&unmanaged).any(|name| name == key);
+    let unmanaged = &rollout.service_json["unmanagedMetadata"][field];
+    let is_unmanaged = |key: &str| items(unmanaged).any(|name| name == key);
     merge(&mut wanted, &filtered(seen, is_unmanaged));
     wanted
 }

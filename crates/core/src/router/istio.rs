@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Router;
 use crate::object::{
-    LAST_APPLIED, TOOLKIT_OFF, based_on, filtered, is_owned_by, last_applied, merge, plain, put, toolkit_off,
+    LAST_APPLIED, TOOLKIT_OFF, based_on, filtered, is_owned_by, last_applied, merge, put, toolkit_off,
 };
 use crate::reconcile::are_alike;
 use crate::rollout::Rollout;
@@ -90,7 +90,7 @@ fn original(seen: &Value) -> Option<Value> {
 fn destination_rule(rollout: &Rollout, key: &ObjectKey, seen: Option<&Value>) -> Value {
     let mut rule = owned(rollout, key, seen);
     rule["spec"]["host"] = json!(key.name);
-    put(&mut rule["spec"], "trafficPolicy", plain(&rollout.service)["trafficPolicy"].clone());
+    put(&mut rule["spec"], "trafficPolicy", rollout.service_json["trafficPolicy"].clone());
     rule
 }
 
@@ -112,8 +112,8 @@ fn virtual_service(
     split: Split,
 ) -> Result<Value, String> {
     let mut object = owned(rollout, &key(rollout), seen);
-    let apex = plain(&rollout.service)["apex"].clone();
-    for (field, wanted) in [("labels", apex["labels"].clone()), ("annotations", annotations(&apex))] {
+    let apex = &rollout.service_json["apex"];
+    for (field, wanted) in [("labels", apex["labels"].clone()), ("annotations", annotations(apex))] {
         let mut entries = object["metadata"][field].clone();
         merge(&mut entries, &wanted);
         put(&mut object["metadata"], field, entries);

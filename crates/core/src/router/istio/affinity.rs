@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::routes::{both, entry};
 use crate::affinity::{Cookie, affinity, canary_cookie, primary_cookie, stale_cookie};
-use crate::object::{items, plain};
+use crate::object::items;
 use crate::rollout::Rollout;
 use crate::split::Split;
 
@@ -57,13 +57,12 @@ fn matching(rollout: &Rollout, cookie: &Cookie, split: Split) -> Value {
     if let Some(fields) = matching.as_object_mut() {
         fields.retain(|field, _| !field.starts_with("mirror"));
     }
-    let conditions = plain(&rollout.service.matches);
     let with_cookie = |condition: &Value| {
         let mut condition = condition.clone();
         condition["headers"]["Cookie"] = json!({"regex": cookie.regex()});
         condition
     };
-    let conditions: Vec<Value> = items(&conditions).map(with_cookie).collect();
+    let conditions: Vec<Value> = items(&rollout.service_json["match"]).map(with_cookie).collect();
     matching["match"] = if conditions.is_empty() { json!([with_cookie(&json!({}))]) } else { json!(conditions) };
     matching
 }

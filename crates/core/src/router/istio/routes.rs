@@ -57,10 +57,10 @@ fn http(rollout: &Rollout, status: &CanaryStatus, split: Split) -> Value {
     if items(&analysis_match).next().is_none() {
         return affinity::http(rollout, status, split).unwrap_or_else(|| json!([entry(rollout, split)]));
     }
-    let service = plain(&rollout.service);
+    let service = &rollout.service_json;
     let mut first = entry(rollout, split);
     put(&mut first, "match", merged(&analysis_match, &service["match"]));
-    let mut second = common(&service);
+    let mut second = common(service);
     put(&mut second, "match", service["match"].clone());
     // Istio ignores the weight of a single destination; the contract writes the primary's.
     second["route"] = json!([destination(rollout, &rollout.primary_service(), split.primary())]);
@@ -69,8 +69,8 @@ fn http(rollout: &Rollout, status: &CanaryStatus, split: Split) -> Value {
 
 /// The entry of a split for every request of the service.
 pub(super) fn entry(rollout: &Rollout, split: Split) -> Value {
-    let service = plain(&rollout.service);
-    let mut entry = common(&service);
+    let service = &rollout.service_json;
+    let mut entry = common(service);
     put(&mut entry, "match", service["match"].clone());
     entry["route"] = both(rollout, split);
     if split.mirror() == Mirror::On {
