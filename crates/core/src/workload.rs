@@ -1,6 +1,8 @@
 //! The target and its primary: what the primary must look like, whether pods are ready, how the target is scaled to
 //! zero and back. It never decides when, and it never drops a field that it does not know.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -198,12 +200,12 @@ fn pod_restored(
 
 /// What makes a revision: the pod template, without the marks of scaling to zero, a Service's whole spec, or the name of
 /// Knative's latest revision (contract: lifecycle §3).
-pub fn template(kind: TargetKind, target: &Value) -> Value {
+pub fn template(kind: TargetKind, target: &Value) -> Cow<'_, Value> {
     match kind {
-        TargetKind::Deployment => target["spec"]["template"].clone(),
+        TargetKind::Deployment => Cow::Borrowed(&target["spec"]["template"]),
         TargetKind::DaemonSet => daemonset::template(target),
-        TargetKind::Service => target["spec"].clone(),
-        TargetKind::Knative => knative::latest(target),
+        TargetKind::Service => Cow::Borrowed(&target["spec"]),
+        TargetKind::Knative => Cow::Owned(knative::latest(target)),
     }
 }
 

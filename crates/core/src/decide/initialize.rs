@@ -245,7 +245,7 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
 /// What a primary that was there before runs, if anybody knows: a Knative Service says so, another is compared.
 fn running(tick: &Tick, scene: &Scene) -> Option<Value> {
     let named = workload::named_revision(tick.rollout.target_kind, scene.primary?);
-    named.or_else(|| runs_as_primary(tick, scene).then(|| scene.template.clone()))
+    named.or_else(|| runs_as_primary(tick, scene).then(|| Value::clone(&scene.template)))
 }
 
 /// Recreates a primary that was promoted once and is gone: from the kept template, not from the target (I12). While

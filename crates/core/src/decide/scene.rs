@@ -1,5 +1,6 @@
 //! What every decision needs to have seen: the target, the primary, and the configs that they mention.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub(super) struct Scene<'a> {
     /// What selects the target's pods, if it has any.
     pub(super) selector: Option<Selector>,
     /// What makes the revision, as stored: mostly the target's pod template.
-    pub(super) template: Value,
+    pub(super) template: Cow<'a, Value>,
     /// Its digest.
     pub(super) revision: String,
     /// ConfigMaps and Secrets that are copied for the primary.

@@ -1,5 +1,7 @@
 //! What is particular to DaemonSets. It must not know who asks.
 
+use std::borrow::Cow;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -12,15 +14,17 @@ use crate::rollout::Rollout;
 const MARK: &str = "flagger.app/scale-to-zero";
 
 /// The pod template without the mark. The peer leaves the mark on a primary that is recreated, which then has no pods.
-pub(super) fn template(target: &Value) -> Value {
-    let mut template = target["spec"]["template"].clone();
-    if let Some(mut node_selector) = template["spec"].get("nodeSelector").cloned() {
-        if let Some(fields) = node_selector.as_object_mut() {
-            fields.remove(MARK);
-        }
-        put(&mut template["spec"], "nodeSelector", node_selector);
+pub(super) fn template(target: &Value) -> Cow<'_, Value> {
+    let template = &target["spec"]["template"];
+    let Some(mut node_selector) = template["spec"].get("nodeSelector").cloned() else {
+        return Cow::Borrowed(template);
+    };
+    if let Some(fields) = node_selector.as_object_mut() {
+        fields.remove(MARK);
     }
-    template
+    let mut template = template.clone();
+    put(&mut template["spec"], "nodeSelector", node_selector);
+    Cow::Owned(template)
 }
 
 /// Refuses what cannot be rolled (contract: lifecycle §7.3).

@@ -124,7 +124,7 @@ fn replicas_follow_the_target_down_to_the_floor_unless_an_autoscaler_has_them() 
 #[test]
 fn restoring_puts_the_kept_template_back_and_nothing_else() {
     let mut target = target();
-    let good = template(TargetKind::Deployment, &target);
+    let good = template(TargetKind::Deployment, &target).into_owned();
     target["spec"]["template"]["spec"]["containers"][0]["image"] = json!("podinfo:broken");
     target["spec"]["minReadySeconds"] = json!(99);
     let broken = with_recipe(&rollout(), |recipe| promoted(recipe, &target, &stored(), 0)).unwrap();
@@ -140,7 +140,7 @@ fn restoring_puts_the_kept_template_back_and_nothing_else() {
 fn a_primary_runs_a_template_whatever_its_id() {
     let mut primary = stored();
     primary["spec"]["template"]["metadata"]["annotations"]["flagger-id"] = json!("another");
-    let template = template(TargetKind::Deployment, &target());
+    let template = template(TargetKind::Deployment, &target()).into_owned();
     let check = |primary: &Value| with_recipe(&rollout(), |recipe| runs(recipe, &template, &target(), primary));
     assert_eq!(check(&primary), Ok(true));
     primary["spec"]["template"]["spec"]["containers"][0]["image"] = json!("podinfo:0");

@@ -59,7 +59,7 @@ impl Digests {
         }
         let known = self.recorded.get(&status.last_applied_spec);
         let (Some(known), Some(now)) = (known, revision::target(instant, world)) else { return Ok(()) };
-        let template = |target: &Value| workload::template(instant.rollout.target_kind, target);
+        let template = |target| workload::template(instant.rollout.target_kind, target);
         if are_alike(&template(known), &template(&now)) {
             return Err(format!("{} became {next} although the template is the same", status.phase));
         }

@@ -42,7 +42,7 @@ fn the_latest_revision_is_named_as_the_primary_and_nothing_else_is_touched() {
 
 #[test]
 fn the_name_of_the_latest_revision_is_the_revision() {
-    let revision = workload::template(TargetKind::Knative, &service());
+    let revision = workload::template(TargetKind::Knative, &service()).into_owned();
     assert_eq!(revision, "podinfo-00002");
     let primary = with_recipe(|recipe| workload::primary(recipe, &service())).unwrap();
     assert!(workload::is_copy(TargetKind::Knative, &primary, "", &digest(&revision)));

@@ -139,7 +139,7 @@ fn promotion_takes_the_spec_and_the_included_metadata_and_keeps_the_owner() {
 fn a_primary_is_put_back_to_the_kept_spec_and_known_by_it() {
     let mut broken = stored(created(), 8);
     broken["spec"]["selector"] = json!({"app": "broken"});
-    let kept = workload::template(TargetKind::Service, &target());
+    let kept = workload::template(TargetKind::Service, &target()).into_owned();
     let check = |primary: &Value| with_recipe(|recipe| workload::runs(recipe, &kept, &target(), primary));
     assert_eq!(check(&broken), Ok(false));
     let restored = with_recipe(|recipe| workload::restored(recipe, &kept, &target(), Some(&broken))).unwrap();
