@@ -199,7 +199,7 @@ pub struct Rival {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct World {
     /// The canary itself.
-    pub canary: Canary,
+    pub canary: Arc<Canary>,
     /// The objects that [`crate::reads`] names.
     pub objects: Vec<(ObjectKey, Observed)>,
     /// ConfigMaps and Secrets that the target's pod template mentions.
@@ -210,8 +210,8 @@ pub struct World {
 
 impl World {
     /// A world in which nothing but the canary has been looked at.
-    pub fn new(canary: Canary) -> Self {
-        Self { canary, objects: Vec::new(), configs: Vec::new(), rival: None }
+    pub fn new(canary: impl Into<Arc<Canary>>) -> Self {
+        Self { canary: canary.into(), objects: Vec::new(), configs: Vec::new(), rival: None }
     }
 
     /// What is known of an object. One that was never looked at is unknown.

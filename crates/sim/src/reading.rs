@@ -17,7 +17,7 @@ use crate::cluster::Cluster;
 #[derive(Debug)]
 pub(crate) struct Reading {
     /// What was written.
-    pub(crate) canary: Canary,
+    pub(crate) canary: Arc<Canary>,
     /// What it means, or why it cannot be meant.
     pub(crate) rollout: Result<Rollout, String>,
     /// What every tick of it reads.
@@ -32,7 +32,7 @@ impl Reading {
         let rollout = Rollout::parse(&canary, settings);
         let reads = rollout.as_ref().map_or_else(|_| Vec::new(), reads::objects);
         let routes = rollout.as_ref().map_or_else(|_| Vec::new(), |rollout| router::of(rollout).reads(rollout));
-        Some(Self { canary, rollout, reads, routes })
+        Some(Self { canary: Arc::new(canary), rollout, reads, routes })
     }
 }
 
@@ -70,7 +70,7 @@ impl Reader {
             return *split;
         }
         let rollout = reading.rollout.as_ref().ok()?;
-        let mut world = World::new(reading.canary.clone());
+        let mut world = World::new(Arc::clone(&reading.canary));
         world.objects = reading.routes.iter().map(|key| (key.clone(), cluster.observe(key))).collect();
         let split = router::of(rollout).read(rollout, &world).ok().flatten();
         self.split = Some((Arc::clone(reading), objects, split));

@@ -76,7 +76,7 @@ pub struct Stage {
     /// Whom the canary asks.
     pub outside: Outside,
     /// What the operator was started with.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// What happened.
     pub film: Film,
     /// What was counted and alerted, as text.
@@ -123,7 +123,7 @@ impl Stage {
             workloads: Workloads::default(),
             scalers: Scalers::default(),
             outside: Outside::default(),
-            settings: Settings::default(),
+            settings: Arc::default(),
             film: Film::default(),
             aside: Vec::new(),
             calls: Vec::new(),
@@ -303,10 +303,12 @@ impl Stage {
             let Observed::Present(object) = process.observe(&self.cluster, &self.canary) else {
                 return Ok(());
             };
-            let Some(reading) = self.seen.read(&object, &self.settings) else { return Ok(()) };
+            let is_stored = self.cluster.shared(&self.canary).is_some_and(|stored| Arc::ptr_eq(stored, &object));
+            let reader = if is_stored { &mut self.live } else { &mut self.seen };
+            let Some(reading) = reader.read(&object, &self.settings) else { return Ok(()) };
             let decided = match &reading.rollout {
                 Ok(rollout) => self.decide(process, &reading, rollout),
-                Err(reason) => Ok(refuse(&World::new(reading.canary.clone()), process.clock(self.now), reason)),
+                Err(reason) => Ok(refuse(&World::new(Arc::clone(&reading.canary)), process.clock(self.now), reason)),
             };
             match decided {
                 Ok(plan) => {
@@ -333,7 +335,7 @@ impl Stage {
 
     /// The plan, or what became of the question that comes before it.
     fn decide(&mut self, process: &mut Process, reading: &Arc<Reading>, rollout: &Rollout) -> Result<Plan, Asking> {
-        let settings = self.settings.clone();
+        let settings = Arc::clone(&self.settings);
         let world = self.observe(process, reading, rollout);
         let tick = Tick { world: &world, rollout, settings: &settings, now: process.clock(self.now) };
         self.report(process.id, Report::Looks(&world, rollout));
@@ -390,7 +392,7 @@ impl Stage {
     }
 
     fn observe(&self, process: &mut Process, reading: &Reading, rollout: &Rollout) -> World {
-        let mut world = World::new(reading.canary.clone());
+        let mut world = World::new(Arc::clone(&reading.canary));
         world.rival = self.rival();
         for key in &reading.reads {
             let observed = process.observe(&self.cluster, key);
@@ -518,7 +520,7 @@ impl Stage {
 
     /// Puts the brake on or takes it off; either wakes every canary.
     pub fn brake(&mut self, brake: Brake) {
-        self.settings.pause_new_runs = brake == Brake::On;
+        Arc::make_mut(&mut self.settings).pause_new_runs = brake == Brake::On;
         self.processes[self.leader].wake(self.now);
     }
 

@@ -28,7 +28,9 @@ pub const PRIMARY_COUNTS_AS_READY: Mutation =
 /// I5: between runs, the revision that was acted on is forgotten.
 pub const ENDED_RUN_IS_FORGOTTEN: Mutation =
     Mutation::of_world("between runs the revision that was acted on is forgotten", |world, _| {
-        if let Some(status) = world.canary.status.as_mut().filter(|status| status.phase.is_terminal()) {
+        if let Some(status) =
+            Arc::make_mut(&mut world.canary).status.as_mut().filter(|status| status.phase.is_terminal())
+        {
             status.last_applied_spec.clear();
         }
     });
@@ -54,7 +56,7 @@ pub const UNKNOWN_IS_ABSENT: Mutation = Mutation::of_world("what cannot be read 
 /// I16: the hooks that passed are forgotten.
 pub const PASSED_HOOKS_ARE_FORGOTTEN: Mutation =
     Mutation::of_world("the hooks that passed are forgotten", |world, _| {
-        let status = world.canary.status.as_mut().filter(|status| status.phase.is_run());
+        let status = Arc::make_mut(&mut world.canary).status.as_mut().filter(|status| status.phase.is_run());
         if let Some(run) = status.and_then(|status| status.run.as_mut()) {
             run.hooks_passed.clear();
         }
@@ -66,7 +68,7 @@ pub const LOST_METRICS_ARE_LEFT_OUT: Mutation =
 
 /// I23: every step counts as an hour old.
 pub const STEPS_COUNT_AS_OLD: Mutation = Mutation::of_world("every step counts as an hour old", |world, _| {
-    let run = world.canary.status.as_mut().and_then(|status| status.run.as_mut());
+    let run = Arc::make_mut(&mut world.canary).status.as_mut().and_then(|status| status.run.as_mut());
     let Some(run) = run else { return };
     let started = run.step_started_at.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
     run.step_started_at =
@@ -85,7 +87,9 @@ pub const MISSING_TARGET_IS_WAITED_FOR: Mutation =
 /// I26: the peer's digest of a revision is compared with ours.
 pub const FOREIGN_DIGEST_IS_COMPARED: Mutation =
     Mutation::of_world("the peer's digest is compared with ours", |world, _| {
-        if let Some(status) = world.canary.status.as_mut().filter(|status| is_foreign(&status.last_applied_spec)) {
+        if let Some(status) =
+            Arc::make_mut(&mut world.canary).status.as_mut().filter(|status| is_foreign(&status.last_applied_spec))
+        {
             "b1-0000000000000000".clone_into(&mut status.last_applied_spec);
             "b1-0000000000000000".clone_into(&mut status.last_promoted_spec);
         }

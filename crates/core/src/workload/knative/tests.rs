@@ -1,5 +1,7 @@
 //! Tests of Knative Services as targets.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::digest::digest;
 use crate::fixtures;
@@ -184,7 +186,7 @@ fn named_and_routed() -> Value {
 /// The status that is decided on for this one, with both revisions ready.
 fn decided(service: &Value, status: &Value) -> burgee_api::CanaryStatus {
     let mut world = world(service, &[("podinfo-00001", "True"), ("podinfo-00002", "True")]);
-    world.canary.status = serde_json::from_value(status.clone()).unwrap();
+    Arc::make_mut(&mut world.canary).status = serde_json::from_value(status.clone()).unwrap();
     let settings = Settings::default();
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
     let tick = crate::decide::Tick { world: &world, rollout: &rollout(), settings: &settings, now };
