@@ -75,7 +75,7 @@ impl Knative {
             "metadata": {"name": name, "namespace": key.namespace,
                 "ownerReferences": [{"kind": "Service", "name": key.name, "uid": service["metadata"]["uid"]}]},
             "spec": service["spec"]["template"]["spec"]});
-        let stuck = behaviour.is_stuck(&key.name, &service["spec"]["template"]);
+        let stuck = behaviour.is_stuck(&key.name, &service["spec"]["template"].to_string());
         let ready_at = now.saturating_add(SignedDuration::from_secs(behaviour.ready_after_seconds)).ok();
         if cluster.create(object).is_ok() {
             made.push(Revision { template, name, ready_at: ready_at.filter(|_| !stuck) });

@@ -37,13 +37,10 @@ impl Default for Behaviour {
 }
 
 impl Behaviour {
-    pub(crate) fn is_stuck(&self, name: &str, template: &Value) -> bool {
-        let mut mentions = self.stuck.iter().filter(|(stuck, _)| stuck == name).peekable();
-        if mentions.peek().is_none() {
-            return false;
-        }
-        let text = template.to_string();
-        mentions.any(|(_, mention)| text.contains(mention.as_str()))
+    /// Whether new pods of this workload, with a template of this text, never get ready.
+    pub(crate) fn is_stuck(&self, name: &str, template: &str) -> bool {
+        let mut mentions = self.stuck.iter().filter(|(stuck, _)| stuck == name);
+        mentions.any(|(_, mention)| template.contains(mention.as_str()))
     }
 }
 
@@ -60,6 +57,8 @@ struct Known {
     seen: Option<Arc<Value>>,
     uid: String,
     generation: i64,
+    /// The template that is wanted, as text, and the generation that it is of.
+    wanted: (i64, String),
     template: Arc<str>,
     /// When the controller notices the generation that it has not acted on.
     notices: Option<Timestamp>,
@@ -140,7 +139,7 @@ impl Known {
             self.generation = generation(object);
         }
         let wanted = wanted(key.kind, object);
-        let is_stuck = behaviour.is_stuck(&key.name, &object["spec"]["template"]);
+        let is_stuck = behaviour.is_stuck(&key.name, &self.wanted.1);
         let ready_at = later(now, behaviour.ready_after_seconds);
         let fresh = Pod { template: Arc::clone(&self.template), ready_at: ready_at.filter(|_| !is_stuck) };
         if !is_stuck {
@@ -167,7 +166,11 @@ impl Known {
         if self.uid != uid {
             *self = Self { uid: uid.to_owned(), generation: -1, ..Self::default() };
         }
-        if self.generation != generation(object) && self.notices.is_none() {
+        let generation = generation(object);
+        if self.wanted.0 != generation {
+            self.wanted = (generation, object["spec"]["template"].to_string());
+        }
+        if self.generation != generation && self.notices.is_none() {
             self.notices = Some(later(now, behaviour.notice_after_seconds).unwrap_or(now));
         }
         self.seen = Some(Arc::clone(object));
