@@ -99,16 +99,32 @@ impl Inspector {
     }
 
     fn show(&mut self, view: &View, operator: usize, what: What) {
-        let Some(after) = Instant::look(view, self.last.as_ref()) else { return };
-        let before = self.last.take().unwrap_or_else(|| after.clone());
-        let is_quiet = matches!(what, What::Outside) && before.now == after.now && before.is_like(&after);
-        if !is_quiet {
-            let sight = self.sights.entry(operator).or_default();
-            let moment = Moment { what, operator, sight, before: &before, after: &after };
-            let found = self.checkers.look(&moment);
-            let second = after.now.duration_since(view.start).as_secs();
-            self.broken = found.err().map(|wrong| format!("{wrong} (at {second}s)"));
+        match self.last.take() {
+            Some(last) if last.is_at(view) => {
+                if !matches!(what, What::Outside) {
+                    self.judge(view, operator, what, [&last, &last]);
+                }
+                self.last = Some(last);
+            }
+            last => {
+                let after = Instant::look(view, last.as_ref());
+                if let Some(after) = &after {
+                    let before = last.as_ref().unwrap_or(after);
+                    let is_quiet = matches!(what, What::Outside) && before.now == after.now && before.is_like(after);
+                    if !is_quiet {
+                        self.judge(view, operator, what, [before, after]);
+                    }
+                }
+                self.last = after.or(last);
+            }
         }
-        self.last = Some(after);
+    }
+
+    fn judge(&mut self, view: &View, operator: usize, what: What, [before, after]: [&Instant; 2]) {
+        let sight = self.sights.entry(operator).or_default();
+        let moment = Moment { what, operator, sight, before, after };
+        let found = self.checkers.look(&moment);
+        let second = after.now.duration_since(view.start).as_secs();
+        self.broken = found.err().map(|wrong| format!("{wrong} (at {second}s)"));
     }
 }

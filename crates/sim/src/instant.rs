@@ -94,6 +94,8 @@ pub struct Traffic {
 pub struct Instant {
     /// The time itself.
     pub now: Timestamp,
+    /// How often anything was changed before it.
+    version: u64,
     /// What the canary means; of one that is gone, what it last meant.
     pub rollout: Arc<Rollout>,
     /// The canary's status; of one that is gone, its last.
@@ -147,6 +149,7 @@ impl Instant {
         let parts = std::array::from_fn(|place| present(view.cluster, keys[place].as_ref()?));
         let mut instant = Self {
             now: view.now,
+            version: view.cluster.version(),
             rollout,
             status,
             split: None,
@@ -281,6 +284,11 @@ impl Instant {
     /// Whether the canary is there.
     pub fn exists(&self) -> bool {
         self.part(Part::Canary).is_some()
+    }
+
+    /// Whether neither time nor any object has moved since.
+    pub fn is_at(&self, view: &View) -> bool {
+        self.now == view.now && self.version == view.cluster.version()
     }
 
     /// Whether nothing but time may have moved between two instants.
