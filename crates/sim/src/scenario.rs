@@ -180,13 +180,9 @@ impl Scenario {
     }
 
     /// Plays the scenario to its end, and once for each place at which the operator can die and be started again: before
-    /// and after every step of every plan. Only the places that `is_wanted` are played, by their number counted from 0.
-    /// What came before a crash is played only once. `look` sees the play without a crash beside each of the others.
-    pub fn play_crashes(
-        &self,
-        is_wanted: impl Fn(usize) -> bool,
-        mut look: impl FnMut(&Stage, Crash, Result<Stage, String>),
-    ) -> Result<Stage, String> {
+    /// and after every step of every plan. What came before a crash is played only once. `look` sees the play without a
+    /// crash beside each of the others.
+    pub fn play_crashes(&self, mut look: impl FnMut(&Stage, Crash, Result<Stage, String>)) -> Result<Stage, String> {
         let scenes = self.scenes();
         let mut forks = vec![self.set_up()?];
         for scene in &scenes {
@@ -197,7 +193,7 @@ impl Scenario {
         let unbroken = forks[forks.len() - 1].clone();
         let plans = unbroken.plans.iter().enumerate();
         let crashes = plans.flat_map(|(plan, steps)| (0..=*steps).map(move |steps| Crash { plan, steps }));
-        for (_, crash) in crashes.enumerate().filter(|(number, _)| is_wanted(*number)) {
+        for crash in crashes {
             let done = forks.partition_point(|stage| stage.plans.len() <= crash.plan) - 1;
             let mut stage = forks[done].clone();
             stage.crash = Some(crash);

@@ -1,10 +1,5 @@
 //! An operator that dies between any two steps of any plan of any scenario, and is started again, tells the same story:
 //! nothing twice, nothing left out, no weight sooner than its interval (I23), and no invariant broken on the way.
-//!
-//! Of each scenario only every second crash is played, which leaves half of them out: the even ones of the first scenario,
-//! the odd ones of the second, and so on. What many scenarios have in common, such as the bootstrap and a run, is so played
-//! at each of its steps; what only one scenario has is not. `cargo test -p burgee-sim --test crashes -- --ignored` plays
-//! them all.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,9 +9,6 @@ use std::thread;
 use burgee_sim::film::Frame;
 use burgee_sim::scenario::Scenario;
 use burgee_sim::stage::Stage;
-
-/// Of how many crashes one is played, when not all are.
-const STRIDE: usize = 2;
 
 /// Names of all scenarios, in order.
 fn names() -> Vec<String> {
@@ -77,12 +69,11 @@ fn difference(unbroken: &Stage, broken: &Stage) -> Option<String> {
     (!is_kept).then(|| "two weights within an interval".to_owned())
 }
 
-/// Everything that goes wrong in one scenario, of whose crashes every `stride`-th is played, from number `first` on.
-fn findings(name: &str, first: usize, stride: usize) -> Result<Vec<String>, String> {
+/// Everything that goes wrong in one scenario.
+fn findings(name: &str) -> Result<Vec<String>, String> {
     let scenario = scenario(name)?;
     let mut found = Vec::new();
-    let is_wanted = |number: usize| number % stride == first % stride;
-    let unbroken = scenario.play_crashes(is_wanted, |unbroken, crash, broken| {
+    let unbroken = scenario.play_crashes(|unbroken, crash, broken| {
         let wrong = match &broken {
             Ok(broken) => difference(unbroken, broken).map(|wrong| format!("{wrong}\n{}", broken.film)),
             Err(error) => Some(error.clone()),
@@ -96,14 +87,13 @@ fn findings(name: &str, first: usize, stride: usize) -> Result<Vec<String>, Stri
 }
 
 /// What is found in all of them, by as many threads as there are processors.
-fn search(names: &[String], stride: usize) -> Vec<String> {
+fn search(names: &[String]) -> Vec<String> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut found = Vec::new();
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(name) = names.get(number) else { return found };
-            found.extend(findings(name, number, stride).unwrap_or_else(|error| vec![error]));
+            let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) else { return found };
+            found.extend(findings(name).unwrap_or_else(|error| vec![error]));
         }
     };
     thread::scope(|scope| {
@@ -113,20 +103,10 @@ fn search(names: &[String], stride: usize) -> Vec<String> {
     })
 }
 
-fn check(stride: usize) {
+#[test]
+fn every_scenario_ends_the_same_after_every_crash() {
     let names = names();
     assert!(names.len() > 100, "{} scenarios", names.len());
-    let found = search(&names, stride);
+    let found = search(&names);
     assert!(found.is_empty(), "{} findings\n{}", found.len(), found.join("\n\n"));
-}
-
-#[test]
-fn every_scenario_ends_the_same_after_every_second_crash() {
-    check(STRIDE);
-}
-
-#[test]
-#[ignore = "takes twice as long as the half that is played"]
-fn every_scenario_ends_the_same_after_every_crash() {
-    check(1);
 }
