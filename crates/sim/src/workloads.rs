@@ -68,6 +68,21 @@ struct Known {
     complete: Option<Arc<str>>,
     gives_up: Option<Timestamp>,
     ready: usize,
+    /// The object to which a state was reported last, and the state.
+    reported: Option<(Arc<Value>, State)>,
+}
+
+/// What a reported status is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct State {
+    generation: i64,
+    wanted: usize,
+    pods: usize,
+    updated: usize,
+    ready: usize,
+    /// Only of a Deployment: since when it is not available, and how its update gets on.
+    unavailable_since: Option<Timestamp>,
+    progress: Option<(&'static str, &'static str)>,
 }
 
 /// The pods of all workloads.
@@ -155,8 +170,14 @@ impl Known {
             self.roll_at_once(&fresh, wanted, now);
         }
         self.ready = if blackout { 0 } else { self.pods.iter().filter(|pod| is_ready(pod, now)).count() };
-        let status =
-            if is_daemonset { self.daemonset_status(wanted) } else { self.deployment_status(object, wanted, now) };
+        let progress = (!is_daemonset).then(|| self.get_on(object, wanted, now));
+        let state = self.state(wanted, progress);
+        let is_known = |(to, known): &(Arc<Value>, State)| Arc::ptr_eq(to, object) && *known == state;
+        if self.reported.as_ref().is_some_and(is_known) {
+            return None;
+        }
+        let status = state.status();
+        self.reported = Some((Arc::clone(object), state));
         Some(status)
     }
 
@@ -217,55 +238,66 @@ impl Known {
         self.pods.iter().filter(|pod| pod.template == self.template).count()
     }
 
-    fn daemonset_status(&self, wanted: usize) -> Value {
-        json!({
-            "observedGeneration": self.generation,
-            "desiredNumberScheduled": wanted,
-            "currentNumberScheduled": self.pods.len(),
-            "updatedNumberScheduled": self.updated(),
-            "numberReady": self.ready,
-            "numberAvailable": self.ready,
-        })
+    fn state(&self, wanted: usize, progress: Option<(&'static str, &'static str)>) -> State {
+        State {
+            generation: self.generation,
+            wanted,
+            pods: self.pods.len(),
+            updated: self.updated(),
+            ready: self.ready,
+            unavailable_since: self.unavailable_since,
+            progress,
+        }
     }
 
-    fn deployment_status(&mut self, deployment: &Value, wanted: usize, now: Timestamp) -> Value {
+    /// How a Deployment's update gets on. The controller gives it up after the Deployment's own deadline. Once it is
+    /// complete there is no deadline any more, whatever happens to the pods, and whoever scales from zero.
+    fn get_on(&mut self, deployment: &Value, wanted: usize, now: Timestamp) -> (&'static str, &'static str) {
         let is_available = self.ready >= wanted;
         self.unavailable_since = if is_available { None } else { Some(self.unavailable_since.unwrap_or(now)) };
-        let (available, reason) =
-            if is_available { ("True", "MinimumReplicasAvailable") } else { ("False", "MinimumReplicasUnavailable") };
-        let since = self.unavailable_since.map_or_else(String::new, |since| format!("{since:.0}"));
-        let progress = self.progress(deployment, now);
-        json!({
-            "observedGeneration": self.generation,
-            "replicas": self.pods.len(),
-            "updatedReplicas": self.updated(),
-            "readyReplicas": self.ready,
-            "availableReplicas": self.ready,
-            "conditions": [
-                {"type": "Available", "status": available, "reason": reason, "lastUpdateTime": since},
-                progress,
-            ],
-        })
-    }
-
-    /// The controller gives up a rolling update after the Deployment's own deadline. Once an update is complete there is
-    /// no deadline any more, whatever happens to the pods, and whoever scales from zero.
-    fn progress(&mut self, deployment: &Value, now: Timestamp) -> Value {
         let updated = self.updated();
         if updated == self.pods.len() && self.ready >= updated {
             self.complete = Some(Arc::clone(&self.template));
         }
         if self.complete.as_ref() == Some(&self.template) {
             self.gives_up = None;
-            return json!({"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"});
+            return ("True", "NewReplicaSetAvailable");
         }
         self.complete = None;
         let seconds = deployment["spec"]["progressDeadlineSeconds"].as_i64().unwrap_or(600);
         let until = *self.gives_up.get_or_insert(later(now, seconds).unwrap_or(Timestamp::MAX));
-        if until <= now {
-            return json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"});
-        }
-        json!({"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"})
+        if until <= now { ("False", "ProgressDeadlineExceeded") } else { ("True", "ReplicaSetUpdated") }
+    }
+}
+
+impl State {
+    /// As a DaemonSet's or a Deployment's controller reports it.
+    fn status(&self) -> Value {
+        let Some((status, reason)) = self.progress else {
+            return json!({
+                "observedGeneration": self.generation,
+                "desiredNumberScheduled": self.wanted,
+                "currentNumberScheduled": self.pods,
+                "updatedNumberScheduled": self.updated,
+                "numberReady": self.ready,
+                "numberAvailable": self.ready,
+            });
+        };
+        let is_available = self.ready >= self.wanted;
+        let (available, why) =
+            if is_available { ("True", "MinimumReplicasAvailable") } else { ("False", "MinimumReplicasUnavailable") };
+        let since = self.unavailable_since.map_or_else(String::new, |since| format!("{since:.0}"));
+        json!({
+            "observedGeneration": self.generation,
+            "replicas": self.pods,
+            "updatedReplicas": self.updated,
+            "readyReplicas": self.ready,
+            "availableReplicas": self.ready,
+            "conditions": [
+                {"type": "Available", "status": available, "reason": why, "lastUpdateTime": since},
+                {"type": "Progressing", "status": status, "reason": reason},
+            ],
+        })
     }
 }
 
