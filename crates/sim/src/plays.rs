@@ -124,7 +124,7 @@ fn in_peace(stage: &mut Stage, faults: &mut Faults) -> Result<(), String> {
     while !stage.rests() && second < end {
         second += 20;
         stage.play_until(second)?;
-        if stage.canary().is_null() || stage.status()["run"]["pausedSince"].is_string() {
+        if stage.cluster.get(&stage.canary).is_none() || stage.status()["run"]["pausedSince"].is_string() {
             // What was asked for before the peace was carried out in it.
             faults.end(stage)?;
         }

@@ -558,7 +558,7 @@ impl Stage {
 
     /// The status of the canary as it is stored.
     pub fn status(&self) -> Value {
-        self.canary()["status"].clone()
+        self.cluster.get(&self.canary).map(|canary| canary["status"].clone()).unwrap_or_default()
     }
 
     /// An object of the canary's namespace.

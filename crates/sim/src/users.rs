@@ -19,7 +19,7 @@ pub(crate) fn is_users(fault: Fault) -> bool {
 
 /// Does it. False if there was nothing to do it to.
 pub(crate) fn act(faults: &mut Faults, stage: &mut Stage, fault: Fault) -> Done {
-    if stage.canary().is_null() {
+    if stage.cluster.get(&stage.canary).is_none() {
         // Whoever finds the canary gone puts it back sooner or later.
         let applies = fault == Fault::Reapplied || faults.chance.bool();
         return if applies { reapply(faults, stage) } else { Ok(false) };
@@ -217,7 +217,7 @@ fn scale_up(stage: &mut Stage) -> Done {
 /// Everybody undoes what would keep a run from ending: the canary is there, nothing is suspended, and a first revision
 /// that never starts is mended.
 pub(crate) fn make_peace(stage: &mut Stage) -> Result<(), String> {
-    if stage.canary().is_null() {
+    if stage.cluster.get(&stage.canary).is_none() {
         let Some(manifest) = stage.manifest.clone() else { return Ok(()) };
         stage.cluster.apply(manifest).map_err(|refusal| refusal.to_string())?;
         scale_up(stage)?;
