@@ -98,6 +98,24 @@ pub enum Step {
 }
 
 impl Step {
+    /// The object that the step writes whole, if it does.
+    pub fn written(&self) -> Option<ObjectKey> {
+        match self {
+            Self::Create(object) | Self::Replace(object) => ObjectKey::of(object),
+            Self::Drop(_)
+            | Self::Patch { .. }
+            | Self::Keep(_)
+            | Self::CopyConfig(_)
+            | Self::KeepConfigs { .. }
+            | Self::RestoreConfigs(_)
+            | Self::Tell(_)
+            | Self::Status(_)
+            | Self::Alert(_)
+            | Self::Count(_)
+            | Self::PostRollout(_) => None,
+        }
+    }
+
     /// The object that takes the place of the stored one, if the step is a replacement.
     pub const fn replacement(&self) -> Option<&Value> {
         if let Self::Replace(object) = self { Some(object) } else { None }

@@ -10,6 +10,7 @@ use crate::notice::{AlertText, Notice};
 use crate::phase::{PhaseRules, promoted_condition};
 use crate::plan::{Count, Plan, Step, Telling};
 use crate::timetable::Wake;
+use crate::world::ObjectKey;
 
 /// A plan in the making. Whatever is told goes before the status write; what the status intends, such as a weight, is
 /// made so last (I23). A crash in between leaves an intention that the next tick
@@ -51,13 +52,8 @@ impl<'a> Draft<'a> {
         self.steps.push(step);
     }
 
-    /// Steps of which none is taken twice.
     pub(super) fn steps(&mut self, steps: impl IntoIterator<Item = Step>) {
-        for step in steps {
-            if !self.steps.contains(&step) {
-                self.steps.push(step);
-            }
-        }
+        self.steps.extend(steps);
     }
 
     /// Steps that make so what the status says; they follow its write.
@@ -172,10 +168,19 @@ impl<'a> Draft<'a> {
         }
         // Alerts, counters and hooks are only handed over: a route that cannot be written must not swallow them.
         self.steps.append(&mut self.afterwards);
-        let intended = std::mem::take(&mut self.intended);
-        self.steps(intended);
+        self.steps.append(&mut self.intended);
+        debug_assert!(is_once(&self.steps), "a plan takes no step twice");
         Plan { steps: self.steps, next, quiet_until: self.quiet_until, ..Plan::idle() }
     }
+}
+
+/// Whether no object is written twice; the second write would be of a version that is gone.
+fn is_once(steps: &[Step]) -> bool {
+    let mut written: Vec<ObjectKey> = steps.iter().filter_map(Step::written).collect();
+    let all = written.len();
+    written.sort();
+    written.dedup();
+    written.len() == all
 }
 
 /// The telling of a notice: what it is about and the deterministic name of its event.

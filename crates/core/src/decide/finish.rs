@@ -16,20 +16,15 @@ use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
 
 pub(super) fn finish(tick: &Tick) -> Decision<Plan> {
-    if settle::look(tick, &tick.rollout.target_key())?.is_none() {
-        // Nothing is left to scale down.
-        return match settle::misrouted(tick)? {
-            Some(plan) => Ok(plan),
-            None => succeed(tick, None),
-        };
-    }
-    let scene = Scene::look(tick)?;
-    if scene.primary.is_none() {
-        return super::initialize::recreate_primary(tick, &scene);
+    let scene = Scene::find(tick)?;
+    if let Some(scene) = scene.as_ref().filter(|scene| scene.primary.is_none()) {
+        return super::initialize::recreate_primary(tick, scene);
     }
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
     }
+    // Without a target nothing is left to scale down.
+    let Some(scene) = scene else { return succeed(tick, None) };
     let standing = settle::standing(tick, &scene);
     settle::with_repairs(tick, standing, succeed(tick, Some(&scene)))
 }

@@ -44,7 +44,7 @@ pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     settle::source(tick)?;
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, None)?);
     draft.steps(settle::service(tick, &scene, Role::Apex)?);
-    let routes = settle::routes(tick, Split::PRIMARY)?;
+    let routes = settle::routes_alone(tick, Split::PRIMARY)?;
     if !routes.is_empty() && draft.run().drain_until.is_some() {
         // Somebody else led requests to the target meanwhile: it is drained anew.
         draft.run().drain_until = Some(fraction(tick.drained_at()));

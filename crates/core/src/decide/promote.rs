@@ -45,10 +45,7 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
 }
 
 pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
-    if settle::look(tick, &tick.rollout.target_key())?.is_none() {
-        return orphaned(tick);
-    }
-    let scene = Scene::look(tick)?;
+    let Some(scene) = Scene::find(tick)? else { return orphaned(tick) };
     let Some(primary) = scene.primary else { return super::initialize::recreate_primary(tick, &scene) };
     if !is_copied(tick, primary) {
         return copy(tick, &scene, primary);
@@ -57,7 +54,7 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     let mut standing = settle::standing(tick, &scene);
     match misrouted {
         // Whoever fights for the routes does not keep the traffic from going back to the primary.
-        Some(_) if settle::is_fought(tick) => standing.extend(settle::routes(tick, intended_split(tick))?),
+        Some(_) if settle::is_fought(tick) => standing.extend(settle::routes_alone(tick, intended_split(tick))?),
         Some(plan) => return Ok(plan),
         None => {}
     }

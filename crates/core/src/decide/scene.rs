@@ -38,12 +38,19 @@ pub(super) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// Looks at the world, or says what cannot be seen.
     pub(super) fn look(tick: &Tick<'a>) -> Decision<Self> {
+        Self::find(tick)?.ok_or_else(|| mistaken(tick, Mistake::TargetMissing, missing_target(tick)))
+    }
+
+    /// The same for whoever can do without a target that is gone.
+    pub(super) fn find(tick: &Tick<'a>) -> Decision<Option<Self>> {
+        match tick.world.look(&tick.rollout.target_key()) {
+            Ok(target) => target.map(|target| Self::of(tick, target)).transpose(),
+            Err(reason) => Err(halt(tick, get_error(tick, &reason))),
+        }
+    }
+
+    fn of(tick: &Tick<'a>, target: &'a Value) -> Decision<Self> {
         let rollout = tick.rollout;
-        let target = match tick.world.look(&rollout.target_key()) {
-            Ok(Some(target)) => target,
-            Ok(None) => return Err(mistaken(tick, Mistake::TargetMissing, missing_target(tick))),
-            Err(reason) => return Err(halt(tick, get_error(tick, &reason))),
-        };
         let primary = workload::find_primary(rollout, tick.world).map_err(|reason| halt(tick, reason))?;
         for revision in [Side::Primary, Side::Canary].into_iter().filter_map(|side| revision(tick, side)) {
             tick.world.look(&revision).map_err(|reason| halt(tick, reason))?;

@@ -84,7 +84,9 @@ pub(super) fn with_repairs(tick: &Tick, mut standing: Standing, decision: Decisi
     let mut repairs = standing.steps;
     let mut repair = |mut plan: Plan, mut repairs: Vec<Step>| {
         if plan.status().is_none() {
-            repairs.retain(|repair| !plan.steps.contains(repair));
+            // What the plan writes itself is looked at again after that.
+            let written: Vec<ObjectKey> = plan.steps.iter().filter_map(Step::written).collect();
+            repairs.retain(|repair| repair.written().is_none_or(|key| !written.contains(&key)));
             plan.repairs = replaced(&repairs);
             said.append(&mut repairs);
             said.append(&mut plan.steps);
@@ -126,16 +128,21 @@ pub(super) fn service(tick: &Tick, scene: &Scene, role: Role) -> Decision<Vec<St
 
 /// Steps towards the routes. A Service that they lead to and that is gone is made before them (I3).
 pub(super) fn routes(tick: &Tick, split: Split) -> Decision<Vec<Step>> {
+    let steps = routes_alone(tick, split)?;
+    if steps.is_empty() {
+        return Ok(steps);
+    }
+    Ok(missing_services(tick)?.into_iter().chain(steps).collect())
+}
+
+/// Steps towards the routes for whoever sees to the Services himself.
+pub(super) fn routes_alone(tick: &Tick, split: Split) -> Decision<Vec<Step>> {
     let router = router::of(tick.rollout);
     for key in router.reads(tick.rollout) {
         look(tick, &key)?;
     }
     let objects = router.render(tick.rollout, tick.world, split).map_err(|reason| halt(tick, reason))?;
-    let steps: Vec<Step> = objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect();
-    if steps.is_empty() {
-        return Ok(steps);
-    }
-    Ok(missing_services(tick)?.into_iter().chain(steps).collect())
+    Ok(objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect())
 }
 
 /// What makes the Services of the two sets where they are gone. Of a target that is a Service itself others see to it.

@@ -38,10 +38,7 @@ pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
         draft.run().drain_until = None;
         return Ok(draft.finish(Wake::At(tick.now)));
     }
-    if look(tick, &tick.rollout.target_key())?.is_none() {
-        return Ok(end(tick, draft));
-    }
-    let scene = Scene::look(tick)?;
+    let Some(scene) = Scene::find(tick)? else { return Ok(end(tick, draft)) };
     draft.steps(settle::resume_target(tick));
     draft.steps(workload::scale_like_primary(tick.rollout, scene.target, scene.primary));
     if let Some(reason) = unready(tick) {
