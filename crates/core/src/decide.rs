@@ -17,6 +17,7 @@ use crate::world::World;
 
 mod analyse;
 mod ask;
+mod capacity;
 mod draft;
 mod finish;
 mod heal;

@@ -149,6 +149,8 @@ pub enum Notice {
     RoutingToCanary,
     MirroringStopped,
     WaitingForCapacity(i64, i64),
+    RollbackWaits,
+    RestoringOverdue(String),
     PromotionCompleted,
     AnalysisSkipped,
     RollbackNotSignaled(String),
@@ -204,6 +206,12 @@ impl Notice {
             Self::WaitingForCapacity(ready, needed) => format!(
                 "Waiting for {ready} of {needed} primary replicas before routing traffic back to {canary}.{namespace}"
             ),
+            Self::RollbackWaits => {
+                format!("Rolling back {canary}.{namespace} waits, {target}-primary.{namespace} has no ready pod")
+            }
+            Self::RestoringOverdue(reason) => {
+                format!("Restoring {canary}.{namespace} takes longer than its progress deadline: {reason}")
+            }
             Self::PromotionCompleted => format!("Promotion completed! Scaling down {target}.{namespace}"),
             Self::AnalysisSkipped => {
                 format!("Promotion completed! Canary analysis was skipped for {target}.{namespace}")
@@ -285,6 +293,8 @@ impl Notice {
             | Self::RoutesFought
             | Self::ProviderSilent(_)
             | Self::WaitingForCapacity(..)
+            | Self::RollbackWaits
+            | Self::RestoringOverdue(_)
             | Self::ManualRollback
             | Self::ThresholdReached(_)
             | Self::DeadlineExceeded(_)
@@ -326,6 +336,8 @@ impl Notice {
             }
             Self::ThresholdReached(checks) => failure(format!("Failed checks threshold reached {checks}")),
             Self::PromotionFailed(error) => failure(format!("Promotion failed, primary not ready: {error}")),
+            Self::RollbackWaits => failure("Rollback waits, the primary has no ready pod".to_owned()),
+            Self::RestoringOverdue(reason) => failure(format!("Primary not restored within its deadline: {reason}")),
             Self::DeadlineExceeded(error) => failure(format!("Progress deadline exceeded {error}")),
             Self::ProviderSilent(error) => (
                 format!("Canary analysis on hold, metrics provider not answering: {error}"),

@@ -63,6 +63,13 @@ struct Bounds {
     most: i64,
 }
 
+impl Bounds {
+    fn of(self, scaler: &Value) -> (i64, i64) {
+        let spec = &scaler["spec"];
+        (spec[self.minimum].as_i64().unwrap_or(self.least), spec[self.maximum].as_i64().unwrap_or(self.most))
+    }
+}
+
 /// Key of the target's autoscaler; none without one, or when its kind is unknown (contract: lifecycle §8).
 pub fn key(rollout: &Rollout) -> Option<ObjectKey> {
     let scaler = rollout.scaler.as_ref()?;
@@ -73,6 +80,11 @@ pub fn key(rollout: &Rollout) -> Option<ObjectKey> {
 pub fn primary_key(rollout: &Rollout) -> Option<ObjectKey> {
     let scaler = rollout.scaler.as_ref()?;
     Some(rollout.key(ScalerKind::of(rollout)?.kind(), &format!("{}-primary", scaler.name)))
+}
+
+/// The least and the most pods that an autoscaler allows, the target's or the primary's.
+pub fn limits(rollout: &Rollout, scaler: &Value) -> Option<(i64, i64)> {
+    Some(ScalerKind::of(rollout)?.bounds().of(scaler))
 }
 
 /// The primary's autoscaler as it should be (contract: lifecycle §8). With a floor it never asks for fewer pods than
@@ -123,8 +135,7 @@ fn release(scaler: &mut Value, bounds: Bounds) {
 
 /// Raises the minimum to a floor, within the maximum, and notes what it was (S13). The note is what survives a crash.
 fn hold(scaler: &mut Value, bounds: Bounds, floor: Option<i64>) {
-    let minimum = scaler["spec"][bounds.minimum].as_i64().unwrap_or(bounds.least);
-    let maximum = scaler["spec"][bounds.maximum].as_i64().unwrap_or(bounds.most);
+    let (minimum, maximum) = bounds.of(scaler);
     let raised = floor.unwrap_or(0).min(maximum);
     if raised > minimum {
         scaler["spec"][bounds.minimum] = json!(raised);

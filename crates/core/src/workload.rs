@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use crate::digest::digest;
 use crate::object::{LAST_APPLIED, based_on, filtered, is_toolkit, merge, put};
 use crate::plan::Step;
-use crate::reconcile::settle;
 use crate::rollout::{Rollout, TargetKind};
 use crate::settings::Settings;
 use crate::tracked;
@@ -370,15 +369,28 @@ pub fn scale_from_zero(
     Some(guarded(rollout.target_key(), target, &operation))
 }
 
-/// Gives a primary that was scaled down at least so many pods again; nothing if it is meant to have them already. The
-/// number of a DaemonSet's pods is its nodes'.
-pub fn with_replicas(rollout: &Rollout, primary: &Value, least: i64) -> Option<Step> {
-    if rollout.target_kind != TargetKind::Deployment || deployment::replicas(primary) >= least {
-        return None;
+/// A workload with at least so many pods. The number of a DaemonSet's pods is its nodes'.
+pub fn with_replicas(kind: TargetKind, mut workload: Value, least: i64) -> Value {
+    if kind == TargetKind::Deployment && deployment::replicas(&workload) < least {
+        workload["spec"]["replicas"] = json!(least);
     }
-    let mut scaled = primary.clone();
-    scaled["spec"]["replicas"] = json!(least);
-    settle(scaled, Some(primary))
+    workload
+}
+
+/// The pods that a workload is meant to have; nothing if it does not say.
+pub fn wanted_pods(kind: TargetKind, object: &Value) -> Option<i64> {
+    match kind {
+        TargetKind::Deployment => Some(deployment::replicas(object)),
+        TargetKind::DaemonSet | TargetKind::Service | TargetKind::Knative => None,
+    }
+}
+
+/// The most pods that a workload can have: of a DaemonSet one for each node, and nodes come and go.
+pub fn most_pods(kind: TargetKind, object: &Value) -> Option<i64> {
+    match kind {
+        TargetKind::DaemonSet => Some(daemonset::nodes(object)),
+        TargetKind::Deployment | TargetKind::Service | TargetKind::Knative => None,
+    }
 }
 
 /// Gives the target as many pods as the primary has, for `revertOnDeletion` (contract: lifecycle §11).

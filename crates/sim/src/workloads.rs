@@ -12,8 +12,6 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::knative::Knative;
 
-/// Nodes on which DaemonSets have pods.
-const NODES: usize = 2;
 /// The node selector that no node matches.
 const MARK: &str = "flagger.app/scale-to-zero";
 
@@ -28,11 +26,19 @@ pub struct Behaviour {
     pub stuck: BTreeSet<(String, String)>,
     /// No pod of the workloads of these names is ready before this time.
     pub outages: BTreeMap<String, Timestamp>,
+    /// Nodes on which DaemonSets have pods.
+    pub nodes: usize,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { ready_after_seconds: 3, notice_after_seconds: 0, stuck: BTreeSet::new(), outages: BTreeMap::new() }
+        Self {
+            ready_after_seconds: 3,
+            notice_after_seconds: 0,
+            stuck: BTreeSet::new(),
+            outages: BTreeMap::new(),
+            nodes: 2,
+        }
     }
 }
 
@@ -153,7 +159,7 @@ impl Known {
             }
             self.generation = generation(object);
         }
-        let wanted = wanted(key.kind, object);
+        let wanted = wanted(key.kind, object, behaviour.nodes);
         let is_stuck = behaviour.is_stuck(&key.name, &self.wanted.1);
         let ready_at = later(now, behaviour.ready_after_seconds);
         let fresh = Pod { template: Arc::clone(&self.template), ready_at: ready_at.filter(|_| !is_stuck) };
@@ -301,10 +307,10 @@ impl State {
     }
 }
 
-fn wanted(kind: Kind, object: &Value) -> usize {
+fn wanted(kind: Kind, object: &Value, nodes: usize) -> usize {
     if kind == Kind::DaemonSet {
         let is_marked = object["spec"]["template"]["spec"]["nodeSelector"].get(MARK).is_some();
-        return if is_marked { 0 } else { NODES };
+        return if is_marked { 0 } else { nodes };
     }
     usize::try_from(object["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap_or(0)
 }

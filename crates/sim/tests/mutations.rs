@@ -98,10 +98,20 @@ const ROWS: &[Row] = &[
     row("I1", worlds::CANARY_COUNTS_AS_READY, GOOD),
     Row { canary: SCALED, besides: SCALER, ..row("I1", plans::FLOOR_IS_LOST, GOOD) },
     row(
+        "I1",
+        worlds::PRIMARY_COUNTS_AS_WHOLE,
+        "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1
+             at 45s set Deployment podinfo-primary /spec/replicas 1
+             at 60s set Deployment podinfo /spec/revisionHistoryLimit 3
+             at 100s end",
+    ),
+    row("I1", plans::PRIMARY_COMES_BACK_SMALL, "at 30s delete Deployment podinfo-primary\nat 60s end"),
+    row(
         "I2",
         plans::TARGET_GOES_ANYWAY,
         "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1
              at 50s success-rate 69
+             at 64s pods ready-after 60s
              at 65s set Deployment podinfo-primary /spec/replicas 0
              at 100s end",
     ),
@@ -163,6 +173,14 @@ const ROWS: &[Row] = &[
     ),
     row("I12", plans::LIVE_TEMPLATE_IS_PROMOTED, GOOD),
     row("I13", plans::NO_ALARM_IS_SET, WOKEN),
+    row(
+        "I13",
+        plans::HEALING_SETS_NO_ALARM,
+        "at 30s set Deployment podinfo /spec/progressDeadlineSeconds 60
+             at 31s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1
+             at 40s pods podinfo-primary stuck podinfo:6.0.1
+             at 200s end",
+    ),
     row("I14", plans::PATCHES_CARRY_NO_TESTS, GOOD),
     row(
         "I16",
@@ -188,6 +206,16 @@ const ROWS: &[Row] = &[
     ),
     Row { metric: "- {name: lost, templateRef: {name: lost}}", ..row("I21", worlds::LOST_METRICS_ARE_LEFT_OUT, GOOD) },
     row("I22", plans::ROLLBACK_IS_POSTPONED, BAD),
+    row(
+        "I22",
+        plans::WAITING_ROLLBACK_IS_SILENT,
+        "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1
+             at 45s success-rate 69 for 10s
+             at 55s pods ready-after 60s
+             at 56s set Deployment podinfo-primary /spec/replicas 0
+             at 57s set Canary podinfo /spec/analysis/threshold 1
+             at 150s end",
+    ),
     row("I23", worlds::STEPS_COUNT_AS_OLD, WOKEN),
     row("I23", plans::EVENTS_COME_LAST, GOOD),
     row("I23", plans::EVENTS_ARE_TOLD_TWICE, GOOD),

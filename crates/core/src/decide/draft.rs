@@ -3,7 +3,7 @@
 use burgee_api::{CanaryStatus, Condition, Phase, Run};
 use jiff::Timestamp;
 
-use super::Tick;
+use super::{Tick, rollback};
 use crate::affinity;
 use crate::digest::hex;
 use crate::notice::{AlertText, Notice};
@@ -40,6 +40,9 @@ impl<'a> Draft<'a> {
             status,
         };
         draft.blame_standing(tick);
+        if let Some(run) = &mut draft.status.run {
+            rollback::forget_wait(tick, run);
+        }
         draft
     }
 
@@ -131,6 +134,11 @@ impl<'a> Draft<'a> {
             last_transition_time: since.or(Some(now)),
         });
         conditions.insert(place, condition);
+    }
+
+    /// Whether a condition is there.
+    pub(super) fn shows(&self, kind: &str) -> bool {
+        self.status.conditions.iter().flatten().any(|condition| condition.kind == kind)
     }
 
     pub(super) fn drop_condition(&mut self, kind: &str) {

@@ -6,7 +6,7 @@ use super::ask::halt;
 use super::draft::time;
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
-use super::{Decision, Draft, Stop, Tick, heal, orders, promote};
+use super::{Decision, Draft, Stop, Tick, capacity, heal, orders, promote};
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
@@ -81,5 +81,6 @@ fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {
     run.step_started_at = None;
     run.outcome = Some("promoted".to_owned());
     orders::forget(run);
+    capacity::remember(tick, &mut draft);
     Ok(draft.finish(Wake::At(tick.now)))
 }

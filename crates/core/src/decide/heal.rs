@@ -2,11 +2,12 @@
 //! back (S3). The healing is finished before any new revision is looked at.
 
 use burgee_api::Phase;
+use jiff::{SignedDuration, Timestamp};
 
-use super::draft::fraction;
+use super::draft::{fraction, time};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, look};
-use super::{Decision, Draft, Tick, orders};
+use super::{Decision, Draft, Tick, capacity, orders};
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
 use crate::split::Split;
@@ -45,6 +46,43 @@ pub(super) fn is_possible(tick: &Tick) -> Decision<bool> {
     Ok(!is_wanted(tick) || look(tick, &kept::key(tick.rollout, promoted))?.is_some())
 }
 
+/// What the primary lacks to take its traffic back: whatever the canary could keep goes to no primary with fewer pods than
+/// the run began with (I1). Should the canary lose its own, the traffic goes back at once (`refuge`, I3).
+fn lack(tick: &Tick) -> Option<Notice> {
+    let (ready, needed) = (ready_pods(tick, Side::Primary), capacity::needed_pods(tick));
+    match primary_readiness(tick) {
+        Readiness::Waiting { reason, .. } | Readiness::Failed(reason) => Some(Notice::Problem(reason)),
+        Readiness::Ready => (ready < needed).then_some(Notice::WaitingForCapacity(ready, needed)),
+    }
+}
+
+/// Waits for the primary. When the progress deadline has passed, somebody has to look: it is told once, as an alert too,
+/// and shown until the primary is back (I13).
+fn wait(tick: &Tick, mut draft: Draft, lack: Notice) -> Plan {
+    let due = failed_at(tick).saturating_add(SignedDuration::from_secs(tick.rollout.progress_deadline_seconds));
+    let due = due.unwrap_or(Timestamp::MAX);
+    if tick.now < due {
+        draft.tell(lack);
+        return draft.finish(Wake::At(due));
+    }
+    let reason = draft.text(&lack);
+    if draft.shows("Held") {
+        draft.tell(lack);
+    } else {
+        draft.set_condition("Held", "True", "PrimaryNotRestored", &reason);
+        draft.tell(Notice::RestoringOverdue(reason));
+    }
+    draft.finish(Wake::OnChange)
+}
+
+/// When the promotion failed: since then the condition `Promoted` is false.
+fn failed_at(tick: &Tick) -> Timestamp {
+    let status = tick.world.canary.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let promoted = conditions.iter().find(|condition| condition.kind == "Promoted");
+    promoted.and_then(|promoted| time(promoted.last_transition_time.as_deref()?)).unwrap_or(Timestamp::MIN)
+}
+
 pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
     let Some(primary) = scene.primary else { return super::initialize::recreate_primary(tick, scene) };
@@ -69,15 +107,8 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.step(Step::Replace(restored.map_err(|reason| super::ask::halt(tick, reason))?));
         return Ok(draft.finish(tick.primary_written()));
     }
-    if let Readiness::Waiting { reason, .. } | Readiness::Failed(reason) = primary_readiness(tick) {
-        draft.tell(Notice::Problem(reason));
-        return Ok(draft.finish(Wake::OnChange));
-    }
-    let (ready, needed) = (ready_pods(tick, Side::Primary), settle::needed_pods(tick));
-    if ready < needed {
-        draft.steps(workload::with_replicas(tick.rollout, primary, needed));
-        draft.tell(Notice::WaitingForCapacity(ready, needed));
-        return Ok(draft.finish(Wake::OnChange));
+    if let Some(lack) = lack(tick) {
+        return Ok(wait(tick, draft, lack));
     }
     draft.intend(settle::routes(tick, Split::PRIMARY)?);
     if status.last_applied_spec != status.last_promoted_spec {
@@ -88,6 +119,7 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     }
     draft.tell(Notice::RestoringPrimary);
     draft.status.canary_weight = 0;
+    draft.drop_condition("Held");
     healing::end(draft.run());
     let until = tick.drained_at();
     draft.run().drain_until = Some(fraction(until));

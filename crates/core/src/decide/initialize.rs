@@ -9,7 +9,7 @@ use super::revision::{generation, runs_as_primary, uid};
 use super::scene::{Scene, primary_readiness};
 use super::settle::{self, look};
 use super::start::record_revision;
-use super::{Decision, Draft, Tick, analyse};
+use super::{Decision, Draft, Tick, analyse, capacity};
 use crate::digest::digest;
 use crate::kept;
 use crate::notice::Notice;
@@ -239,6 +239,7 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     }
     run.drain_until = None;
     run.hooks_passed.clear();
+    capacity::remember(tick, &mut draft);
     draft.finish(Wake::At(tick.now))
 }
 
@@ -267,6 +268,9 @@ pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         draft.steps(known_copies(tick, scene)?.into_iter().map(Step::CopyConfig));
         workload::primary(&recipe, scene.target)
     };
-    draft.steps(settle::settle_seen(tick, primary.map_err(|reason| halt(tick, reason))?));
+    let primary = primary.map_err(|reason| halt(tick, reason))?;
+    // The target may have no pods, and its autoscaler knows nothing of the primary's.
+    let primary = workload::with_replicas(tick.rollout.target_kind, primary, capacity::remembered_pods(tick));
+    draft.steps(settle::settle_seen(tick, primary));
     Ok(draft.finish(tick.primary_written()))
 }

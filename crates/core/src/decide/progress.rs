@@ -8,7 +8,7 @@ use super::ask::{Asker, Gates};
 use super::draft::{fraction, time};
 use super::revision::{self, Change};
 use super::scene::{Scene, canary_readiness, primary_readiness, ready_pods};
-use super::settle;
+use super::settle::{self, intended_split};
 use super::start::record_revision;
 use super::{Decision, Draft, Stop, Tick, heal, orders, promote, refuge, rollback, strategy};
 use crate::kept;
@@ -42,6 +42,10 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         canary_is_ready(tick)?;
         return promote::begin(tick, scene, Draft::new(tick));
     }
+    if failed_checks(tick) >= tick.rollout.threshold && !orders::is_paused(tick) {
+        // Before anybody is waited for.
+        return rollback::threshold(tick, Draft::new(tick));
+    }
     if !heal::is_fix(tick) {
         primary_is_ready(tick)?;
     }
@@ -51,9 +55,6 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     canary_is_ready(tick)?;
     if orders::is_paused(tick) {
         return orders::rest(tick, &asker(tick, answers), scene);
-    }
-    if failed_checks(tick) >= tick.rollout.threshold {
-        return rollback::threshold(tick, Draft::new(tick));
     }
     if let Some(plan) = settle::misrouted(tick)? {
         return if settle::is_fought(tick) { fought(tick) } else { Ok(plan) };
@@ -140,12 +141,24 @@ fn come_back(tick: &Tick) -> Decision<Plan> {
 }
 
 fn primary_is_ready(tick: &Tick) -> Decision<()> {
-    match primary_readiness(tick) {
+    let readiness = primary_readiness(tick);
+    if readiness != Readiness::Ready
+        && let Readiness::Failed(reason) = canary_readiness(tick)
+    {
+        // A canary that is not going to be ready waits for no primary.
+        return Err(rolled_back(rollback::deadline(tick, reason)));
+    }
+    match readiness {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { reason, deadline } => Err(not_ready(tick, reason, deadline)),
-        Readiness::Failed(reason) if ready_pods(tick, Side::Primary) == 0 => Err(not_ready(tick, reason, None)),
+        Readiness::Failed(reason) if is_nowhere(tick) => Err(not_ready(tick, reason, None)),
         Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
     }
+}
+
+/// Whether the traffic is all on a primary without pods: nothing could be rolled back.
+fn is_nowhere(tick: &Tick) -> bool {
+    ready_pods(tick, Side::Primary) == 0 && (intended_split(tick).canary() == 0 || ready_pods(tick, Side::Canary) == 0)
 }
 
 fn canary_is_ready(tick: &Tick) -> Decision<()> {

@@ -10,7 +10,7 @@ use super::initialize::known_copies;
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
-use super::{Decision, Draft, Tick, orders, progress, rollback, takeover};
+use super::{Decision, Draft, Tick, capacity, orders, progress, rollback, takeover};
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
 use crate::rollout::{Provider, Strategy};
@@ -102,12 +102,12 @@ fn copy(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Pla
     let id = promotion_id(tick);
     let promoted = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, floor(tick));
     draft.step(Step::Replace(promoted.map_err(|reason| halt(tick, reason))?));
-    draft.steps(settle::primary_scaler(tick, Sync::Full, settle::floor(tick))?);
+    draft.steps(settle::primary_scaler(tick, Sync::Full, capacity::floor(tick))?);
     Ok(draft.finish(tick.primary_written()))
 }
 
 fn floor(tick: &Tick) -> i64 {
-    settle::floor(tick).unwrap_or(0)
+    capacity::floor(tick).unwrap_or(0)
 }
 
 /// Waits for the primary and moves the traffic back to it.
@@ -146,11 +146,12 @@ fn shift(tick: &Tick) -> Decision<Plan> {
 
 /// The primary has fewer pods than it began with: wait, say so, and give up after the progress deadline.
 fn missing_capacity(tick: &Tick) -> Decision<Option<Plan>> {
-    let (ready, needed) = (ready_pods(tick, Side::Primary), settle::needed_pods(tick));
+    let (ready, needed) = (ready_pods(tick, Side::Primary), capacity::needed_pods(tick));
     if ready >= needed {
         return Ok(None);
     }
-    let since = step_started(tick).unwrap_or(tick.now);
+    let known = step_started(tick).filter(|since| *since <= tick.now);
+    let since = known.unwrap_or(tick.now);
     let deadline = SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
     let until = since.saturating_add(deadline).unwrap_or(Timestamp::MAX);
     if tick.now >= until {
@@ -158,6 +159,10 @@ fn missing_capacity(tick: &Tick) -> Decision<Option<Plan>> {
     }
     let mut draft = Draft::new(tick);
     draft.tell(Notice::WaitingForCapacity(ready, needed));
+    if known.is_none() {
+        // By a clock that was set back, or by nobody: the wait ends all the same.
+        draft.run().step_started_at = Some(fraction(tick.now));
+    }
     Ok(Some(draft.finish(Wake::At(until))))
 }
 

@@ -1,14 +1,14 @@
 //! Rolling back: the traffic returns to the primary at once, the canary keeps its pods until it is drained, and the
 //! run has failed (contract: lifecycle §6.1; S21).
 
-use burgee_api::{Phase, WebhookType};
+use burgee_api::{Phase, Run, WebhookType};
 
 use super::ask::Asker;
 use super::draft::fraction;
 use super::mistake::Mistake;
 use super::scene::{Scene, missing_target, ready_pods};
 use super::start::record_revision;
-use super::{Decision, Draft, Tick, heal, orders, settle};
+use super::{Decision, Draft, Tick, capacity, heal, orders, settle};
 use crate::notice::{Gate, Notice};
 use crate::plan::{Count, Plan};
 use crate::scaler::Sync;
@@ -41,6 +41,9 @@ pub(super) fn not_signaled(tick: &Tick) -> Vec<Notice> {
 
 /// Too many checks failed.
 pub(super) fn threshold(tick: &Tick, mut draft: Draft) -> Decision<Plan> {
+    if is_stuck(tick, &draft) {
+        return Ok(wait(tick, draft));
+    }
     let checks = u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX);
     draft.tell(Notice::ThresholdReached(checks));
     roll_back(tick, draft, "failed-checks")
@@ -71,18 +74,48 @@ pub(super) fn without_target(tick: &Tick) -> Decision<Plan> {
     roll_back(tick, draft, "target-missing")
 }
 
+/// Among the hooks of a run: its rollback waits for a pod of the primary, and that has been told.
+const AWAY: &str = "primary/away";
+
+/// Whether only the canary has pods: the traffic that it has cannot go back (I2).
+fn is_stuck(tick: &Tick, draft: &Draft) -> bool {
+    let is_alone = ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0;
+    is_alone && draft.status.canary_weight > 0 && !heal::is_wanted(tick)
+}
+
+/// A rollback that is due waits for the first pod of the primary, which gets its pods again if somebody took them. It is
+/// told once, however long it lasts.
+fn wait(tick: &Tick, mut draft: Draft) -> Plan {
+    draft.steps(capacity::replicas(tick, capacity::needed_pods(tick).max(1)));
+    if !draft.run().hooks_passed.iter().any(|passed| passed == AWAY) {
+        draft.run().hooks_passed.push(AWAY.to_owned());
+        draft.tell(Notice::RollbackWaits);
+    }
+    draft.finish(Wake::At(tick.after(tick.rollout.interval)))
+}
+
+/// Forgets that a rollback waited once the primary has a pod: the next outage is told anew.
+pub(super) fn forget_wait(tick: &Tick, run: &mut Run) {
+    if ready_pods(tick, Side::Primary) > 0 {
+        run.hooks_passed.retain(|passed| passed != AWAY);
+    }
+}
+
 /// The end of a run that went wrong, whatever it was.
 pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
     if heal::is_wanted(tick) {
         return Ok(heal::turn_away(tick, draft));
     }
-    let must_stay = ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0;
-    if must_stay && draft.status.canary_weight > 0 {
-        let reason =
-            format!("{}.{} not ready: no pods to roll back to", tick.rollout.primary_name(), tick.rollout.namespace);
-        return Err(super::ask::halt(tick, reason));
+    if is_stuck(tick, &draft) {
+        return Ok(wait(tick, Draft::new(tick)));
     }
     draft.intend(settle::routes(tick, Split::PRIMARY)?);
+    // After the routes: nothing about the primary's pods may keep the traffic from going back to those that it has.
+    draft.intend(capacity::replicas(tick, capacity::needed_pods(tick)));
+    if tick.phase() == Phase::Waiting {
+        // No run has taken any pods.
+        capacity::remember(tick, &mut draft);
+    }
     draft.enter(Phase::Failed);
     draft.tell(Notice::CanaryFailed);
     draft.intend(settle::primary_scaler(tick, Sync::CreateOnly, None).unwrap_or_default());

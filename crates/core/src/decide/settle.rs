@@ -8,7 +8,7 @@ use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
 use super::scene::{Scene, missing_config, ready_pods};
 use super::strategy::MIRRORING;
-use super::{Decision, Draft, Stop, Tick, heal, takeover};
+use super::{Decision, Draft, Stop, Tick, capacity, takeover};
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step, replaced};
 use crate::reconcile::settle;
@@ -67,7 +67,8 @@ pub(super) fn standing(tick: &Tick, scene: &Scene) -> Standing {
         standing.add(service(tick, scene, role));
     }
     standing.add(source(tick).map(|_| Vec::new()));
-    standing.add(primary_scaler(tick, Sync::CreateOnly, floor(tick)));
+    standing.add(primary_scaler(tick, Sync::CreateOnly, capacity::floor(tick)));
+    standing.steps.extend(capacity::replicas(tick, capacity::kept_pods(tick)));
     standing
 }
 
@@ -266,22 +267,6 @@ pub(super) fn resume_target(tick: &Tick) -> Option<Step> {
 fn missing(key: &ObjectKey) -> String {
     let (group, _, kind, plural) = key.kind.names();
     format!("{kind} {}.{} get query error: {plural}.{group} \"{}\" not found", key.name, key.namespace, key.name)
-}
-
-/// The floor under the primary during a run (S13).
-pub(super) fn floor(tick: &Tick) -> Option<i64> {
-    let status = tick.world.canary.status.as_ref()?;
-    let holds = status.phase.is_run() || heal::is_wanted(tick);
-    holds.then(|| status.run.as_ref()?.primary_ready_at_start).flatten()
-}
-
-/// How many ready pods the primary must have before traffic returns to it: the floor, as far as its scaler allows.
-pub(super) fn needed_pods(tick: &Tick) -> i64 {
-    let scaler = scaler::primary_key(tick.rollout).and_then(|key| tick.world.present(&key));
-    let most = scaler.and_then(|scaler| {
-        scaler["spec"]["maxReplicas"].as_i64().or_else(|| scaler["spec"]["maxReplicaCount"].as_i64())
-    });
-    floor(tick).unwrap_or(0).min(most.unwrap_or(i64::MAX))
 }
 
 /// The split that holds according to the status. Only what was written there is intended; anything else is drift.

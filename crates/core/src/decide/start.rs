@@ -7,7 +7,7 @@ use super::draft::{fraction, time};
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, Standing};
-use super::{Decision, Draft, Tick, heal, initialize, orders, rollback};
+use super::{Decision, Draft, Tick, capacity, heal, initialize, orders, rollback};
 use crate::healing;
 use crate::notice::{Gate, Notice, Voice};
 use crate::plan::Plan;
@@ -89,6 +89,7 @@ fn adopt(tick: &Tick, scene: &Scene) -> Plan {
         draft.step(scene.keep(tick, &scene.revision));
     }
     draft.run().started_at = Some(fraction(tick.now));
+    capacity::remember(tick, &mut draft);
     draft.finish(Wake::OnChange)
 }
 

@@ -47,6 +47,11 @@ pub(super) fn ready_pods(object: &Value) -> i64 {
     if is_lagging(object) && is_scaled_to_zero(object) { 0 } else { count(object, "numberReady") }
 }
 
+/// The nodes that it is meant for, as its controller last counted them.
+pub(super) fn nodes(object: &Value) -> i64 {
+    count(object, "desiredNumberScheduled")
+}
+
 pub(super) fn add_mark(target: &Value) -> Value {
     let path = "/spec/template/spec/nodeSelector";
     if target.pointer(path).is_some_and(Value::is_object) {
@@ -78,7 +83,7 @@ pub(super) fn readiness(object: &Value, patience: &Patience) -> Readiness {
 }
 
 fn shortfall(object: &Value, ready_percent: i64) -> Option<String> {
-    let desired = count(object, "desiredNumberScheduled");
+    let desired = nodes(object);
     let (updated, available) = (count(object, "updatedNumberScheduled"), count(object, "numberAvailable"));
     let text = if updated < desired {
         format!("{updated} out of {desired} new pods have been updated")

@@ -1,36 +1,89 @@
 //! I1: a weight is raised only on a set that is ready; traffic returns to the primary by promotion only when it has the
-//! pods that it began with, and its autoscaler keeps them during the run. A rollback never waits for any of this, and
-//! neither does a canary that has lost its pods. Nor is a weight raised on a revision that nobody analysed.
+//! pods that it began with, and its autoscaler or its own replicas keep them during the run; a primary that was deleted
+//! gets them again. A rollback never waits for any of this, and neither does a canary that has lost its pods. Nor is a
+//! weight raised on a revision that nobody analysed.
 
 use burgee_api::Phase;
 use burgee_core::digest::{digest, is_foreign};
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
+use burgee_core::rollout::Rollout;
 use burgee_core::world::World;
 use burgee_core::{healing, scaler, workload};
+use jiff::Timestamp;
+use serde_json::Value;
 
-use super::{ByOperator, Checker, Moment, Verdict, What};
+use super::{ByOperator, Checker, Moment, Verdict, What, revision};
 use crate::instant::{Instant, Part};
 
-/// Whether somebody else has changed the primary's autoscaler since the decision that is being carried out: then the plan
-/// is not to be blamed for its limits, and the next one sees them.
+/// What is remembered of a play.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Capacity {
+    /// Whether somebody else has changed the primary's autoscaler since the decision that is being carried out: then the
+    /// plan is not to be blamed for its limits, and the next one sees them.
     is_edited: ByOperator,
+    /// Since when the primary has been meant to have fewer pods than the run began with.
+    small_since: Option<Timestamp>,
 }
 
 impl Checker for Capacity {
     fn look(&mut self, moment: &Moment) -> Verdict {
         match moment.what {
             What::Outside if !moment.before.is_same(moment.after, &[Part::PrimaryScaler]) => self.is_edited.note(),
-            What::Decided { world, .. } if has_seen(moment.after, world) => self.is_edited.forget(moment.operator),
-            What::Outside | What::Decided { .. } | What::Asked(..) | What::Step(_) => {}
+            What::Decided { world, .. } => {
+                if has_seen(moment.after, world) {
+                    self.is_edited.forget(moment.operator);
+                }
+                return self.is_kept(moment.after, world);
+            }
+            What::Outside | What::Asked(..) | What::Step(_) => {}
         }
         let Some(step) = moment.step() else { return Ok(()) };
         raise(moment)?;
         promotion(moment)?;
-        if self.is_edited.of(moment.operator) { Ok(()) } else { floor(step, moment.before, moment.after) }
+        if self.is_edited.of(moment.operator) {
+            return Ok(());
+        }
+        comes_back_whole(step, moment)?;
+        floor(step, moment.before, moment.after)
     }
+}
+
+impl Capacity {
+    /// Without an autoscaler the primary's own replicas are kept.
+    fn is_kept(&mut self, instant: &Instant, world: &World) -> Verdict {
+        let Instant { rollout, status, .. } = instant;
+        let holds = status.phase.is_run() || healing::is_due(status);
+        let is_free = !rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
+        let needed = needed_pods(instant);
+        let is_small = |primary: Option<&Value>| wanted(rollout, primary).is_some_and(|wanted| wanted < needed);
+        let is_left = is_small(world.present(&rollout.primary_key())) && is_small(instant.part(Part::Primary));
+        if !holds || !is_free || rollout.scaler.is_some() || !is_left {
+            self.small_since = None;
+            return Ok(());
+        }
+        let waited = instant.now.duration_since(*self.small_since.get_or_insert(instant.now));
+        if waited > rollout.interval {
+            return Err(format!("the primary has been meant to have fewer than {needed} pods for {waited:#}"));
+        }
+        Ok(())
+    }
+}
+
+/// A primary that is made anew gets the pods that it had.
+fn comes_back_whole(step: &Step, moment: &Moment) -> Verdict {
+    let (before, after) = (moment.before, moment.after);
+    let is_new = matches!(step, Step::Create(_)) && before.part(Part::Primary).is_none();
+    let needed = needed_pods(before);
+    match wanted(&after.rollout, after.part(Part::Primary)).filter(|wanted| is_new && *wanted < needed) {
+        Some(wanted) => Err(format!("the primary came back with {wanted} of {needed} pods")),
+        None => Ok(()),
+    }
+}
+
+/// The pods that a Deployment is meant to have.
+fn wanted(rollout: &Rollout, primary: Option<&Value>) -> Option<i64> {
+    workload::wanted_pods(rollout.target_kind, primary?)
 }
 
 /// Whether the primary's autoscaler was seen as it is.
@@ -89,12 +142,13 @@ fn is_refuge(instant: &Instant) -> bool {
     status.canary_weight == 0 && (status.phase == Phase::Promoting || healing::is_due(status))
 }
 
-/// The pods that the primary began with, as far as its autoscaler allows (S13).
+/// The pods that the primary began with, as far as its autoscaler and the nodes allow (S13).
 fn needed_pods(instant: &Instant) -> i64 {
     let recorded = instant.status.run.as_ref().and_then(|run| run.primary_ready_at_start).unwrap_or(0);
     let spec = &instant.object(Part::PrimaryScaler)["spec"];
     let most = spec["maxReplicas"].as_i64().or_else(|| spec["maxReplicaCount"].as_i64());
-    recorded.min(most.unwrap_or(i64::MAX))
+    let nodes = instant.object(Part::Primary)["status"]["desiredNumberScheduled"].as_i64();
+    recorded.min(most.unwrap_or(i64::MAX)).min(nodes.map_or(i64::MAX, |nodes| nodes.max(1)))
 }
 
 fn floor(step: &Step, before: &Instant, after: &Instant) -> Verdict {

@@ -6,6 +6,8 @@ use burgee_core::notice::EventType;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::timetable::Wake;
+use burgee_core::world::World;
+use burgee_core::{healing, kept};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Checker, Moment, Verdict, What, revision, without_marks};
@@ -46,7 +48,8 @@ impl Checker for Deadlines {
                 self.moved = self.moved.map(|_| after.now);
                 Ok(())
             }
-            What::Decided { plan, .. } => {
+            What::Decided { plan, world, .. } => {
+                heals_with_an_alarm(after, plan, world)?;
                 self.falls_asleep(after, plan)?;
                 self.stands_still(after)
             }
@@ -77,6 +80,20 @@ impl Deadlines {
         }
         Ok(())
     }
+}
+
+/// Whoever waits for a primary that is being put back looks again at a time, or shows why the run is held.
+fn heals_with_an_alarm(instant: &Instant, plan: &Plan, world: &World) -> Verdict {
+    let Some(status) = &world.canary.status else { return Ok(()) };
+    let kept = kept::key(&instant.rollout, &status.last_promoted_spec);
+    let heals = status.phase == Phase::Failed && healing::is_due(status) && world.present(&kept).is_some();
+    let is_free = !instant.rollout.suspended && !instant.is_deleted() && instant.exists();
+    let is_idle = plan.status().is_none() && plan.steps.iter().all(|step| step.written().is_none());
+    let is_shown = status.conditions.iter().flatten().any(|condition| condition.kind == "Held");
+    if heals && is_free && is_idle && !is_shown && plan.next == Wake::OnChange {
+        return Err("the primary is put back without a time, and nothing shows that it takes long".to_owned());
+    }
+    Ok(())
 }
 
 /// Whether somebody holds the run, and says so: a provider, a gate that is closed, or a person.

@@ -2,6 +2,9 @@
 //! or an alert that hangs delays no other canary is tested where they are sent (operator: outbox, hooks).
 
 use burgee_api::{CanaryStatus, Phase};
+use burgee_core::notice::Notice;
+use burgee_core::plan::Plan;
+use burgee_core::workload::{self, Side};
 use burgee_core::world::World;
 use jiff::Timestamp;
 
@@ -14,6 +17,8 @@ use crate::instant::{Instant, Part};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rollback {
     due: Option<(Timestamp, Cause)>,
+    /// Since when one has waited for a primary without pods, and nobody was told.
+    untold: Option<Timestamp>,
 }
 
 /// Of what it was due: in which run, and with how many failed checks allowed, because whoever allows more of them calls it
@@ -31,6 +36,7 @@ impl Checker for Rollback {
         let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
         let instant = moment.after;
         let Some(status) = &world.canary.status else { return Ok(()) };
+        self.is_told(instant, plan, world)?;
         let run = instant.run_start().to_owned();
         let cause =
             Cause { run, allowed: instant.rollout.threshold, operator: moment.operator, deaths: moment.sight.deaths };
@@ -53,6 +59,30 @@ impl Checker for Rollback {
             }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+impl Rollback {
+    /// One that waits for a primary without pods is told within an interval.
+    fn is_told(&mut self, instant: &Instant, plan: &Plan, world: &World) -> Verdict {
+        let Some(status) = &world.canary.status else { return Ok(()) };
+        let run = status.run.clone().unwrap_or_default();
+        let has_told = run.hooks_passed.iter().any(|passed| passed == "primary/away")
+            || act::tells(plan, |notice| matches!(notice, Notice::RollbackWaits));
+        let is_due = is_checking(status) && status.failed_checks >= i64::from(instant.rollout.threshold);
+        let pods = |side| workload::ready_on(&instant.rollout, world, side);
+        let is_stuck = status.canary_weight > 0 && pods(Side::Primary) == 0 && pods(Side::Canary) > 0;
+        let is_free = !instant.rollout.suspended && run.paused_since.is_none() && !instant.is_deleted();
+        let is_known = instant.primary_pods == 0 && !revision::has_gaps(world);
+        if !is_due || !is_stuck || !is_free || !is_known || has_told {
+            self.untold = None;
+            return Ok(());
+        }
+        let waited = instant.now.duration_since(*self.untold.get_or_insert(instant.now));
+        if waited > instant.rollout.interval {
+            return Err(format!("the rollback has waited {waited:#} for a pod of the primary, and nobody was told"));
+        }
+        Ok(())
     }
 }
 

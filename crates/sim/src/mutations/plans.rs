@@ -2,6 +2,7 @@
 
 use burgee_api::Phase;
 use burgee_core::decide::Tick;
+use burgee_core::healing;
 use burgee_core::notice::Notice;
 use burgee_core::object::items_mut;
 use burgee_core::phase::PhaseRules;
@@ -20,6 +21,19 @@ pub const FLOOR_IS_LOST: Mutation = Mutation::of_plan("a run begins without the 
         plan.steps.retain(|step| !writes(step, Kind::HorizontalPodAutoscaler));
     }
 });
+
+/// I1: a primary that was deleted comes back with one pod.
+pub const PRIMARY_COMES_BACK_SMALL: Mutation =
+    Mutation::of_plan("a primary that was deleted comes back with one pod", |tick, plan| {
+        for step in &mut plan.steps {
+            if let Step::Create(object) = step
+                && ObjectKey::of(object) == Some(tick.rollout.primary_key())
+                && !phase(tick).is_bootstrap()
+            {
+                object["spec"]["replicas"] = json!(1);
+            }
+        }
+    });
 
 /// I2: after a drain the target goes to zero whatever the primary does.
 pub const TARGET_GOES_ANYWAY: Mutation =
@@ -131,6 +145,14 @@ pub const NO_ALARM_IS_SET: Mutation =
         }
     });
 
+/// I13: whoever puts the primary back sets no alarm.
+pub const HEALING_SETS_NO_ALARM: Mutation =
+    Mutation::of_plan("whoever waits for a primary that is put back sets no alarm", |tick, plan| {
+        if tick.world.canary.status.as_ref().is_some_and(healing::is_due) && plan.status().is_none() {
+            plan.next = Wake::OnChange;
+        }
+    });
+
 /// I14: patches carry no tests.
 pub const PATCHES_CARRY_NO_TESTS: Mutation = Mutation::of_plan("patches carry no tests", |_, plan| {
     for step in &mut plan.steps {
@@ -165,6 +187,14 @@ pub const ROLLBACK_IS_POSTPONED: Mutation = Mutation::of_plan("the rollback wait
         wait(tick, plan, SignedDuration::from_secs(5));
     }
 });
+
+/// I22: a rollback that waits for the primary tells nobody.
+pub const WAITING_ROLLBACK_IS_SILENT: Mutation =
+    Mutation::of_plan("a rollback that waits for the primary tells nobody", |tick, plan| {
+        if tells(plan, |notice| matches!(notice, Notice::RollbackWaits)) {
+            wait(tick, plan, SignedDuration::from_secs(5));
+        }
+    });
 
 /// I23: what is told comes after the status write that makes it unrepeatable.
 pub const EVENTS_COME_LAST: Mutation = Mutation::of_plan("events come after the status", |_, plan| {

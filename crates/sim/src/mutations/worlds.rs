@@ -19,6 +19,17 @@ pub const CANARY_COUNTS_AS_READY: Mutation =
         edit(world, &rollout.target_key(), claim_readiness);
     });
 
+/// I1: a primary that somebody scales down in a run counts as whole.
+pub const PRIMARY_COUNTS_AS_WHOLE: Mutation =
+    Mutation::of_world("a primary that is scaled down in a run counts as whole", |world, rollout| {
+        let status = world.canary.status.as_ref().filter(|status| status.phase.is_run());
+        let Some(least) = status.and_then(|status| status.run.as_ref()?.primary_ready_at_start) else { return };
+        let key = rollout.primary_key();
+        if let Some((_, Observed::Present(primary))) = world.objects.iter_mut().find(|(known, _)| *known == key) {
+            Arc::make_mut(primary)["spec"]["replicas"] = json!(least);
+        }
+    });
+
 /// I3: the primary counts as ready as soon as it is made.
 pub const PRIMARY_COUNTS_AS_READY: Mutation =
     Mutation::of_world("the primary counts as ready as soon as it is made", |world, rollout| {

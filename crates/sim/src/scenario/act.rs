@@ -57,6 +57,10 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
             stage.workloads.behaviour.ready_after_seconds = *seconds;
             Ok(())
         }
+        Command::Nodes(number) => {
+            have_nodes(stage, *number);
+            Ok(())
+        }
         Command::Stuck(name, mention) => {
             stage.workloads.behaviour.stuck.insert((name.clone(), mention.clone()));
             Ok(())
@@ -75,6 +79,12 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// From now on there are so many nodes.
+fn have_nodes(stage: &mut Stage, number: usize) {
+    stage.workloads.behaviour.nodes = number;
+    stage.look_anew();
 }
 
 /// The text of a command in a film; what is shown stands in it.

@@ -44,6 +44,7 @@ impl Scenario {
             | Command::Image(_)
             | Command::Prometheus(_)
             | Command::ReadyAfter(_)
+            | Command::Nodes(_)
             | Command::Set(..)
             | Command::Remove(..)
             | Command::Delete(_)

@@ -18,6 +18,7 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   hook NAME fails [TEXT]|passes      what a webhook answers from now on
   hook NAME silent                   a webhook answers nothing from now on
   pods ready-after TIME              how long new pods take to get ready
+  nodes NUMBER                       on how many nodes DaemonSets have pods, 2 at first
   pods NAME stuck TEXT               pods of workload NAME whose template mentions TEXT never get ready
   set OBJECT POINTER VALUE           an edit, such as `set canary /spec/suspend true`
   remove OBJECT POINTER              an edit that takes a field away
@@ -62,6 +63,7 @@ pub(crate) enum Command {
     HookSilent(String),
     ReadyAfter(i64),
     Stuck(String, String),
+    Nodes(usize),
     Set(Place, String, Value),
     Remove(Place, String),
     Create(Kind, String),
@@ -144,6 +146,7 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         | Command::Image(_)
         | Command::ReadyAfter(_)
         | Command::Stuck(..)
+        | Command::Nodes(_)
         | Command::Set(..)
         | Command::Remove(..)
         | Command::Create(..)
@@ -173,6 +176,7 @@ fn command(text: &str) -> Result<Command, String> {
         ["hook", name, "silent"] => Command::HookSilent((*name).to_owned()),
         ["hook", name, "fails", text @ ..] => Command::Hook((*name).to_owned(), Err(text.join(" "))),
         ["pods", "ready-after", time] => Command::ReadyAfter(seconds(time)?),
+        ["nodes", number] => Command::Nodes(number.parse().map_err(|_| format!("{number} is no number of nodes"))?),
         ["pods", name, "stuck", mention] => Command::Stuck((*name).to_owned(), (*mention).to_owned()),
         ["order", word, actor] => Command::Order(known_word(word)?, (*actor).to_owned()),
         ["brake", "on"] => Command::Brake(Brake::On),
