@@ -140,6 +140,7 @@ impl Stage {
     ) -> Result<Progress, Refusal> {
         let phase = self.phase();
         let mishap = self.faults.as_mut().map_or(Mishap::None, |faults| faults.next_step(phase));
+        let mishap = self.standstill.take().map_or(mishap, Mishap::Standstill);
         if let Some(text) = mishap.text() {
             self.film.mark(self.second(), text);
         }

@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 
 use burgee_api::{Metric, Webhook, WebhookType};
 use burgee_core::metric::builtin::Builtin;
+use burgee_core::metric::provider::{Provider, ProviderError};
 use burgee_core::question::{Answer, Ask, HookError, MeasureError};
+use bytes::Bytes;
+use http::Response;
 use jiff::SignedDuration;
+use serde_json::{Value, json};
 
 /// What a metrics provider answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// A number.
     Value(f64),
+    /// Several series, each with its number: somebody forgot to sum them up.
+    Series(Vec<f64>),
     /// That there is nothing.
     NoValues,
     /// Nothing at all.
@@ -109,7 +115,8 @@ impl Outside {
         let told = self.metrics.iter().find(|(topic, _)| inquiry.is_about(topic));
         match told {
             Some((topic, Reply::Value(value))) if topic == "latency" => Ok(inquiry.milliseconds(*value)),
-            Some((_, Reply::Value(value))) => Ok(*value),
+            Some((_, Reply::Value(value))) => told_by_prometheus(&[*value]),
+            Some((_, Reply::Series(values))) => told_by_prometheus(values),
             Some((_, Reply::NoValues)) => Err(MeasureError::NoValues("no values found".to_owned())),
             Some((_, Reply::Silence)) => Err(silence()),
             Some((_, Reply::Usual)) | None => {
@@ -140,6 +147,23 @@ impl Inquiry<'_> {
     fn usual(&self) -> f64 {
         if self.is_duration() { self.milliseconds(50.0) } else { 100.0 }
     }
+}
+
+/// What an answer of Prometheus with these series means, as the operator reads it (S9).
+fn told_by_prometheus(values: &[f64]) -> Result<f64, MeasureError> {
+    let number = |value: &f64| if value.is_infinite() { "+Inf".to_owned() } else { value.to_string() };
+    let series = values
+        .iter()
+        .zip(1..)
+        .map(|(value, pod)| json!({"metric": {"pod": format!("podinfo-{pod}")}, "value": [0, number(value)]}));
+    let result: Vec<Value> = series.collect();
+    let answer = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
+    let read = Provider::Prometheus.parse(&Response::new(Bytes::from(answer.to_string())));
+    read.map_err(|error| match error {
+        ProviderError::NoValues(text) => MeasureError::NoValues(text),
+        ProviderError::Wrong(text) => MeasureError::Wrong(text),
+        ProviderError::Unavailable(text) => MeasureError::Unavailable(text),
+    })
 }
 
 /// Hooks pass; one that would roll back does not ask for it.

@@ -102,6 +102,8 @@ pub struct Stage {
     pub(crate) now: Timestamp,
     pub(crate) told: BTreeMap<String, String>,
     pub(crate) processes: Vec<Process>,
+    /// For how long whoever leads stands still at its next step, if somebody wants that.
+    pub(crate) standstill: Option<SignedDuration>,
     /// Who holds the lease.
     pub(crate) leader: usize,
     /// When somebody else takes the lease of a holder that stands still.
@@ -139,6 +141,7 @@ impl Stage {
             now: start,
             told: BTreeMap::new(),
             processes: vec![Process::started(0, start, SignedDuration::ZERO)],
+            standstill: None,
             leader: 0,
             takeover: None,
             live: Reader::default(),
@@ -158,6 +161,11 @@ impl Stage {
     pub fn restart(&mut self) {
         let (now, leader) = (self.now, self.leader);
         self.processes[leader] = Process::started(leader, now, self.processes[leader].skew);
+    }
+
+    /// Whoever leads is left alone for a while.
+    pub(crate) fn pause(&mut self, pause: SignedDuration) {
+        self.processes[self.leader].due = Some(later(self.now, pause));
     }
 
     /// Plays until `second`. The error says where decisions go round in circles.
@@ -180,7 +188,8 @@ impl Stage {
         self.broken.is_some() && self.mutation.is_some()
     }
 
-    fn next_time(&self) -> Option<Timestamp> {
+    /// When something happens next.
+    pub(crate) fn next_time(&self) -> Option<Timestamp> {
         let pods = self.workloads.next_change(self.now);
         let events = self.processes.iter().filter_map(Process::next_event);
         let due = self.processes[self.leader].next_tick();
@@ -188,7 +197,7 @@ impl Stage {
     }
 
     /// Ticks until nothing moves at this instant.
-    fn settle(&mut self) -> Result<(), String> {
+    pub(crate) fn settle(&mut self) -> Result<(), String> {
         for _ in 0..MOST_TICKS_AT_ONCE {
             let before = self.cluster.version();
             self.scalers.settle(&mut self.cluster);

@@ -1,6 +1,7 @@
 //! Does on a stage what a command says, as a user, a provider or a kubelet would. It decides nothing.
 
 use burgee_core::world::{Kind, ObjectKey};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::check;
@@ -21,6 +22,10 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
         }
         Command::Restart => {
             stage.restart();
+            Ok(())
+        }
+        Command::StandStill(seconds) => {
+            stage.standstill = Some(SignedDuration::from_secs(*seconds));
             Ok(())
         }
         Command::Order(word, actor) => stage.order(*word, actor),

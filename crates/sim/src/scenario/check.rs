@@ -54,6 +54,7 @@ impl Scenario {
             | Command::Readable(_)
             | Command::Show(..)
             | Command::Restart
+            | Command::StandStill(_)
             | Command::End => Ok(()),
         }
     }

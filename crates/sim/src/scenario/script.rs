@@ -11,9 +11,9 @@ use crate::stage::Brake;
 /// What a script may say after `at TIME`, for error messages and help.
 pub const COMMANDS: &str = "  new-revision                       an edit of the target's pod template
   image IMAGE                        the target's first container gets another image
-  success-rate PERCENT|none|silence  what the success rate is from now on
+  success-rate PERCENT|none|silence  what the success rate is from now on; `99,97` are two series
   latency MILLISECONDS|none|silence  what the request duration is from now on
-  metric NAME NUMBER|none|silence    what a metric of another name is from now on
+  metric NAME NUMBER|none|silence    what a metric of another name is from now on; `+Inf` is a number
   prometheus down|up                 whether the metrics providers answer
   hook NAME fails [TEXT]|passes      what a webhook answers from now on
   hook NAME silent                   a webhook answers nothing from now on
@@ -29,6 +29,7 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   unreadable KIND                    objects of this kind cannot be read, `readable KIND` ends it
   show OBJECT POINTER                the film says what stands there
   restart                            the operator is started again
+  stand-still TIME                   the operator stops for so long at its next write; another one takes the lease
   end                                the film goes on until here
 OBJECT is `canary`, `target`, or KIND NAME, such as `ConfigMap podinfo`. `for TIME` after success-rate, latency, metric,
 prometheus down, hook … fails, hook … silent or unreadable ends it again.";
@@ -74,6 +75,7 @@ pub(crate) enum Command {
     Readable(Kind),
     Show(Place, String),
     Restart,
+    StandStill(i64),
     End,
 }
 
@@ -156,6 +158,7 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         | Command::Readable(_)
         | Command::Show(..)
         | Command::Restart
+        | Command::StandStill(_)
         | Command::End => None,
     }
 }
@@ -165,6 +168,7 @@ fn command(text: &str) -> Result<Command, String> {
     Ok(match words.as_slice() {
         ["end"] => Command::End,
         ["restart"] => Command::Restart,
+        ["stand-still", time] => Command::StandStill(seconds(time)?),
         ["new-revision"] => Command::NewRevision,
         ["image", image] => Command::Image((*image).to_owned()),
         ["prometheus", "down"] => Command::Prometheus(Line::Down),
@@ -240,6 +244,10 @@ fn reply(value: &str) -> Result<Reply, String> {
     match value {
         "none" => Ok(Reply::NoValues),
         "silence" => Ok(Reply::Silence),
+        series if series.contains(',') => {
+            let numbers = series.split(',').map(str::parse);
+            numbers.collect::<Result<_, _>>().map(Reply::Series).map_err(|_| format!("{series} are not all numbers"))
+        }
         number => number.parse().map(Reply::Value).map_err(|_| format!("{number} is no number")),
     }
 }
@@ -248,7 +256,7 @@ fn reply(value: &str) -> Result<Reply, String> {
 fn within(reply: Reply, most: f64) -> Result<Reply, String> {
     match reply {
         Reply::Value(value) if !(0.0..=most).contains(&value) => Err(format!("{value} is not between 0 and {most}")),
-        Reply::Value(_) | Reply::NoValues | Reply::Silence | Reply::Usual => Ok(reply),
+        Reply::Value(_) | Reply::Series(_) | Reply::NoValues | Reply::Silence | Reply::Usual => Ok(reply),
     }
 }
 
@@ -293,5 +301,6 @@ mod tests {
         check_error("at 5s latency fast", "fast is no number");
         check_error("at -5s end", "-5s is before the beginning");
         check_error("at 5s success-rate 970", "970 is not between 0 and 100");
+        check_error("at 5s success-rate 99,many", "99,many are not all numbers");
     }
 }
