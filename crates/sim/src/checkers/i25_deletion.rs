@@ -28,9 +28,8 @@ impl Checker for Deletion {
     }
 }
 
-/// Whether the deletion has a reason to wait: a set that has pods, or an object of the user that cannot be used.
+/// Whether the deletion has a reason to wait: a set that has pods. What is wrong with the canary is none.
 fn protects(instant: &Instant) -> bool {
-    let is_invalid = instant.status.conditions.iter().flatten().any(|condition| condition.kind == "Invalid");
     let has_pods = instant.primary_pods > 0 || instant.canary_pods > 0;
-    instant.part(Part::Target).is_some() && (has_pods || is_invalid)
+    instant.part(Part::Target).is_some() && has_pods
 }
