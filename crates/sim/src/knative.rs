@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::workloads::Behaviour;
 
+/// The label by which a revision names its Service.
+const OF_SERVICE: &str = "serving.knative.dev/service";
+
 #[derive(Clone, Debug)]
 struct Revision {
     template: String,
@@ -66,13 +69,13 @@ impl Knative {
         now: Timestamp,
     ) {
         let template = digest(&service["spec"]["template"]);
-        let made = self.made.entry(key.clone()).or_default();
+        let made = self.made.entry(key.clone()).or_insert_with(|| found(cluster, key, service, now));
         if made.last().is_some_and(|last| last.template == template) {
             return;
         }
         let name = format!("{}-{:05}", key.name, made.len() + 1);
         let object = json!({"apiVersion": Kind::KnativeRevision.api_version(), "kind": Kind::KnativeRevision.name(),
-            "metadata": {"name": name, "namespace": key.namespace,
+            "metadata": {"name": name, "namespace": key.namespace, "labels": {(OF_SERVICE): key.name},
                 "ownerReferences": [{"kind": "Service", "name": key.name, "uid": service["metadata"]["uid"]}]},
             "spec": service["spec"]["template"]["spec"]});
         let stuck = behaviour.is_stuck(&key.name, &service["spec"]["template"].to_string());
@@ -81,6 +84,22 @@ impl Knative {
             made.push(Revision { template, name, ready_at: ready_at.filter(|_| !stuck) });
         }
     }
+}
+
+/// The revisions that were there before the play, all of them ready. The last one is the template's if they are alike.
+fn found(cluster: &Cluster, key: &ObjectKey, service: &Value, now: Timestamp) -> Vec<Revision> {
+    let is_its = |revision: &Value| revision["metadata"]["labels"][OF_SERVICE] == *key.name;
+    let revisions = cluster.of_kind(Kind::KnativeRevision).filter(|(known, _)| known.namespace == key.namespace);
+    let revisions = revisions.filter(|(_, revision)| is_its(revision)).map(|(known, revision)| Revision {
+        template: if revision["spec"] == service["spec"]["template"]["spec"] {
+            digest(&service["spec"]["template"])
+        } else {
+            known.name.clone()
+        },
+        name: known.name.clone(),
+        ready_at: Some(now),
+    });
+    revisions.collect()
 }
 
 fn revision_key(service: &ObjectKey, name: &str) -> ObjectKey {

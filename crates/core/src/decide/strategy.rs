@@ -8,7 +8,7 @@ use super::progress::note_passed;
 use super::scene::Scene;
 use super::settle::{self, intended_split};
 use super::start::{voice, wait_an_interval};
-use super::{Decision, Draft, Tick, analyse, promote};
+use super::{Decision, Draft, Tick, analyse, heal, promote};
 use crate::notice::{Gate, Notice};
 use crate::plan::Plan;
 use crate::rollout::{Ladder, Provider, Strategy};
@@ -76,8 +76,7 @@ fn advance_blue_green(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, tota
     let done = iterations(&draft);
     if done < total {
         draft.status.iterations += 1;
-        let split = if tick.rollout.mirror == Mirror::On { Split::PRIMARY.mirrored() } else { Split::PRIMARY };
-        return step_to(tick, draft, split, Notice::IterationAdvanced(done + 1, total));
+        return step_to(tick, draft, checked_split(tick), Notice::IterationAdvanced(done + 1, total));
     }
     let is_routed = intended_split(tick) == Split::CANARY;
     if is_routed || tick.rollout.provider == Provider::Kubernetes {
@@ -88,6 +87,18 @@ fn advance_blue_green(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, tota
         draft.status.iterations = i64::from(total) + 1;
         step_to(tick, draft, Split::CANARY, notice)
     })
+}
+
+/// Where the traffic is while blue/green is checked: on the primary, unless that cannot start and the target ships its fix
+/// (I6).
+fn checked_split(tick: &Tick) -> Split {
+    if heal::is_fix(tick) {
+        intended_split(tick)
+    } else if tick.rollout.mirror == Mirror::On {
+        Split::PRIMARY.mirrored()
+    } else {
+        Split::PRIMARY
+    }
 }
 
 fn iterations(draft: &Draft) -> u32 {

@@ -54,7 +54,10 @@ pub(super) fn take_over(tick: &Tick) -> Decision<Option<Plan>> {
     }
     match status.phase {
         Phase::Promoting => run.hooks_passed.push(COPIED.to_owned()),
-        Phase::Finalising => run.drain_until = Some(fraction(tick.drained_at())),
+        Phase::Finalising => {
+            run.hooks_passed.push(COPIED.to_owned());
+            run.drain_until = Some(fraction(tick.drained_at()));
+        }
         Phase::Progressing | Phase::WaitingPromotion => {
             draft.status.last_applied_spec.clone_from(&scene.revision);
             run.revision.clone_from(&scene.revision);

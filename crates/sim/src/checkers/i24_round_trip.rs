@@ -1,7 +1,8 @@
 //! I24: with `revertOnDeletion` the primary is released only when the target is ready and has the traffic, and the user's
 //! objects are then what they were before the first write to them, but for the replicas, which are the primary's.
 
-use burgee_core::object::is_owned_by;
+use burgee_core::digest::is_foreign;
+use burgee_core::object::{TOOLKIT_OFF, is_owned_by};
 use burgee_core::reconcile::is_settled;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -17,6 +18,8 @@ const PARTS: [Part; 4] = [Part::Target, Part::Apex, Part::Route, Part::Scaler];
 pub(super) struct RoundTrip {
     originals: [Option<Value>; 4],
     moved: Option<Timestamp>,
+    /// Whether another operator has run the canary before, and has changed the user's objects already.
+    had_another: bool,
 }
 
 impl Checker for RoundTrip {
@@ -44,10 +47,15 @@ impl Checker for RoundTrip {
 
 impl RoundTrip {
     fn remember(&mut self, before: &Instant, after: &Instant) {
+        self.had_another |= is_foreign(&before.status.last_applied_spec);
         for (place, part) in PARTS.into_iter().enumerate() {
             let Some(object) = before.part(part).filter(|object| !is_owned_by(object, &before.rollout.uid)) else {
                 continue;
             };
+            // What it was before the other one is not known here.
+            if self.had_another && is_marked(object) {
+                continue;
+            }
             if self.originals[place].is_none() && !before.is_same(after, &[part]) {
                 self.originals[place] = Some(object.clone());
             }
@@ -84,6 +92,14 @@ impl RoundTrip {
         }
         Ok(())
     }
+}
+
+/// Whether an object carries the marks of one that was adopted, is paused, or is scaled to zero.
+fn is_marked(object: &Value) -> bool {
+    let annotations = &object["metadata"]["annotations"];
+    let selector = &object["spec"]["template"]["spec"]["nodeSelector"];
+    let marks = [TOOLKIT_OFF[0].0, TOOLKIT_OFF[1].0, "autoscaling.keda.sh/paused-replicas"];
+    marks.iter().any(|mark| annotations.get(mark).is_some()) || selector.get("flagger.app/scale-to-zero").is_some()
 }
 
 /// A Knative Service that its user edited in the middle carries our mark and our traffic. He never wanted them.
