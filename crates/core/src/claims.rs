@@ -1,8 +1,13 @@
-//! What a canary claims for itself: its target and its apex name. Two that claim the same are rivals, and the younger one
-//! has to wait (S24). It decides nothing else.
+//! What a canary claims for itself: its target, its apex name and its autoscaler, with what is made of them. Two that claim
+//! the same are rivals, and the younger one has to wait (S24). It decides nothing else.
 
 use crate::world::Rival;
 use serde_json::Value;
+
+/// What is made of a target or an autoscaler has its name with this ending.
+const MADE: [&str; 1] = ["-primary"];
+/// What is made of an apex Service.
+const MADE_OF_APEX: [&str; 2] = ["-primary", "-canary"];
 
 /// The claim of one canary, small enough to keep for every one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +16,8 @@ pub struct Claim {
     name: String,
     target: String,
     apex: String,
+    /// Empty without an autoscaler.
+    scaler: String,
 }
 
 impl Claim {
@@ -19,26 +26,45 @@ impl Claim {
         let (metadata, spec) = (&canary["metadata"], &canary["spec"]);
         let target = text(&spec["targetRef"]["name"]);
         let apex = Some(text(&spec["service"]["name"])).filter(|name| !name.is_empty()).unwrap_or(target);
+        let named = |reference: &Value| format!("{}/{}", text(&reference["kind"]), text(&reference["name"]));
+        let scaler = Some(&spec["autoscalerRef"]).filter(|reference| reference.is_object());
         Self {
             created: text(&metadata["creationTimestamp"]).to_owned(),
             name: text(&metadata["name"]).to_owned(),
-            target: format!("{}/{target}", text(&spec["targetRef"]["kind"])),
+            target: named(&spec["targetRef"]),
             apex: apex.to_owned(),
+            scaler: scaler.map(named).unwrap_or_default(),
         }
     }
 
     /// The oldest of the others that claims the same and is older than this one.
     pub fn rival<'a>(&self, others: impl Iterator<Item = &'a Self>) -> Option<Rival> {
         let older = others.filter(|other| (&other.created, &other.name) < (&self.created, &self.name));
-        let rivals = older.filter(|other| other.target == self.target || other.apex == self.apex);
-        let oldest = rivals.min_by_key(|other| (&other.created, &other.name))?;
-        let claim = if oldest.target == self.target {
-            format!("target {}", self.target)
-        } else {
-            format!("service {}", self.apex)
-        };
+        let rivals = older.filter_map(|other| Some((other, self.shared(other)?)));
+        let (oldest, claim) = rivals.min_by_key(|(other, _)| (&other.created, &other.name))?;
         Some(Rival { name: oldest.name.clone(), claim })
     }
+
+    /// What this one claims and another does as well.
+    fn shared(&self, other: &Self) -> Option<String> {
+        if meet(&self.target, &other.target, &MADE) {
+            Some(format!("target {}", self.target))
+        } else if meet(&self.apex, &other.apex, &MADE_OF_APEX) {
+            Some(format!("service {}", self.apex))
+        } else if !self.scaler.is_empty() && meet(&self.scaler, &other.scaler, &MADE) {
+            Some(format!("autoscaler {}", self.scaler))
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether two names are one, or one of them is the name of something that is made of the other.
+fn meet(one: &str, other: &str, made: &[&str]) -> bool {
+    let is_made = |made_of: &str, name: &str| {
+        name.strip_prefix(made_of).is_some_and(|ending| made.contains(&ending) && !made_of.is_empty())
+    };
+    one == other || is_made(one, other) || is_made(other, one)
 }
 
 fn text(value: &Value) -> &str {
@@ -57,6 +83,11 @@ mod tests {
         }))
     }
 
+    fn scaled(mut claim: Claim, scaler: &str) -> Claim {
+        scaler.clone_into(&mut claim.scaler);
+        claim
+    }
+
     fn check(own: &Claim, others: &[Claim], expected: Option<(&str, &str)>) {
         let expected = expected.map(|(name, claim)| Rival { name: name.to_owned(), claim: claim.to_owned() });
         assert_eq!(own.rival(others.iter()), expected);
@@ -72,6 +103,24 @@ mod tests {
         check(&apex, &both, Some(("b", "service x")));
         check(&claim("d", "3", "x", ""), &both, Some(("b", "service x")));
         check(&claim("e", "3", "z", ""), &both, None);
+    }
+
+    #[test]
+    fn what_is_made_of_a_claim_is_claimed_as_well() {
+        let old = [scaled(claim("a", "1", "app", "web"), "HorizontalPodAutoscaler/app")];
+        check(&claim("b", "2", "app-primary", "x"), &old, Some(("a", "target Deployment/app-primary")));
+        check(&claim("b", "2", "other", "web-canary"), &old, Some(("a", "service web-canary")));
+        check(&claim("b", "2", "app-canary", "x"), &old, None);
+        let same = scaled(claim("b", "2", "other", "x"), "HorizontalPodAutoscaler/app");
+        check(&same, &old, Some(("a", "autoscaler HorizontalPodAutoscaler/app")));
+        check(&scaled(same.clone(), "ScaledObject/app"), &old, None);
+        check(&scaled(same, ""), &[scaled(claim("a", "1", "app", "web"), "")], None);
+    }
+
+    #[test]
+    fn an_older_claim_on_what_is_made_of_a_younger_one_counts_as_well() {
+        let primary = claim("a", "1", "app-primary", "x");
+        check(&claim("b", "2", "app", "y"), &[primary], Some(("a", "target Deployment/app")));
     }
 
     #[test]
