@@ -28,6 +28,7 @@ mod i11_unknown;
 mod i12_primary;
 mod i13_deadlines;
 mod i14_views;
+mod i15_bystander;
 mod i16_gates;
 mod i17_writers;
 mod i18_writes;
@@ -190,6 +191,7 @@ checkers! {
     "I13 every wait has an end or a reason" deadlines: i13_deadlines::Deadlines;
     "I17 one operator writes at a time" writers: i17_writers::Writers;
     "I14 nothing is written on an older view than our own last write" views: i14_views::Views;
+    "I15 one bad object never harms another canary" bystander: i15_bystander::Bystander;
     "I16 a gate is asked in its phase, and not again when it has passed" gates: i16_gates::Gates;
     "I18 what has not changed is not written" writes: i18_writes::Writes;
     "I19 a silent provider neither promotes nor rolls back" silence: i19_silence::Silence;

@@ -62,6 +62,14 @@ impl Cluster {
         self.objects.iter().map(|(key, object)| (key, object.as_ref()))
     }
 
+    /// Whether an object has not moved between two clusters that were one.
+    pub fn has_the_same(&self, other: &Self, key: &ObjectKey) -> bool {
+        match (self.objects.get(key), other.objects.get(key)) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (one, two) => one.is_none() && two.is_none(),
+        }
+    }
+
     /// The objects of one kind, shared.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&ObjectKey, &Arc<Value>)> {
         let first = ObjectKey { kind, namespace: String::new(), name: String::new() };

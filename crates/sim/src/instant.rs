@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::knative;
+use crate::others::Others;
 
 /// What an instant is made from.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +115,8 @@ pub struct Instant {
     pub revision: Arc<str>,
     /// What the operator was started with.
     pub settings: Arc<Settings>,
+    /// What belongs to other canaries, if there are any.
+    pub others: Option<Arc<Others>>,
     keys: Arc<[Option<ObjectKey>; 9]>,
     parts: [Option<Arc<Value>>; 9],
 }
@@ -159,6 +162,7 @@ impl Instant {
             target_is_up: false,
             revision: Arc::from(""),
             settings: previous.map_or_else(|| Arc::new(view.settings.clone()), |known| Arc::clone(&known.settings)),
+            others: Others::of(view.cluster, view.canary, view.settings),
             keys,
             parts,
         };
@@ -249,6 +253,16 @@ impl Instant {
     /// An object, or null if it is not there.
     pub fn object(&self, part: Part) -> &Value {
         self.part(part).unwrap_or(&NOTHING)
+    }
+
+    /// What the primary runs: its pod template, a Service's spec, or the name of a Knative revision. Null without one.
+    pub fn running(&self) -> Value {
+        let (kind, primary) = (self.rollout.target_kind, self.object(Part::Primary));
+        match kind {
+            TargetKind::Deployment | TargetKind::DaemonSet => primary["spec"]["template"].clone(),
+            TargetKind::Service => primary["spec"].clone(),
+            TargetKind::Knative => workload::named_revision(kind, primary).unwrap_or_default(),
+        }
     }
 
     /// An object as it is shared.

@@ -15,6 +15,8 @@ pub mod inspector;
 pub mod instant;
 pub mod knative;
 pub mod mutations;
+pub mod neighbours;
+pub mod others;
 pub mod outside;
 pub mod plays;
 mod process;

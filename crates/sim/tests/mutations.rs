@@ -15,6 +15,8 @@ use burgee_sim::soak::kind_of;
 struct Row {
     invariant: &'static str,
     mutation: Mutation,
+    /// Objects instead of the cast; nothing if it is the cast.
+    instead: &'static str,
     canary: &'static str,
     metric: &'static str,
     besides: &'static str,
@@ -22,7 +24,7 @@ struct Row {
 }
 
 const fn row(invariant: &'static str, mutation: Mutation, script: &'static str) -> Row {
-    Row { invariant, mutation, canary: "", metric: "", besides: "", script }
+    Row { invariant, mutation, instead: "", canary: "", metric: "", besides: "", script }
 }
 
 const GOOD: &str = "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1\nat 200s end\n";
@@ -35,6 +37,10 @@ const BAD: &str = "at 30s set Deployment podinfo /spec/template/spec/containers/
 at 50s success-rate 69
 at 200s end
 ";
+/// The status becomes the peer's.
+const LEFT: &str = r#"at 20s set canary /status {"phase":"Initialized","lastAppliedSpec":"5f56684589","lastPromotedSpec":"5f56684589"}
+at 60s end
+"#;
 const DELETED: &str = "at 30s delete Canary podinfo\nat 150s end\n";
 
 const DEPLOYMENT: &str = r#"
@@ -89,6 +95,57 @@ spec:
   minReplicas: 1
   maxReplicas: 5
 ";
+
+const SERVICE: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: backend, namespace: test}
+spec: {type: ExternalName, externalName: one.example.com}
+---
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: backend, namespace: test, creationTimestamp: "2023-11-14T22:13:20Z"}
+spec:
+  targetRef: {apiVersion: v1, kind: Service, name: backend}
+  service: {port: 80}
+  analysis:
+    interval: 10s
+    threshold: 2
+    stepWeight: 50
+    maxWeight: 50
+    metrics: [{name: request-success-rate, thresholdRange: {min: 99}, interval: 1m}]
+"#;
+
+const KNATIVE: &str = r#"
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: hello, namespace: test}
+spec: {template: {metadata: {}, spec: {containers: [{name: app, image: "hello:1"}]}}}
+---
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: hello, namespace: test, creationTimestamp: "2023-11-14T22:13:20Z"}
+spec:
+  provider: knative
+  targetRef: {apiVersion: serving.knative.dev/v1, kind: Service, name: hello}
+  analysis:
+    interval: 10s
+    threshold: 2
+    stepWeight: 50
+    maxWeight: 50
+    metrics: [{name: request-success-rate, thresholdRange: {min: 99}, interval: 1m}]
+"#;
+
+/// A canary that claims what an older one has.
+const RIVAL: &str = r#"
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: podinfo-too, namespace: test, creationTimestamp: "2023-11-14T22:14:20Z"}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: podinfo}
+  service: {port: 9898}
+  analysis: {interval: 10s, threshold: 2, stepWeight: 50}
+"#;
 
 const SCALED: &str = "autoscalerRef: {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: podinfo}";
 const REVERTED: &str = "revertOnDeletion: true";
@@ -172,6 +229,36 @@ const ROWS: &[Row] = &[
              at 150s end",
     ),
     row("I12", plans::LIVE_TEMPLATE_IS_PROMOTED, GOOD),
+    Row {
+        instead: SERVICE,
+        ..row(
+            "I12",
+            plans::PRIMARY_COMES_FROM_THE_TARGET,
+            "at 30s set target /spec/externalName two.example.com
+                 at 35s success-rate 69
+                 at 100s delete Service backend-primary
+                 at 150s end",
+        )
+    },
+    Row {
+        instead: SERVICE,
+        ..row(
+            "I12",
+            plans::LIVE_TEMPLATE_IS_PROMOTED,
+            "at 30s set target /spec/externalName two.example.com\nat 100s end",
+        )
+    },
+    Row {
+        instead: KNATIVE,
+        ..row(
+            "I12",
+            plans::PRIMARY_COMES_FROM_THE_TARGET,
+            "at 30s set target /spec/template/spec/containers/0/image hello:2
+                 at 35s success-rate 69
+                 at 100s remove target /metadata/annotations
+                 at 150s end",
+        )
+    },
     row("I13", plans::NO_ALARM_IS_SET, WOKEN),
     row(
         "I13",
@@ -182,6 +269,7 @@ const ROWS: &[Row] = &[
              at 200s end",
     ),
     row("I14", plans::PATCHES_CARRY_NO_TESTS, GOOD),
+    Row { besides: RIVAL, ..row("I15", worlds::RIVALS_ARE_OVERLOOKED, "at 60s end") },
     row(
         "I16",
         worlds::PASSED_HOOKS_ARE_FORGOTTEN,
@@ -230,12 +318,21 @@ const ROWS: &[Row] = &[
             "at 25s delete Deployment podinfo\nat 30s delete Canary podinfo\nat 150s end",
         )
     },
-    row(
-        "I26",
-        worlds::FOREIGN_DIGEST_IS_COMPARED,
-        r#"at 20s set Canary podinfo /status {"phase":"Initialized","lastAppliedSpec":"5f56684589","lastPromotedSpec":"5f56684589"}
-               at 60s end"#,
-    ),
+    row("I26", worlds::FOREIGN_DIGEST_IS_COMPARED, LEFT),
+    Row { instead: SERVICE, ..row("I26", worlds::FOREIGN_DIGEST_IS_COMPARED, LEFT) },
+    Row { instead: KNATIVE, ..row("I26", worlds::FOREIGN_DIGEST_IS_COMPARED, LEFT) },
+    row("I26", plans::PRIMARY_IS_MADE_ANEW, LEFT),
+    Row { instead: SERVICE, ..row("I26", plans::PRIMARY_IS_MADE_ANEW, LEFT) },
+    Row {
+        instead: KNATIVE,
+        ..row(
+            "I26",
+            plans::PRIMARY_IS_MADE_ANEW,
+            r#"at 30s set target /spec/template/spec/containers/0/image hello:2
+                   at 100s set canary /status {"phase":"Succeeded","lastAppliedSpec":"5f56684589","lastPromotedSpec":"5f56684589"}
+                   at 150s end"#,
+        )
+    },
 ];
 
 /// Rules whose breach shows only with a fault that comes by chance: with some seed, its own checker finds it first.
@@ -247,7 +344,9 @@ const SEEDS: u64 = 300;
 /// The play of a row. Lines of a script may be indented.
 fn scenario(row: &Row) -> Result<Scenario, String> {
     let canary = CANARY.replace("CANARY", row.canary).replace("METRIC", row.metric);
-    let mut scenario = Scenario::parse(&[DEPLOYMENT, canary.as_str(), row.besides].join("\n---"))?;
+    let cast = [DEPLOYMENT, canary.as_str()].join("\n---");
+    let objects = if row.instead.is_empty() { cast.as_str() } else { row.instead };
+    let mut scenario = Scenario::parse(&[objects, row.besides].join("\n---"))?;
     scenario.add_script(row.script)?;
     Ok(scenario)
 }

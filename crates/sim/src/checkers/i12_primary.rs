@@ -1,6 +1,7 @@
 //! I12: what runs as primary was analysed: the template of the revision under promotion, or the last promoted one when the
 //! primary is put back, which is also what one gets that was deleted during a promotion. Without a kept template it may
-//! come from the target, but never silently.
+//! come from the target, but never silently. Of a Service the spec is the template, of a Knative Service the name of the
+//! revision.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,12 +48,15 @@ impl Checker for Primary {
 
 impl Primary {
     fn judge(&self, before: &Instant, after: &Instant) -> Verdict {
-        let template = |instant: &Instant| instant.object(Part::Primary)["spec"]["template"].clone();
         let Some(primary) = after.part(Part::Primary) else { return Ok(()) };
-        if before.is_same(after, &[Part::Primary]) || template(before) == template(after) {
+        if before.is_same(after, &[Part::Primary]) {
             return Ok(());
         }
-        let is_put_back = before.part(Part::Primary).is_none() && after.status.phase == Phase::Promoting;
+        let (old, new) = (before.running(), after.running());
+        if old == new || new.is_null() {
+            return Ok(());
+        }
+        let is_put_back = old.is_null() && after.status.phase == Phase::Promoting;
         let status = &before.status;
         let expected = if is_put_back { &status.last_promoted_spec } else { expected(status) };
         let Some(target) = self.known.get(expected) else { return Ok(()) };
@@ -61,7 +65,7 @@ impl Primary {
             Recipe { rollout: &after.rollout, settings: &after.settings, tracked: &tracked, flagger_id: "any" };
         let good = workload::template(after.rollout.target_kind, target);
         match workload::runs(&recipe, &good, target, primary) {
-            Ok(false) => Err(format!("the primary got another template than {expected} in {}", before.status.phase)),
+            Ok(false) => Err(format!("the primary got something else than {expected} in {}", before.status.phase)),
             Ok(true) | Err(_) => Ok(()),
         }
     }
@@ -84,7 +88,7 @@ fn expected(status: &CanaryStatus) -> &str {
 }
 
 /// The configs of which the primary uses the copies.
-fn tracked_keys(instant: &Instant, target: &Value) -> Vec<ObjectKey> {
+pub(super) fn tracked_keys(instant: &Instant, target: &Value) -> Vec<ObjectKey> {
     let references = tracked::references(&instant.rollout.namespace, &target["spec"]["template"]);
     let keys = references.into_iter().map(|reference| reference.key);
     let recorded = instant.status.tracked_configs.as_ref();

@@ -2,11 +2,13 @@
 
 use burgee_api::Phase;
 use burgee_core::decide::Tick;
+use burgee_core::digest::is_foreign;
 use burgee_core::healing;
 use burgee_core::notice::Notice;
 use burgee_core::object::items_mut;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
+use burgee_core::rollout::TargetKind;
 use burgee_core::timetable::Wake;
 use burgee_core::workload::{self, Readiness};
 use burgee_core::world::{Kind, ObjectKey};
@@ -118,11 +120,19 @@ pub const REVISION_IS_LOST: Mutation = Mutation::of_plan("a new revision is look
 pub const PRIMARY_COMES_FROM_THE_TARGET: Mutation =
     Mutation::of_plan("a primary that was deleted is made from the target", |tick, plan| {
         let Some(target) = tick.world.present(&tick.rollout.target_key()) else { return };
-        for step in &mut plan.steps {
-            if let Step::Create(object) = step
-                && ObjectKey::of(object) == Some(tick.rollout.primary_key())
-            {
-                object["spec"]["template"]["spec"] = target["spec"]["template"]["spec"].clone();
+        if workload::find_primary(tick.rollout, tick.world) != Ok(None) {
+            return;
+        }
+        for primary in written(plan, &tick.rollout.primary_key()) {
+            match tick.rollout.target_kind {
+                TargetKind::Deployment | TargetKind::DaemonSet => {
+                    primary["spec"]["template"]["spec"] = target["spec"]["template"]["spec"].clone();
+                }
+                TargetKind::Service => primary["spec"] = target["spec"].clone(),
+                TargetKind::Knative => {
+                    primary["metadata"]["annotations"][PRIMARY_REVISION] =
+                        target["status"]["latestCreatedRevisionName"].clone();
+                }
             }
         }
     });
@@ -130,9 +140,17 @@ pub const PRIMARY_COMES_FROM_THE_TARGET: Mutation =
 /// I12: the promotion copies something that nobody looked at.
 pub const LIVE_TEMPLATE_IS_PROMOTED: Mutation =
     Mutation::of_plan("the promotion copies something that nobody looked at", |tick, plan| {
-        for primary in plan.steps.iter_mut().filter_map(|step| replaced(step, Kind::Deployment)) {
-            if phase(tick) == Phase::Promoting {
-                primary["spec"]["template"]["spec"]["containers"][0]["image"] = json!("podinfo:pushed-just-now");
+        if phase(tick) != Phase::Promoting {
+            return;
+        }
+        for primary in written(plan, &tick.rollout.primary_key()) {
+            match tick.rollout.target_kind {
+                TargetKind::Deployment | TargetKind::DaemonSet => {
+                    primary["spec"]["template"]["spec"]["containers"][0]["image"] = json!("podinfo:pushed-just-now");
+                }
+                TargetKind::Service => primary["spec"]["externalName"] = json!("pushed-just-now.example.com"),
+                // The name of the latest revision is all that there is to copy.
+                TargetKind::Knative => {}
             }
         }
     });
@@ -242,6 +260,30 @@ pub const APEX_IS_KEPT: Mutation =
         }
     });
 
+/// I26: a takeover makes the primary anew.
+pub const PRIMARY_IS_MADE_ANEW: Mutation = Mutation::of_plan("a takeover makes the primary anew", |tick, plan| {
+    let is_foreign = tick.world.canary.status.as_ref().is_some_and(|status| is_foreign(&status.last_applied_spec));
+    let is_adopted = plan.status().is_some_and(|status| status.last_applied_spec.starts_with("b1-"));
+    let Some(mut primary) = tick.world.present(&tick.rollout.primary_key()).cloned() else { return };
+    if !is_foreign || !is_adopted {
+        return;
+    }
+    match tick.rollout.target_kind {
+        TargetKind::Deployment | TargetKind::DaemonSet => {
+            primary["spec"]["template"]["metadata"]["annotations"]["flagger-id"] = json!("another");
+        }
+        TargetKind::Service => primary["spec"]["externalName"] = json!("elsewhere.example.com"),
+        TargetKind::Knative => {
+            let first = format!("{}-00001", tick.rollout.target.name);
+            primary["metadata"]["annotations"][PRIMARY_REVISION] = json!(first);
+        }
+    }
+    plan.steps.insert(0, Step::Replace(primary));
+});
+
+/// The annotation by which a Knative Service names its primary revision.
+const PRIMARY_REVISION: &str = "flagger.app/primary-revision";
+
 fn phase(tick: &Tick) -> Phase {
     tick.world.canary.status.as_ref().map_or(Phase::Unset, |status| status.phase)
 }
@@ -260,6 +302,26 @@ fn writes(step: &Step, kind: Kind) -> bool {
 
 fn replaced(step: &mut Step, kind: Kind) -> Option<&mut Value> {
     if let Step::Replace(object) = step { Some(object).filter(|object| Kind::of(object) == Some(kind)) } else { None }
+}
+
+/// The objects of this key that a plan writes.
+fn written<'a>(plan: &'a mut Plan, key: &'a ObjectKey) -> impl Iterator<Item = &'a mut Value> {
+    plan.steps.iter_mut().filter_map(move |step| match step {
+        Step::Create(object) | Step::Replace(object) => {
+            Some(object).filter(|object| ObjectKey::of(object).as_ref() == Some(key))
+        }
+        Step::Drop(_)
+        | Step::Patch { .. }
+        | Step::Keep(_)
+        | Step::CopyConfig(_)
+        | Step::KeepConfigs { .. }
+        | Step::RestoreConfigs(_)
+        | Step::Tell(_)
+        | Step::Status(_)
+        | Step::Alert(_)
+        | Step::Count(_)
+        | Step::PostRollout(_) => None,
+    })
 }
 
 fn written_status(step: &mut Step) -> Option<&mut burgee_api::CanaryStatus> {

@@ -64,6 +64,12 @@ pub const UNKNOWN_IS_ABSENT: Mutation = Mutation::of_world("what cannot be read 
     }
 });
 
+/// I15: a canary that claims what is another's goes to work all the same.
+pub const RIVALS_ARE_OVERLOOKED: Mutation =
+    Mutation::of_world("a canary that claims what is another's goes to work all the same", |world, _| {
+        world.rival = None;
+    });
+
 /// I16: the hooks that passed are forgotten.
 pub const PASSED_HOOKS_ARE_FORGOTTEN: Mutation =
     Mutation::of_world("the hooks that passed are forgotten", |world, _| {
