@@ -143,6 +143,7 @@ pub enum Round {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answers {
     given: Vec<Given>,
+    awaited: Vec<Awaited>,
     quiet_until: Option<Timestamp>,
 }
 
@@ -153,9 +154,33 @@ struct Given {
     at: Timestamp,
 }
 
+/// A question that is out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Awaited {
+    key: AskKey,
+    since: Timestamp,
+}
+
 impl Answers {
+    /// Notes that a question goes out at `at`. False if it is out already.
+    pub fn ask(&mut self, key: &AskKey, at: Timestamp) -> bool {
+        let is_new = self.awaited.iter().all(|awaited| awaited.key != *key);
+        if is_new {
+            self.awaited.push(Awaited { key: key.clone(), since: at });
+        }
+        is_new
+    }
+
+    /// Whether a question is out that did not go out between `since` and `now`, but before: a clock that was set back makes
+    /// no wait shorter.
+    pub fn is_awaited_longer(&self, key: &AskKey, since: Timestamp, now: Timestamp) -> bool {
+        let awaited = self.awaited.iter().find(|awaited| awaited.key == *key);
+        awaited.is_some_and(|awaited| awaited.since <= since || awaited.since > now)
+    }
+
     /// Records an answer that came at `at`.
     pub fn insert(&mut self, key: AskKey, answer: Answer, at: Timestamp) {
+        self.awaited.retain(|awaited| awaited.key != key);
         self.given.retain(|given| given.key != key);
         self.given.push(Given { key, answer, at });
     }
@@ -192,5 +217,28 @@ impl Answers {
     /// When the next question may be asked, if that is later than `now`.
     pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.quiet_until.filter(|until| *until > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_question_goes_out_once_until_it_is_answered() {
+        let key = AskKey { what: "webhook load-test".to_owned(), moment: "b1 10 0 0".to_owned() };
+        let mut answers = Answers::default();
+        assert!(answers.ask(&key, at(10)));
+        assert!(!answers.ask(&key, at(20)));
+        assert!(!answers.is_awaited_longer(&key, at(9), at(19)));
+        assert!(answers.is_awaited_longer(&key, at(10), at(20)));
+        assert!(answers.is_awaited_longer(&key, at(0), at(9)), "the clock was set back");
+        answers.insert(key.clone(), Answer::Hook(Ok(())), at(21));
+        assert!(!answers.is_awaited_longer(&key, at(12), at(22)));
+        assert!(answers.ask(&key, at(22)));
     }
 }

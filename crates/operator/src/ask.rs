@@ -30,7 +30,7 @@ const PROVIDER_BYTES: usize = 8 << 20;
 pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
     let memory = operator.memory(&story.key);
     for (key, question) in asks {
-        if !lock(&memory).asking.insert(key.clone()) {
+        if !lock(&memory).answers.ask(&key, Timestamp::now()) {
             continue;
         }
         let (operator, story, memory) = (operator.clone(), story.clone(), memory.clone());
@@ -38,7 +38,6 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
             let answer = answer(&operator, &story, &question).await;
             show(&operator, &story, &question, &answer);
             let mut memory = lock(&memory);
-            memory.asking.remove(&key);
             let now = Timestamp::now();
             memory.answers.insert(key, answer, now);
             operator.wish(&story.key, now);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use burgee_api::Phase;
-use burgee_core::question::{Answers, AskKey};
+use burgee_core::question::Answers;
 use burgee_core::world::ObjectKey;
 use jiff::{SignedDuration, Timestamp};
 
@@ -22,10 +22,8 @@ const TEXTS: usize = 256;
 /// What is remembered of one canary.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The answers of the round under way.
+    /// The answers of the round under way, and what is being asked right now.
     pub answers: Answers,
-    /// What is being asked right now.
-    pub asking: BTreeSet<AskKey>,
     /// What was said.
     pub told: Told,
     /// Repairs of objects that others change.

@@ -41,6 +41,7 @@ pub struct Outside {
     usual: BTreeMap<String, f64>,
     hooks: BTreeMap<String, Result<(), HookError>>,
     slow: BTreeMap<String, SignedDuration>,
+    late: BTreeMap<String, SignedDuration>,
     is_silent: bool,
 }
 
@@ -76,6 +77,11 @@ impl Outside {
         self.slow.insert(name.to_owned(), delay);
     }
 
+    /// From now on a webhook takes this time for its answer, whatever that is.
+    pub fn delay_hook(&mut self, name: &str, delay: SignedDuration) {
+        self.late.insert(name.to_owned(), delay);
+    }
+
     /// All metrics providers stop answering.
     pub fn silence(&mut self) {
         self.is_silent = true;
@@ -88,12 +94,10 @@ impl Outside {
 
     /// Answers one question, and says how long that takes.
     pub fn answer_after(&self, ask: &Ask) -> (SignedDuration, Answer) {
-        let delay = match ask {
-            Ask::Hook { webhook, .. } => self.slow.get(&webhook.name).copied().unwrap_or_default(),
-            Ask::Online { .. } | Ask::Measure { .. } => SignedDuration::ZERO,
-        };
-        let is_slow = !delay.is_zero();
-        (delay, if is_slow { Answer::Hook(Err(hung())) } else { self.answer(ask) })
+        let Ask::Hook { webhook, .. } = ask else { return (SignedDuration::ZERO, self.answer(ask)) };
+        let of = |delays: &BTreeMap<String, SignedDuration>| delays.get(&webhook.name).copied().unwrap_or_default();
+        let hangs_for = of(&self.slow);
+        if hangs_for.is_zero() { (of(&self.late), self.answer(ask)) } else { (hangs_for, Answer::Hook(Err(hung()))) }
     }
 
     /// Answers one question. Whatever was not told passes.

@@ -373,7 +373,7 @@ impl Stage {
         }
         let mut has_answer = false;
         for (key, ask) in question.asks {
-            if process.asking.contains_key(&key) {
+            if !process.answers.ask(&key, process.clock(self.now)) {
                 continue;
             }
             self.report(process.id, Report::Asks(&key, &ask));

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use burgee_sim::outside::Reply;
 use burgee_sim::scenario::Scenario;
 use burgee_sim::stage::Stage;
 use jiff::SignedDuration;
@@ -73,5 +74,16 @@ fn a_rollback_is_heard_within_an_interval_while_another_hook_hangs() -> Result<(
     stage.play_until(58)?;
     assert_eq!(stage.status()["phase"], "Failed", "{}", stage.film);
     assert_eq!(calls(&stage, "load-test"), 1);
+    Ok(())
+}
+
+#[test]
+fn bad_metrics_are_seen_within_an_interval_while_a_hook_hangs() -> Result<(), String> {
+    let mut stage = hanging()?;
+    stage.outside.set_metric("success-rate", Reply::Value(69.0));
+    stage.play_until(54)?;
+    assert_eq!((calls(&stage, "load-test"), failures(&stage)), (1, 1), "{}", stage.film);
+    stage.play_until(76)?;
+    assert_eq!(stage.status()["phase"], "Failed", "{}", stage.film);
     Ok(())
 }

@@ -108,6 +108,13 @@ impl Asker<'_> {
         self.answers.get_between(key, now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN), *now)
     }
 
+    /// Whether everything that a question asks has been asked for longer than an interval already.
+    pub(super) fn is_late(&self, question: &Question) -> bool {
+        let Tick { now, rollout, .. } = self.tick;
+        let since = now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN);
+        question.asks.iter().all(|(key, _)| self.answers.is_awaited_longer(key, since, *now))
+    }
+
     fn key(&self, what: String) -> AskKey {
         AskKey { what, moment: self.moment.clone() }
     }

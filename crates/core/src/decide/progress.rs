@@ -14,7 +14,7 @@ use super::{Decision, Draft, Stop, Tick, heal, orders, promote, refuge, rollback
 use crate::kept;
 use crate::notice::{Gate, Notice};
 use crate::plan::{Plan, Step};
-use crate::question::Answers;
+use crate::question::{Answers, Question};
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{Readiness, Side};
@@ -268,18 +268,12 @@ fn asker<'a>(tick: &'a Tick, answers: &'a Answers) -> Asker<'a> {
 /// A check is due: rollback hooks, rollout hooks, metrics, and what follows from them.
 fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let asker = asker(tick, answers);
-    if let Some(plan) = rollback::manual(tick, &asker, scene)? {
-        return Ok(plan);
-    }
-    let mut draft = Draft::new(tick);
-    for notice in rollback::not_signaled(tick) {
-        draft.tell(notice);
-    }
-    let gates = asker.gates(&[WebhookType::Untyped, WebhookType::Rollout], &[])?;
-    draft.blame_webhooks(&asker);
-    if let Gates::Closed { hook, error, .. } = gates {
-        return fail(tick, draft, Notice::ExternalCheckFailed(hook.name, error));
-    }
+    let mut draft = match hooks(tick, &asker, scene) {
+        Ok(Ok(draft)) => draft,
+        Ok(Err(plan)) => return Ok(plan),
+        Err(Stop::Ask(question)) if asker.is_late(&question) => return overtake(asker, question),
+        Err(stop) => return Err(stop),
+    };
     match analyse::analyse(&asker)? {
         Verdict::Failed(notice) => {
             analyse::resume(&mut draft);
@@ -290,6 +284,43 @@ fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
             analyse::resume(&mut draft);
             strategy::advance(tick, &asker, draft, scene)
         }
+    }
+}
+
+/// The hooks of a check; a plan if one of them ends it.
+fn hooks<'a>(tick: &'a Tick, asker: &Asker, scene: &Scene) -> Decision<Result<Draft<'a>, Plan>> {
+    if let Some(plan) = rollback::manual(tick, asker, scene)? {
+        return Ok(Err(plan));
+    }
+    let mut draft = Draft::new(tick);
+    for notice in rollback::not_signaled(tick) {
+        draft.tell(notice);
+    }
+    let gates = asker.gates(&[WebhookType::Untyped, WebhookType::Rollout], &[])?;
+    draft.blame_webhooks(asker);
+    match gates {
+        Gates::Open(_) => Ok(Ok(draft)),
+        Gates::Closed { hook, error, .. } => fail(tick, draft, Notice::ExternalCheckFailed(hook.name, error)).map(Err),
+    }
+}
+
+/// A hook that takes longer than an interval hides no bad metrics: the check fails for them without it (I22). Otherwise the
+/// hook is waited for, and the metrics are asked anew after it; what they say meanwhile passes nothing.
+fn overtake(asker: Asker, mut question: Question) -> Decision<Plan> {
+    let tick = asker.tick;
+    let beside = Asker { moment: format!("{} beside a hook", asker.moment), ..asker };
+    match analyse::analyse(&beside) {
+        Ok(Verdict::Failed(notice)) => {
+            let mut draft = Draft::new(tick);
+            analyse::resume(&mut draft);
+            fail(tick, draft, notice)
+        }
+        Ok(Verdict::Held(_) | Verdict::Passed) => Err(Stop::Ask(question)),
+        Err(Stop::Ask(metrics)) => {
+            question.asks.extend(metrics.asks);
+            Err(Stop::Ask(question))
+        }
+        Err(stop) => Err(stop),
     }
 }
 

@@ -58,6 +58,10 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
             stage.outside.silence_hook(name);
             Ok(())
         }
+        Command::HookTakes(name, seconds) => {
+            stage.outside.delay_hook(name, SignedDuration::from_secs(*seconds));
+            Ok(())
+        }
         Command::ReadyAfter(seconds) => {
             stage.workloads.behaviour.ready_after_seconds = *seconds;
             Ok(())

@@ -34,7 +34,9 @@ impl Scenario {
     fn check(&self, known: &Known, timed: &Timed) -> Result<(), String> {
         match &timed.command {
             Command::Metric(topic, _) => known.metric(topic),
-            Command::Hook(name, _) | Command::HookSilent(name) => among("hook", name, &known.hooks),
+            Command::Hook(name, _) | Command::HookSilent(name) | Command::HookTakes(name, _) => {
+                among("hook", name, &known.hooks)
+            }
             Command::Stuck(name, _) => among("workload", name, &known.workloads),
             Command::Create(kind, name) => {
                 let is_there = self.later.iter().any(|object| is_named(object, *kind, name));

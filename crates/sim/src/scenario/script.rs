@@ -17,6 +17,7 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   prometheus down|up                 whether the metrics providers answer
   hook NAME fails [TEXT]|passes      what a webhook answers from now on
   hook NAME silent                   a webhook answers nothing from now on
+  hook NAME takes TIME               a webhook takes so long for its answer from now on
   pods ready-after TIME              how long new pods take to get ready
   nodes NUMBER                       on how many nodes DaemonSets have pods, 2 at first
   pods NAME stuck TEXT               pods of workload NAME whose template mentions TEXT never get ready
@@ -62,6 +63,7 @@ pub(crate) enum Command {
     Prometheus(Line),
     Hook(String, Result<(), String>),
     HookSilent(String),
+    HookTakes(String, i64),
     ReadyAfter(i64),
     Stuck(String, String),
     Nodes(usize),
@@ -144,6 +146,7 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         }
         Command::Prometheus(Line::Up)
         | Command::Hook(_, Ok(()))
+        | Command::HookTakes(..)
         | Command::NewRevision
         | Command::Image(_)
         | Command::ReadyAfter(_)
@@ -178,6 +181,7 @@ fn command(text: &str) -> Result<Command, String> {
         ["metric", name, value] => Command::Metric((*name).to_owned(), reply(value)?),
         ["hook", name, "passes"] => Command::Hook((*name).to_owned(), Ok(())),
         ["hook", name, "silent"] => Command::HookSilent((*name).to_owned()),
+        ["hook", name, "takes", time] => Command::HookTakes((*name).to_owned(), seconds(time)?),
         ["hook", name, "fails", text @ ..] => Command::Hook((*name).to_owned(), Err(text.join(" "))),
         ["pods", "ready-after", time] => Command::ReadyAfter(seconds(time)?),
         ["nodes", number] => Command::Nodes(number.parse().map_err(|_| format!("{number} is no number of nodes"))?),
