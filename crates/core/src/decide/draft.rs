@@ -78,6 +78,12 @@ impl<'a> Draft<'a> {
         self.steps.push(Step::Tell(telling(self.tick, notice, self.told, self.status.phase)));
     }
 
+    /// Whether the draft says this already.
+    pub(super) fn has_told(&self, text: &str) -> bool {
+        let mut told = self.steps.iter().filter_map(Step::telling);
+        told.any(|telling| matches!(&telling.notice, Notice::Problem(said) if said == text))
+    }
+
     /// A notice in the words of its event.
     pub(super) fn text(&self, notice: &Notice) -> String {
         notice.text(&self.tick.rollout.names())
@@ -168,6 +174,7 @@ impl<'a> Draft<'a> {
         let before = self.tick.world.canary.status.clone().unwrap_or_default();
         self.keep_cookies();
         if self.status != before {
+            self.tell_what_is_missing(&before);
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
             let told = if same_run { self.told } else { 0 };
             self.run().told = told;

@@ -1,7 +1,7 @@
 //! What is wrong with what a canary names: told in an event, shown in the condition `Invalid` while it lasts, and never a
 //! phase of its own (S14).
 
-use burgee_api::Condition;
+use burgee_api::{CanaryStatus, Condition};
 
 use super::analyse::missing_template;
 use super::ask::Asker;
@@ -9,6 +9,7 @@ use super::scene::missing_config;
 use super::settle::missing_scaler;
 use super::{Draft, Stop, Tick};
 use crate::notice::{Notice, cut};
+use crate::phase::PhaseRules;
 use crate::question::HookError;
 use crate::timetable::Wake;
 use crate::webhook::kind_name;
@@ -106,6 +107,18 @@ impl Draft<'_> {
 
     fn blamed(&self) -> Option<&Condition> {
         self.status.conditions.as_deref()?.iter().find(|condition| condition.kind == INVALID)
+    }
+
+    /// Tells of what a run goes on without, in the status write that shows it: a restart repeats neither.
+    pub(super) fn tell_what_is_missing(&mut self, before: &CanaryStatus) {
+        let missing = [Mistake::ScalerMissing, Mistake::ConfigMissing];
+        let is_missing = |blamed: &&Condition| missing.iter().any(|mistake| blamed.reason == mistake.reason());
+        let Some(text) = self.blamed().filter(is_missing).and_then(|blamed| blamed.message.clone()) else { return };
+        // The bootstrap does not go on without it, and says so itself.
+        let is_known = before.phase.is_bootstrap() || blame(before.conditions.as_deref()) == Some(&text);
+        if !is_known && !self.has_told(&text) {
+            self.tell_aside(Notice::Problem(text));
+        }
     }
 
     /// Tells of a mistake that was not shown before.

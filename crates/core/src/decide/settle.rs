@@ -46,17 +46,6 @@ impl Standing {
     pub(super) fn must_be_whole(&mut self) -> Decision<()> {
         self.obstacle.take().map_or(Ok(()), Err)
     }
-
-    /// What is said of what cannot be looked after, and when it is looked at again.
-    fn complaint(&mut self) -> (Vec<Step>, Wake) {
-        match self.obstacle.take() {
-            Some(Stop::Wait(plan)) => {
-                let said = plan.steps.into_iter().filter(|step| step.telling().is_some());
-                (said.collect(), plan.next)
-            }
-            Some(Stop::Ask(_)) | None => (Vec::new(), Wake::OnChange),
-        }
-    }
 }
 
 /// Looks at all standing objects but the routes; no steps when all is as it should be.
@@ -78,21 +67,18 @@ pub(super) fn configs(tick: &Tick) -> Decision<()> {
 }
 
 /// Adds the repair of drift to a decision. A plan that moves the status goes first and alone: nothing that drifted may
-/// hold up a rollback, and the next tick follows at once.
-pub(super) fn with_repairs(tick: &Tick, mut standing: Standing, decision: Decision<Plan>) -> Decision<Plan> {
+/// hold up a rollback, and the next tick follows at once. What cannot be looked after is said with the status that shows it.
+pub(super) fn with_repairs(tick: &Tick, standing: Standing, decision: Decision<Plan>) -> Decision<Plan> {
     let now = Wake::At(tick.now);
-    let (mut said, again) = standing.complaint();
     let mut repairs = standing.steps;
-    let mut repair = |mut plan: Plan, mut repairs: Vec<Step>| {
+    let repair = |mut plan: Plan, mut repairs: Vec<Step>| {
         if plan.status().is_none() {
             // What the plan writes itself is looked at again after that.
             let written: Vec<ObjectKey> = plan.steps.iter().filter_map(Step::written).collect();
             repairs.retain(|repair| repair.written().is_none_or(|key| !written.contains(&key)));
             plan.repairs = replaced(&repairs);
-            said.append(&mut repairs);
-            said.append(&mut plan.steps);
-            plan.steps = std::mem::take(&mut said);
-            plan.next = plan.next.sooner(again);
+            repairs.append(&mut plan.steps);
+            plan.steps = repairs;
         } else if !repairs.is_empty() {
             plan.next = plan.next.sooner(now);
         }
