@@ -103,6 +103,15 @@ pub struct Run {
     /// When the weight or iteration of the current step was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_started_at: Option<String>,
+    /// How the canary is tried out in this run: `canary`, `ab-testing` or `blue-green`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// Who splits the traffic, and the Service that the routes are made for, as PROVIDER/NAME.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routed: Option<String>,
+    /// The autoscaler of the target of which the primary has a copy, as KIND/NAME.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaler: Option<String>,
     /// Since when somebody else has kept changing the routes of the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fought_since: Option<String>,

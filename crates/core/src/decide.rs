@@ -22,6 +22,7 @@ mod draft;
 mod finish;
 mod heal;
 mod initialize;
+mod leave;
 mod mistake;
 mod orders;
 mod progress;
@@ -99,6 +100,11 @@ fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     // Before all orders: none of them may find the traffic where no pod is.
     if !tick.rollout.suspended
         && let Some(plan) = refuge::seek(tick)?
+    {
+        return Ok(plan);
+    }
+    if !tick.rollout.suspended
+        && let Some(plan) = leave::routes(tick).map_or_else(|| strategy::change(tick), |plan| Ok(Some(plan)))?
     {
         return Ok(plan);
     }

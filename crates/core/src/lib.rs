@@ -11,6 +11,7 @@ pub mod digest;
 pub mod healing;
 pub mod kept;
 pub mod lease;
+pub mod left;
 pub mod metric;
 pub mod notice;
 pub mod object;

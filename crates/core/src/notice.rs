@@ -108,6 +108,24 @@ impl Gate {
     }
 }
 
+/// What was edited, so that routes of before are left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Left {
+    /// `service.name`
+    Service,
+    /// `provider`
+    Provider,
+}
+
+impl Left {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Service => "service name",
+            Self::Provider => "provider",
+        }
+    }
+}
+
 /// Longest message of an event, in bytes: what the API server takes.
 const LONGEST: usize = 1024;
 
@@ -134,6 +152,8 @@ pub enum Notice {
     WaitingForPromotion(String, Voice),
     NewRevision,
     RestartingAnalysis,
+    StrategyChanged,
+    RoutesLeft(Left, String, String),
     StartingAnalysis,
     PreRolloutFailed(String, String),
     ExternalCheckFailed(String, String),
@@ -188,6 +208,12 @@ impl Notice {
             Self::WaitingForPromotion(hook, _) => format!("{halt} waiting for promotion approval {hook}"),
             Self::NewRevision => format!("New revision detected! Scaling up {target}.{namespace}"),
             Self::RestartingAnalysis => format!("New revision detected! Restarting analysis for {target}.{namespace}"),
+            Self::StrategyChanged => {
+                format!("Analysis strategy changed! Restarting analysis for {target}.{namespace}")
+            }
+            Self::RoutesLeft(what, new, old) => {
+                format!("The {} changed to {new}, remove {old} objects to avoid routing conflicts", what.words())
+            }
             Self::StartingAnalysis => format!("Starting canary analysis for {target}.{namespace}"),
             Self::PreRolloutFailed(hook, error) => format!("{halt} pre-rollout check {hook} failed {error}"),
             Self::ExternalCheckFailed(hook, error) => format!("{halt} external check {hook} failed {error}"),
@@ -255,6 +281,7 @@ impl Notice {
             | Self::InitializationDone
             | Self::NewRevision
             | Self::RestartingAnalysis
+            | Self::StrategyChanged
             | Self::StartingAnalysis
             | Self::ProviderAnswersAgain
             | Self::CanaryAdvanced(_)
@@ -291,6 +318,7 @@ impl Notice {
             | Self::ExternalCheckFailed(..)
             | Self::MetricHalt(_)
             | Self::RoutesFought
+            | Self::RoutesLeft(..)
             | Self::ProviderSilent(_)
             | Self::WaitingForCapacity(..)
             | Self::RollbackWaits
@@ -359,6 +387,8 @@ impl Notice {
             | Self::WaitingForTrafficIncrease(_, Voice::Muted)
             | Self::WaitingForPromotion(_, Voice::Muted)
             | Self::RestartingAnalysis
+            | Self::StrategyChanged
+            | Self::RoutesLeft(..)
             | Self::StartingAnalysis
             | Self::PreRolloutFailed(..)
             | Self::ExternalCheckFailed(..)

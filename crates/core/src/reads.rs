@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::decide::template_key;
 use crate::healing;
 use crate::kept;
+use crate::left;
 use crate::order;
 use crate::rollout::Rollout;
 use crate::router;
@@ -31,12 +32,14 @@ pub fn objects(rollout: &Rollout) -> Vec<ObjectKey> {
     keys
 }
 
-/// What a tick reads besides, once the others are known: the revisions that a Knative Service names, and the kept
-/// template, when a primary has to be put back. The latter is not watched, so it must be read only then.
+/// What a tick reads besides, once the others are known: the revisions that a Knative Service names, what an edit of the
+/// spec has left behind, and the kept template, when a primary has to be put back. The latter is not watched, so it must be
+/// read only then.
 pub fn more(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey> {
     let sides = [Side::Primary, Side::Canary];
     let mut keys: Vec<ObjectKey> = sides.into_iter().filter_map(|side| revision(rollout, world, side)).collect();
     keys.extend(kept_templates(rollout, canary, world));
+    keys.extend(left::reads(rollout, canary).into_iter().filter(|key| !objects(rollout).contains(key)));
     keys.dedup();
     keys
 }

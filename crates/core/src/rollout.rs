@@ -45,6 +45,25 @@ pub enum TargetKind {
     Knative,
 }
 
+impl Provider {
+    /// Every provider.
+    const ALL: [Self; 3] = [Self::Istio, Self::Kubernetes, Self::Knative];
+
+    /// Its name in `status.run.routed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Istio => "istio",
+            Self::Kubernetes => "kubernetes",
+            Self::Knative => "knative",
+        }
+    }
+
+    /// The provider of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == name)
+    }
+}
+
 impl TargetKind {
     /// The kind of object that it is.
     pub const fn kind(self) -> Kind {
@@ -82,6 +101,17 @@ pub enum Strategy {
     BlueGreen(u32),
     /// A number of checks on matching requests.
     AbTesting(u32),
+}
+
+impl Strategy {
+    /// Its name in `status.run.strategy`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Canary(_) => "canary",
+            Self::BlueGreen(_) => "blue-green",
+            Self::AbTesting(_) => "ab-testing",
+        }
+    }
 }
 
 /// The weights of a progressive canary.

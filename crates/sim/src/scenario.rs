@@ -227,7 +227,7 @@ impl Scenario {
         }
         let failed = |error: String| self.in_script(&timed.failed(&error));
         if *command != Command::End {
-            let told = act::told(stage, text, command).map_err(failed)?;
+            let told = act::told(stage, text, command);
             stage.film.mark(*second, &told);
         }
         self.obey(stage, command).map_err(failed)

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{Tick, rollback};
 use crate::affinity;
 use crate::digest::hex;
+use crate::left;
 use crate::notice::{AlertText, Notice};
 use crate::phase::{PhaseRules, promoted_condition};
 use crate::plan::{Count, Plan, Step, Telling};
@@ -177,7 +178,10 @@ impl<'a> Draft<'a> {
             self.tell_what_is_missing(&before);
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
             let told = if same_run { self.told } else { 0 };
-            self.run().told = told;
+            let (rollout, world) = (self.tick.rollout, self.tick.world);
+            let run = self.run();
+            run.told = told;
+            left::note(run, rollout, world);
             self.status.last_transition_time = Some(seconds(self.tick.now));
             self.steps.push(Step::Status(Box::new(std::mem::take(&mut self.status))));
         }

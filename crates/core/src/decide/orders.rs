@@ -70,10 +70,11 @@ pub(super) fn is_paused(tick: &Tick) -> bool {
     tick.run().is_some_and(|run| run.paused_since.is_some())
 }
 
-/// What is left of a run when the next one begins: an order is never taken twice.
+/// What is left of a run when the next one begins: an order is never taken twice, and what an edit has left behind is not
+/// forgotten.
 pub(super) fn carry_over(draft: &Draft, next: Run) -> Run {
-    let orders = draft.status.run.as_ref().map(|run| run.orders.clone()).unwrap_or_default();
-    Run { orders, ..next }
+    let Run { orders, routed, scaler, .. } = draft.status.run.clone().unwrap_or_default();
+    Run { orders, routed, scaler, ..next }
 }
 
 /// A run that has ended, or is being promoted, is neither paused nor waits for anything that was ordered.

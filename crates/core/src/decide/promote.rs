@@ -10,7 +10,7 @@ use super::initialize::known_copies;
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
-use super::{Decision, Draft, Tick, capacity, orders, progress, rollback, takeover};
+use super::{Decision, Draft, Tick, capacity, orders, progress, rollback, strategy, takeover};
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
 use crate::rollout::{Provider, Strategy};
@@ -50,7 +50,9 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     if !is_copied(tick, primary) {
         return copy(tick, &scene, primary);
     }
-    let misrouted = settle::misrouted(tick)?;
+    // Without the match of an A/B test its routes would lead everybody to the canary: they stay until the traffic returns.
+    let stays = strategy::has_changed(tick) && intended_split(tick).canary() > 0;
+    let misrouted = if stays { None } else { settle::misrouted(tick)? };
     let mut standing = settle::standing(tick, &scene);
     match misrouted {
         // Whoever fights for the routes does not keep the traffic from going back to the primary.
@@ -219,8 +221,13 @@ pub(super) fn fail(tick: &Tick, reason: String) -> Decision<Plan> {
 /// Somebody takes back a promotion that has begun. Whoever does trusts the version less than before: it gets no more
 /// traffic than it has, if the primary can keep its own.
 pub(super) fn abort(tick: &Tick, draft: Draft, outcome: &str) -> Decision<Plan> {
-    let keeps = ready_pods(tick, Side::Primary) > 0;
-    revoke(tick, draft, (if keeps { intended_split(tick) } else { Split::CANARY }, outcome))
+    let meant = match (ready_pods(tick, Side::Primary) > 0, strategy::has_changed(tick)) {
+        (true, false) => intended_split(tick),
+        // The routes of another strategy would give it more.
+        (true, true) => Split::PRIMARY,
+        (false, _) => Split::CANARY,
+    };
+    revoke(tick, draft, (meant, outcome))
 }
 
 /// Where the traffic waits until the primary has been put back. Only a canary that has pods and runs what was analysed

@@ -8,7 +8,7 @@ use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
 use super::scene::{Scene, missing_config, ready_pods};
 use super::strategy::MIRRORING;
-use super::{Decision, Draft, Stop, Tick, capacity, takeover};
+use super::{Decision, Draft, Stop, Tick, capacity, leave, takeover};
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step, replaced};
 use crate::reconcile::settle;
@@ -58,6 +58,7 @@ pub(super) fn standing(tick: &Tick, scene: &Scene) -> Standing {
     standing.add(source(tick).map(|_| Vec::new()));
     standing.add(primary_scaler(tick, Sync::CreateOnly, capacity::floor(tick)));
     standing.steps.extend(capacity::replicas(tick, capacity::kept_pods(tick)));
+    standing.steps.extend(leave::scaler(tick, &standing.steps));
     standing
 }
 

@@ -4,7 +4,8 @@ use burgee_api::{Phase, WebhookType};
 
 use super::ask::{Asker, Gates};
 use super::draft::fraction;
-use super::progress::note_passed;
+use super::progress::{begin_again, note_passed};
+use super::revision::{self, Change};
 use super::scene::Scene;
 use super::settle::{self, intended_split};
 use super::start::{voice, wait_an_interval};
@@ -21,10 +22,48 @@ pub(super) const MIRRORING: &str = "mirroring";
 /// Before the name of a traffic gate that is closed and was said to be, among the hooks of the run: it is said once.
 const CLOSED: &str = "closed confirm-traffic-increase/";
 
+/// Before the name of a pre-rollout hook, among the hooks of the run.
+const PRE_ROLLOUT: &str = "pre-rollout/";
+
 /// Whether the canary has been given anything to do in this run.
 pub(super) fn has_begun(tick: &Tick) -> bool {
     let iterations = tick.world.canary.status.as_ref().map_or(0, |status| status.iterations);
     iterations > 0 || intended_split(tick) != Split::PRIMARY
+}
+
+/// Whether the run was begun by another strategy than the canary has now.
+pub(super) fn has_changed(tick: &Tick) -> bool {
+    let known = tick.run().and_then(|run| run.strategy.as_deref());
+    known.is_some_and(|known| known != tick.rollout.strategy.name())
+}
+
+/// The strategy was edited in the middle of the analysis: its weights and iterations say nothing of the new one, and routes
+/// to one part of the users would lead all of them to the canary. So the analysis begins again, with the traffic on the
+/// primary; its first step comes an interval from now.
+pub(super) fn change(tick: &Tick) -> Decision<Option<Plan>> {
+    let is_analysed = matches!(tick.phase(), Phase::Progressing | Phase::WaitingPromotion);
+    if !is_analysed || !has_changed(tick) {
+        return Ok(None);
+    }
+    // What cannot be looked at, and a new revision, end or restart the analysis by themselves.
+    let Some(scene) = Scene::look(tick).ok().filter(|scene| revision::change(tick, scene) != Change::Revision) else {
+        return Ok(None);
+    };
+    let before = tick.run().cloned().unwrap_or_default();
+    let mut draft = Draft::new(tick);
+    draft.enter(Phase::Progressing);
+    draft.tell(Notice::StrategyChanged);
+    begin_again(tick, &scene, &mut draft)?;
+    if before.paused_since.is_none() {
+        draft.drop_condition("Held");
+    }
+    let run = draft.run();
+    // The revision is the same: what was accepted before it got any traffic is not asked about again (S18).
+    let is_accepted = |hook: &&String| hook.starts_with(PRE_ROLLOUT);
+    run.hooks_passed.extend(before.hooks_passed.iter().filter(is_accepted).cloned());
+    run.ordered = before.ordered;
+    run.step_started_at = Some(fraction(tick.now));
+    Ok(Some(draft.finish(Wake::At(tick.now))))
 }
 
 /// Whether a closed traffic gate has been told of, and with it all that comes before.
@@ -119,6 +158,7 @@ fn step_to(tick: &Tick, mut draft: Draft, split: Split, notice: Notice) -> Decis
     let run = draft.run();
     run.step_started_at = Some(fraction(tick.now));
     run.fought_since = None;
+    run.strategy = Some(tick.rollout.strategy.name().to_owned());
     run.outcome = (split.mirror() == Mirror::On).then(|| MIRRORING.to_owned());
     Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
 }

@@ -88,6 +88,7 @@ fn record(tick: &Tick, scene: &Scene, split: Split) -> Run {
         // In the middle of a rolling update there may be more ready pods than there will be.
         primary_ready_at_start: Some(ready.min(wanted)),
         step_started_at: Some(fraction(step_started)),
+        strategy: Some(tick.rollout.strategy.name().to_owned()),
         outcome: (split.mirror() == Mirror::On).then(|| MIRRORING.to_owned()),
         ..Run::default()
     }

@@ -97,11 +97,11 @@ fn have_nodes(stage: &mut Stage, number: usize) {
 }
 
 /// The text of a command in a film; what is shown stands in it.
-pub(super) fn told(stage: &Stage, text: &str, command: &Command) -> Result<String, String> {
-    let Command::Show(place, pointer) = command else { return Ok(text.to_owned()) };
-    let key = find(stage, place)?;
+pub(super) fn told(stage: &Stage, text: &str, command: &Command) -> String {
+    let Command::Show(place, pointer) = command else { return text.to_owned() };
+    let Ok(key) = find(stage, place) else { return format!("{text}: there is no such object") };
     let shown = stage.cluster.get(&key).and_then(|object| object.pointer(pointer)).unwrap_or(&Value::Null);
-    Ok(format!("{text}: {shown}"))
+    format!("{text}: {shown}")
 }
 
 /// A new revision of the target of a canary that cannot be meant.

@@ -1,0 +1,150 @@
+//! What an edit of the spec leaves behind: routes under another name or of another provider, and the primary's copy of an
+//! autoscaler that the canary no longer names. It decides nothing.
+
+use burgee_api::{Canary, Run};
+
+use crate::notice::{Left, Notice};
+use crate::object::is_owned_by;
+use crate::rollout::{Provider, Rollout};
+use crate::router;
+use crate::scaler;
+use crate::world::{Kind, ObjectKey, Observed, World};
+
+/// Kinds of autoscalers.
+const SCALERS: [Kind; 2] = [Kind::HorizontalPodAutoscaler, Kind::ScaledObject];
+
+/// The canary as it was when the routes were made that it no longer looks after; none if it still does.
+pub fn routed(rollout: &Rollout, canary: &Canary) -> Option<Rollout> {
+    let routed = canary.status.as_ref()?.run.as_ref()?.routed.as_deref()?;
+    let (provider, apex) = routed.split_once('/').filter(|_| *routed != name_of_routes(rollout))?;
+    Some(Rollout { provider: Provider::from_name(provider)?, apex: apex.to_owned(), ..rollout.clone() })
+}
+
+/// What is said of routes that are left behind.
+pub fn notice(rollout: &Rollout, old: &Rollout) -> Notice {
+    if rollout.apex == old.apex {
+        let name = |rollout: &Rollout| rollout.provider.as_str().to_owned();
+        return Notice::RoutesLeft(Left::Provider, name(rollout), name(old));
+    }
+    Notice::RoutesLeft(Left::Service, rollout.apex.clone(), old.apex.clone())
+}
+
+/// The primary's copy of an autoscaler that the canary no longer names.
+pub fn scaler(rollout: &Rollout, canary: &Canary) -> Option<ObjectKey> {
+    let copied = canary.status.as_ref()?.run.as_ref()?.scaler.as_deref()?;
+    let (kind, name) = copied.split_once('/').filter(|_| name_of_scaler(rollout).is_some_and(|name| name != copied))?;
+    let kind = SCALERS.into_iter().find(|known| known.name() == kind)?;
+    Some(rollout.key(kind, &format!("{name}-primary")))
+}
+
+/// What has to be looked at because of it.
+pub fn reads(rollout: &Rollout, canary: &Canary) -> Vec<ObjectKey> {
+    let routes = routed(rollout, canary).map(|old| router::of(&old).reads(&old));
+    routes.into_iter().flatten().chain(scaler(rollout, canary)).collect()
+}
+
+/// Notes for whom routes and autoscaler are made. What was left behind stays noted until it is seen to.
+pub fn note(run: &mut Run, rollout: &Rollout, world: &World) {
+    run.routed.get_or_insert_with(|| name_of_routes(rollout));
+    let has_left = scaler(rollout, &world.canary).is_some_and(|key| is_ours(rollout, world, &key));
+    let is_copied = scaler::primary_key(rollout).is_some_and(|key| world.present(&key).is_some());
+    if run.scaler.is_none() || (is_copied && !has_left) {
+        run.scaler = name_of_scaler(rollout).or_else(|| run.scaler.take());
+    }
+}
+
+/// Notes that the routes of before are seen to.
+pub fn forget_routes(run: &mut Run, rollout: &Rollout) {
+    run.routed = Some(name_of_routes(rollout));
+}
+
+/// Whether an object may be there that belongs to the canary and is not on its way out. What cannot be read may be.
+pub fn is_ours(rollout: &Rollout, world: &World, key: &ObjectKey) -> bool {
+    match world.seen(key) {
+        Observed::Present(object) => {
+            is_owned_by(&object, &rollout.uid) && object["metadata"]["deletionTimestamp"].is_null()
+        }
+        Observed::Absent => false,
+        Observed::Unknown(_) => true,
+    }
+}
+
+fn name_of_routes(rollout: &Rollout) -> String {
+    format!("{}/{}", rollout.provider.as_str(), rollout.apex)
+}
+
+fn name_of_scaler(rollout: &Rollout) -> Option<String> {
+    let key = scaler::key(rollout)?;
+    Some(format!("{}/{}", key.kind.name(), key.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixtures::{canary, rollout, world};
+
+    fn spec(kind: &str) -> Value {
+        json!({"autoscalerRef": {"apiVersion": "any", "kind": kind, "name": "podinfo"}})
+    }
+
+    /// A canary that had a HorizontalPodAutoscaler, and routes of this name, and has a ScaledObject now.
+    fn edited(routed: &str) -> Canary {
+        let mut canary = canary(&spec("ScaledObject"));
+        let run = Run {
+            routed: Some(routed.to_owned()),
+            scaler: Some("HorizontalPodAutoscaler/podinfo".to_owned()),
+            ..Run::default()
+        };
+        canary.status = Some(burgee_api::CanaryStatus { run: Some(run), ..burgee_api::CanaryStatus::default() });
+        canary
+    }
+
+    fn is_ours_with(metadata: &Value) -> bool {
+        let (canary, rollout) = (edited("istio/podinfo"), rollout(&spec("ScaledObject")));
+        let key = scaler(&rollout, &canary).unwrap();
+        let mut copy = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata});
+        copy["metadata"]["name"] = json!("podinfo-primary");
+        copy["metadata"]["namespace"] = json!("test");
+        let world = world(canary, vec![key.clone()], &json!([copy]));
+        is_ours(&rollout, &world, &key)
+    }
+
+    #[test]
+    fn a_former_copy_is_ours_as_long_as_it_belongs_to_the_canary_and_stays() {
+        let owners = json!([{"uid": "canary-uid", "controller": true}]);
+        assert!(is_ours_with(&json!({"ownerReferences": owners})));
+        let goes = json!({"ownerReferences": owners, "deletionTimestamp": "2026-01-31T12:00:00Z"});
+        let theirs = json!({"ownerReferences": [{"uid": "another", "controller": true}]});
+        assert!([goes, theirs, json!({})].iter().all(|metadata| !is_ours_with(metadata)));
+    }
+
+    #[test]
+    fn routes_are_left_behind_under_another_name_or_provider_and_otherwise_not() {
+        let rollout = rollout(&spec("ScaledObject"));
+        let left = |routed: &str| self::routed(&rollout, &edited(routed)).map(|old| (old.provider, old.apex));
+        assert_eq!(left("istio/podinfo"), None);
+        assert_eq!(left("istio/frontend"), Some((Provider::Istio, "frontend".to_owned())));
+        assert_eq!(left("kubernetes/podinfo"), Some((Provider::Kubernetes, "podinfo".to_owned())));
+        assert_eq!(left("unheard of"), None);
+    }
+
+    #[test]
+    fn what_was_left_behind_stays_noted_until_it_is_gone() {
+        let rollout = rollout(&spec("ScaledObject"));
+        let canary = edited("istio/frontend");
+        let mut run = canary.status.clone().unwrap_or_default().run.unwrap_or_default();
+        let keys = [scaler(&rollout, &canary), scaler::primary_key(&rollout)];
+        let keys: Vec<ObjectKey> = keys.into_iter().flatten().collect();
+        let metadata = json!({"name": "podinfo-primary", "namespace": "test"});
+        let successor = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": metadata});
+        note(&mut run, &rollout, &world(canary.clone(), keys.clone(), &json!([])));
+        assert_eq!(run.scaler.as_deref(), Some("HorizontalPodAutoscaler/podinfo"));
+        note(&mut run, &rollout, &world(canary, keys, &json!([successor])));
+        assert_eq!(run.scaler.as_deref(), Some("ScaledObject/podinfo"));
+        assert_eq!(run.routed.as_deref(), Some("istio/frontend"));
+        forget_routes(&mut run, &rollout);
+        assert_eq!(run.routed.as_deref(), Some("istio/podinfo"));
+    }
+}
