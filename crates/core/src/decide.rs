@@ -83,8 +83,8 @@ fn round(tick: &Tick, answers: &Answers) -> Round {
 }
 
 fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
-    if let Some(rival) = &tick.world.rival {
-        return Ok(refuse(tick.world, tick.now, &format!("{} is claimed by canary {}", rival.claim, rival.name)));
+    if let Some(reason) = refuse::reason(tick) {
+        return refuse::refused(tick, &reason);
     }
     if tick.world.canary.metadata.deletion_timestamp.is_some() {
         return terminate::terminate(tick);

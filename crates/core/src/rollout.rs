@@ -143,6 +143,8 @@ impl Ladder {
 /// What a canary means.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
+    /// Why the canary cannot be meant; then it is only what is left of one.
+    pub refused: Option<String>,
     /// Name of the canary.
     pub name: String,
     /// Namespace of the canary and of everything it owns.
@@ -200,12 +202,37 @@ pub struct Rollout {
 impl Rollout {
     /// Parses a canary. The error is what is wrong with its spec, for the user.
     pub fn parse(canary: &Canary, settings: &Settings) -> Result<Self, String> {
+        let mut rollout = Self::read(canary, settings)?;
+        rollout.verify(canary, settings)?;
+        rollout.adapt(canary)?;
+        rollout.verify_steps()?;
+        Ok(rollout)
+    }
+
+    /// Parses a canary, or of one that cannot be meant what is left of it: enough to lead the traffic of a run back to the
+    /// primary. The error is why even that is too little.
+    pub fn salvage(canary: &Canary, settings: &Settings) -> Result<Self, String> {
+        Self::parse(canary, settings).or_else(|reason| {
+            let mut rollout = Self::read(canary, settings)?;
+            let has_services = canary.spec.service.is_some() || !rollout.target_kind.has_services();
+            if !has_services || rollout.verify_target(canary, settings).is_err() {
+                return Err(reason);
+            }
+            // What the provider lacks is left out, whether or not that is refused.
+            rollout.adapt(canary).unwrap_or_default();
+            rollout.refused = Some(reason);
+            Ok(rollout)
+        })
+    }
+
+    /// What a spec says, whether or not it fits together.
+    fn read(canary: &Canary, settings: &Settings) -> Result<Self, String> {
         let spec = &canary.spec;
         let analysis = canary.analysis().cloned();
         let service = spec.service.clone().unwrap_or_default();
-        let provider_name = spec.provider.clone().unwrap_or_else(|| settings.mesh_provider.clone());
         let target_kind = target_kind(&spec.target_ref)?;
-        let mut rollout = Self {
+        Ok(Self {
+            refused: None,
             name: canary.metadata.name.clone().unwrap_or_default(),
             namespace: canary.metadata.namespace.clone().unwrap_or_default(),
             uid: canary.metadata.uid.clone().unwrap_or_default(),
@@ -213,7 +240,7 @@ impl Rollout {
             apex: service.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| spec.target_ref.name.clone()),
             target: spec.target_ref.clone(),
             scaler: spec.autoscaler_ref.clone(),
-            provider: provider(&provider_name)?,
+            provider: provider(provider_name(canary, settings))?,
             metrics_provider: metrics_provider(&settings.mesh_provider, spec.provider.as_deref(), target_kind),
             ingress: referred(spec.ingress_ref.as_ref(), &spec.target_ref),
             route: referred(spec.route_ref.as_ref(), &spec.target_ref),
@@ -235,16 +262,19 @@ impl Rollout {
             analysis,
             service_json: plain(&service),
             service,
-        };
-        rollout.verify(canary, settings, &provider_name)?;
-        if rollout.provider == Provider::Knative {
-            rollout.without_matches(canary)?;
+        })
+    }
+
+    /// Leaves out what the provider cannot do; the error is what of that is refused.
+    fn adapt(&mut self, canary: &Canary) -> Result<(), String> {
+        match self.provider {
+            Provider::Istio => Ok(()),
+            Provider::Kubernetes => {
+                self.without_mesh();
+                Ok(())
+            }
+            Provider::Knative => self.without_matches(canary),
         }
-        if rollout.provider == Provider::Kubernetes {
-            rollout.without_mesh();
-        }
-        rollout.verify_steps()?;
-        Ok(rollout)
     }
 
     /// Steps of nothing would lead nowhere, and the run would have no end (I13).
@@ -258,11 +288,11 @@ impl Rollout {
     }
 
     /// The contract's controller-side checks (api §1.5), and S7.
-    fn verify(&self, canary: &Canary, settings: &Settings, provider: &str) -> Result<(), String> {
+    fn verify(&self, canary: &Canary, settings: &Settings) -> Result<(), String> {
         if canary.spec.service.is_none() && self.target_kind.has_services() {
             return Err("spec.service is missing, set at least spec.service.port".to_owned());
         }
-        self.verify_target(provider)?;
+        self.verify_target(canary, settings)?;
         if settings.no_cross_namespace_refs {
             self.verify_references()?;
         }
@@ -282,7 +312,8 @@ impl Rollout {
 
     /// What a target can do (contract: api §1.5). The provider counts whether the canary names it or the flags do; in the
     /// peer the canary has to.
-    fn verify_target(&self, provider: &str) -> Result<(), String> {
+    fn verify_target(&self, canary: &Canary, settings: &Settings) -> Result<(), String> {
+        let provider = provider_name(canary, settings);
         let TargetRef { api_version, kind, .. } = &self.target;
         match (self.target_kind, self.provider == Provider::Knative) {
             (TargetKind::Knative, true) if self.scaler.is_some() => {
@@ -466,6 +497,10 @@ fn target_kind(target: &TargetRef) -> Result<TargetKind, String> {
     }
 }
 
+fn provider_name<'a>(canary: &'a Canary, settings: &'a Settings) -> &'a str {
+    canary.spec.provider.as_deref().unwrap_or(&settings.mesh_provider)
+}
+
 /// Unknown providers are routed by Istio, as in the contract (routers §0); known ones without a router are refused.
 fn provider(name: &str) -> Result<Provider, String> {
     const UNSUPPORTED: [&str; 11] =
@@ -530,4 +565,33 @@ fn interval(analysis: Option<&Analysis>) -> SignedDuration {
     let written = analysis.and_then(|analysis| analysis.interval.as_deref()).unwrap_or_default();
     let parsed = GoDuration::parse(written).ok().map(|duration| SignedDuration::from_nanos(duration.nanoseconds()));
     parsed.filter(SignedDuration::is_positive).unwrap_or(SignedDuration::from_secs(60)).max(SHORTEST_INTERVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixtures::canary;
+
+    /// Why a canary with this spec cannot be meant, and whether anything is left of it.
+    fn check(spec: &Value, (refused, is_left): (bool, bool)) {
+        let (canary, settings) = (canary(spec), Settings::default());
+        let reason = Rollout::parse(&canary, &settings).err();
+        assert_eq!(reason.is_some(), refused, "{spec}");
+        match Rollout::salvage(&canary, &settings) {
+            Ok(left) => assert!(is_left && left.refused == reason, "{spec}"),
+            Err(error) => assert!(!is_left && Some(error) == reason, "{spec}"),
+        }
+    }
+
+    #[test]
+    fn of_a_spec_that_cannot_be_meant_what_leads_the_traffic_back_is_left() {
+        let cookies = json!({"cookieName": "same", "primaryCookieName": "same"});
+        check(&json!({}), (false, true));
+        check(&json!({"analysis": {"interval": "30s", "sessionAffinity": cookies}}), (true, true));
+        check(&json!({"service": null}), (true, false));
+        check(&json!({"provider": "nginx"}), (true, false));
+        check(&json!({"targetRef": {"apiVersion": "v1", "kind": "Pod", "name": "podinfo"}}), (true, false));
+    }
 }

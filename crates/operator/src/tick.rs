@@ -39,7 +39,7 @@ pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
         }
     };
     lock(&operator.memory(&key)).subject = Some(gauges::subject(&canary));
-    match Rollout::parse(&canary, &operator.settings) {
+    match Rollout::salvage(&canary, &operator.settings) {
         Ok(rollout) => Box::pin(advance(&operator, &key, canary, &rollout)).await,
         Err(reason) => {
             let story = Story::new(&key, &canary, INTERVAL);

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use burgee_api::{Phase, WebhookType};
+use burgee_api::{Canary, Phase, WebhookType};
 use burgee_core::notice::Names;
 use burgee_core::plan::{Plan, Step, Telling};
 use burgee_core::question::Round;
@@ -253,7 +253,7 @@ impl Stage {
     /// Writes down what was told, once for each event name and for each text that only says how things still are.
     fn tell(&mut self, telling: &Telling) {
         let Some(reading) = self.reading() else { return };
-        let Ok(rollout) = &reading.rollout else { return self.tell_of_nobody(telling) };
+        let Ok(rollout) = &reading.rollout else { return self.tell_of_nobody(telling, &reading.canary) };
         let text = telling.notice.text(&rollout.names());
         if self.told.insert(telling.event_suffix.clone(), text.clone()).is_some() {
             return;
@@ -294,8 +294,10 @@ impl Stage {
     }
 
     /// Writes down what is told of a canary that cannot be meant.
-    fn tell_of_nobody(&mut self, telling: &Telling) {
-        let text = telling.notice.text(&Names::default());
+    fn tell_of_nobody(&mut self, telling: &Telling, canary: &Canary) {
+        let metadata = canary.metadata.clone();
+        let (name, namespace) = (metadata.name.unwrap_or_default(), metadata.namespace.unwrap_or_default());
+        let text = telling.notice.text(&Names { canary: name, namespace, ..Names::default() });
         if self.told.insert(telling.event_suffix.clone(), text.clone()).is_none() {
             let phase = telling.phase.to_string();
             let second = self.second();

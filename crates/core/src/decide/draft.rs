@@ -17,7 +17,7 @@ use crate::world::ObjectKey;
 /// made so last (I23). A crash in between leaves an intention that the next tick
 /// carries out.
 pub(super) struct Draft<'a> {
-    tick: &'a Tick<'a>,
+    pub(super) tick: &'a Tick<'a>,
     steps: Vec<Step>,
     intended: Vec<Step>,
     afterwards: Vec<Step>,

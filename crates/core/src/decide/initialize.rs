@@ -27,7 +27,7 @@ use crate::world::ObjectKey;
 const PROVIDERS: &str = "metric-providers";
 
 pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
-    if tick.phase() == Phase::Unset || tick.world.canary.status.as_ref().is_none_or(|status| status.run.is_none()) {
+    if tick.phase() == Phase::Unset || tick.run().is_none_or(|run| run.started_at.is_none()) {
         return Ok(begin(tick));
     }
     let scene = Scene::look(tick)?;

@@ -63,12 +63,18 @@ pub(super) fn mistaken(tick: &Tick, mistake: Mistake, problem: String) -> Stop {
 impl Draft<'_> {
     /// Shows a mistake.
     pub(super) fn blame(&mut self, mistake: Mistake, text: &str) {
+        if self.is_refused() {
+            return;
+        }
         self.set_condition(INVALID, "True", mistake.reason(), text);
     }
 
     /// Shows a mistake that stops nothing, and takes away one that was mended. Whether a webhook answers by now is not
     /// known before it is asked again.
     pub(super) fn blame_standing(&mut self, tick: &Tick) {
+        if self.is_refused() {
+            return;
+        }
         let known = [
             (Mistake::ConfigMissing, missing_config(tick)),
             (Mistake::ScalerMissing, missing_scaler(tick)),
@@ -103,6 +109,11 @@ impl Draft<'_> {
         if self.blamed().is_some_and(is_of_webhooks) {
             self.drop_condition(INVALID);
         }
+    }
+
+    /// Whether the canary cannot be meant at all: that stands first.
+    fn is_refused(&self) -> bool {
+        self.tick.rollout.refused.is_some()
     }
 
     fn blamed(&self) -> Option<&Condition> {

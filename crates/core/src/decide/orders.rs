@@ -1,7 +1,7 @@
 //! Orders of people: each is answered exactly once, in the status write that carries out what it says. What does not fit
 //! the moment is refused, with the reason. It goes no way that a run does not go by itself.
 
-use burgee_api::{AnsweredOrder, Phase, Run};
+use burgee_api::{AnsweredOrder, Canary, Phase, Run};
 
 use super::ask::Asker;
 use super::draft::fraction;
@@ -132,6 +132,22 @@ fn refuse(tick: &Tick, order: &Order, reason: String) -> Plan {
     draft.finish(Wake::At(tick.now))
 }
 
+/// Whether a run is ordered back that was not answered yet.
+pub(super) fn wants_back(canary: &Canary) -> bool {
+    matches!(order::pending(canary), Some(Ok(order)) if order.word == Word::Abort)
+}
+
+/// What an order does to a canary that cannot be meant: its run can be taken back, and nothing else.
+pub(super) fn recall(tick: &Tick) -> Decision<Option<Plan>> {
+    match order::pending(&tick.world.canary) {
+        Some(Ok(order)) if order.word == Word::Abort => match objection(tick, &order) {
+            Some(reason) => Ok(Some(refuse(tick, &order, reason))),
+            None => abort(tick, &order).map(Some),
+        },
+        Some(Ok(_) | Err(_)) | None => Ok(None),
+    }
+}
+
 /// Does what is ordered. What cannot be done yet is tried again until the order is too old.
 fn obey(tick: &Tick, order: &Order) -> Decision<Plan> {
     let mut draft = Draft::new(tick);
@@ -253,13 +269,17 @@ fn note(draft: &mut Draft, (id, answer): (&str, Answer), notice: Notice) {
         Answer::Obeyed => "obeyed",
         Answer::Refused => "refused",
     };
-    let orders = &mut draft.run().orders;
-    orders.push(AnsweredOrder { id: id.to_owned(), result: result.to_owned(), message });
-    let surplus = orders.len().saturating_sub(REMEMBERED);
-    orders.drain(..surplus);
+    remember(draft.run(), AnsweredOrder { id: id.to_owned(), result: result.to_owned(), message });
+}
+
+/// Remembers an order that was answered.
+pub(super) fn remember(run: &mut Run, answered: AnsweredOrder) {
+    run.orders.push(answered);
+    let surplus = run.orders.len().saturating_sub(REMEMBERED);
+    run.orders.drain(..surplus);
 }
 
 /// Who gave the order, with its id: no two texts are the same, so that no event is folded away.
-fn by(order: &Order) -> String {
+pub(super) fn by(order: &Order) -> String {
     format!("{} ({})", order.actor, order.id)
 }

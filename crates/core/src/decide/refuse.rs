@@ -1,14 +1,58 @@
-//! A canary that cannot be meant: said in an event and a condition, and left alone (S14, S24).
+//! A canary that cannot be meant: said in an event and a condition, and left alone (S14, S24). A run of it can still be
+//! taken back by order; any other order is refused.
 
-use burgee_api::{CanaryStatus, Condition};
+use burgee_api::{AnsweredOrder, CanaryStatus, Condition, Phase};
 use jiff::Timestamp;
+use sha2::Digest as _;
 
 use super::mistake::INVALID;
-use super::terminate;
-use crate::notice::Notice;
+use super::orders::{self, by};
+use super::scene::Scene;
+use super::{Decision, Tick, leave, settle, start, terminate};
+use crate::digest::hex;
+use crate::notice::{Names, Notice};
+use crate::order::{self, Order, Unreadable};
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step, Telling};
+use crate::timetable::Wake;
 use crate::world::World;
+
+/// Why a canary cannot be meant, if it cannot.
+pub(super) fn reason(tick: &Tick) -> Option<String> {
+    let rival = tick.world.rival.as_ref();
+    let refused = tick.rollout.refused.clone();
+    refused.or_else(|| rival.map(|rival| format!("{} is claimed by canary {}", rival.claim, rival.name)))
+}
+
+/// Leaves a canary alone, but for an order to take its run back.
+pub(super) fn refused(tick: &Tick, reason: &str) -> Decision<Plan> {
+    Ok(recall(tick, reason)?.unwrap_or_else(|| refuse(tick.world, tick.now, reason)))
+}
+
+/// What takes the run back, and ends it. The routes of a canary with a rival are the rival's.
+fn recall(tick: &Tick, reason: &str) -> Decision<Option<Plan>> {
+    let canary = &tick.world.canary;
+    let is_told = canary.status.as_ref().is_some_and(|status| is_refused(status, reason));
+    if canary.metadata.deletion_timestamp.is_some() || tick.world.rival.is_some() || !is_told {
+        return Ok(None);
+    }
+    let drains = tick.phase() == Phase::Failed && tick.run().is_some_and(|run| run.drain_until.is_some());
+    if (drains || orders::wants_back(canary))
+        && let Some(plan) = leave::routes(tick)
+    {
+        return Ok(Some(plan));
+    }
+    if let Some(plan) = orders::recall(tick)? {
+        return Ok(Some(plan));
+    }
+    if !drains || tick.world.present(&tick.rollout.target_key()).is_none() {
+        return Ok(None);
+    }
+    match settle::misrouted(tick)? {
+        Some(plan) => Ok(Some(plan)),
+        None => Ok(Some(start::rest(tick, &Scene::look(tick)?))),
+    }
+}
 
 /// Says what is wrong with a canary, once. Its objects stay as they are, and its phase too. One that is being deleted is
 /// let go: nothing can be put back for a canary that cannot be meant (I25).
@@ -19,10 +63,13 @@ pub fn refuse(world: &World, now: Timestamp, reason: &str) -> Plan {
     }
     let mut status = world.canary.status.clone().unwrap_or_default();
     if is_refused(&status, reason) {
-        return Plan::idle();
+        return match order::pending(&world.canary) {
+            Some(order) => refuse_order(world, now, (order, reason)),
+            None => Plan::idle(),
+        };
     }
     let generation = world.canary.metadata.generation.unwrap_or(0);
-    let event_suffix = format!("{:08x}{:08x}", now_or_created(world), generation & 0xffff_ffff);
+    let event_suffix = format!("{:08x}{:08x}", created(world), generation & 0xffff_ffff);
     let telling = Telling { notice: Notice::Invalid(reason.to_owned()), event_suffix, phase: status.phase };
     let conditions = status.conditions.get_or_insert_default();
     let known = conditions.iter().find(|condition| condition.kind == INVALID);
@@ -37,7 +84,41 @@ pub fn refuse(world: &World, now: Timestamp, reason: &str) -> Plan {
         last_transition_time: since.or_else(|| Some(format!("{now:.0}"))),
     });
     debug_assert!(status.phase.may_become(status.phase), "refusing never moves a phase");
+    // An order that came with it is answered next.
+    let next = order::pending(&world.canary).map_or(Wake::OnChange, |_| Wake::At(now));
+    Plan { steps: vec![Step::Tell(telling), Step::Status(Box::new(status))], next, ..Plan::idle() }
+}
+
+/// An order to a canary that cannot be meant is refused with the reason, once.
+fn refuse_order(world: &World, now: Timestamp, (order, reason): (Result<Order, Unreadable>, &str)) -> Plan {
+    let (id, order, reason) = match order {
+        Err(Unreadable { id, reason }) => (id.clone(), format!("({id})"), reason),
+        Ok(order) => {
+            let reason = order.mistimed(now).unwrap_or_else(|| format!("the canary is invalid, {reason}"));
+            (order.id.clone(), format!("{} by {}", order.word, by(&order)), reason)
+        }
+    };
+    let notice = Notice::OrderRefused(order, reason);
+    let mut status = world.canary.status.clone().unwrap_or_default();
+    let message = notice.text(&names(world));
+    orders::remember(
+        status.run.get_or_insert_default(),
+        AnsweredOrder { id: id.clone(), result: "refused".to_owned(), message },
+    );
+    let event_suffix = format!("{:08x}{}", created(world), hex(&sha2::Sha256::digest(id.as_bytes())[..4]));
+    let telling = Telling { notice, event_suffix, phase: status.phase };
     Plan { steps: vec![Step::Tell(telling), Step::Status(Box::new(status))], ..Plan::idle() }
+}
+
+/// Whom notices are about, whatever the spec says.
+fn names(world: &World) -> Names {
+    let (metadata, target) = (&world.canary.metadata, &world.canary.spec.target_ref);
+    Names {
+        canary: metadata.name.clone().unwrap_or_default(),
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        target: target.name.clone(),
+        target_kind: target.kind.clone(),
+    }
 }
 
 /// The message of the `Invalid` condition, if the canary is refused.
@@ -49,6 +130,6 @@ pub(super) fn is_refused(status: &CanaryStatus, reason: &str) -> bool {
         .any(|condition| condition.kind == INVALID && condition.message.as_deref() == Some(reason))
 }
 
-fn now_or_created(world: &World) -> i64 {
+fn created(world: &World) -> i64 {
     world.canary.metadata.creation_timestamp.as_ref().map_or(0, |created| created.0.as_second()) & 0xffff_ffff
 }

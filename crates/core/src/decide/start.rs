@@ -55,7 +55,7 @@ fn next_run(tick: &Tick, answers: &Answers, scene: &Scene, standing: &mut Standi
 }
 
 /// Nothing new: only the drain of the last run may be left to end.
-fn rest(tick: &Tick, scene: &Scene) -> Plan {
+pub(super) fn rest(tick: &Tick, scene: &Scene) -> Plan {
     let mut draft = Draft::new(tick);
     if tick.phase() == Phase::Waiting {
         let is_promoted = draft.status.last_applied_spec == draft.status.last_promoted_spec;
