@@ -10,12 +10,13 @@ mod lives;
 mod operators;
 mod story;
 
-use super::edits::{end_at_first_failure, weighted};
-use super::objects::revision;
+use super::edits::weighted;
+use super::objects::{DEPLOYMENT, revision, set};
 use super::stage::{Beside, Stage, beside};
 use super::story::{expect, promotion};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use std::time::Duration;
 
 /// The longest first, so that two labs end at about the same time. The idle operator is the very first: on a second lab
@@ -53,7 +54,7 @@ pub(crate) const AFTERWARDS: Test =
     test("the_operator_never_lacked_a_permission", "permissions", "looks at all requests of the operator", permissions);
 
 fn permissions(stage: &Stage<'_>) -> Result<()> {
-    let lab = stage.world().lab.as_ref().context("this test needs a lab of its own")?;
+    let lab = stage.lab()?;
     let denied = audit::denied(lab)?;
     ensure!(denied.is_empty(), "the operator was never allowed to {denied:?}");
     Ok(())
@@ -67,24 +68,51 @@ const fn test(name: &'static str, space: &'static str, does: &'static str, run: 
 /// Five intervals without an answer.
 const OUTAGE_SECONDS: u64 = 50;
 
-/// With a threshold of 1, so that a single check that counted as failed would end the run; how a run with a higher one holds
-/// is the film `outage`.
+/// Two runs beside each other: a single check that counted as failed would end the first one, and would be told of the
+/// second one.
 fn outage(stage: &Stage<'_>) -> Result<()> {
-    let lab = stage.world().lab.as_ref().context("this test needs a lab of its own")?;
-    let mut canary = weighted(stage, 30, 60)?;
-    end_at_first_failure(&mut canary);
-    stage.initialize(&canary)?;
-    stage.until_open()?;
-    let _load = stage.load(50)?;
-    stage.patch_target(&revision("6.0.1", &[]))?;
-    stage.until_told("Advance podinfo.test canary weight 30", 60)?;
+    let lab = stage.lab()?;
+    let patient = beside(stage, "outage-patient")?;
+    let stages: [&Stage<'_>; 2] = [stage, &patient];
+    let each = |what: &dyn Fn(&Stage<'_>) -> Result<()>| {
+        stages.into_iter().try_for_each(|stage| what(stage).with_context(|| stage.namespace().to_owned()))
+    };
+    for (stage, threshold) in stages.into_iter().zip([1, 5]) {
+        let mut canary = weighted(stage, 30, 60)?;
+        set(&mut canary, "/spec/analysis/threshold", json!(threshold));
+        stage.apply(&stage.object(DEPLOYMENT)?)?;
+        stage.apply(&canary)?;
+    }
+    each(&|stage| {
+        stage.until_phase("Initialized", 90)?;
+        stage.until_open()
+    })?;
+    let _loads = [stage.load(50)?, patient.load(50)?];
+    each(&|stage| stage.patch_target(&revision("6.0.1", &[])))?;
+    each(&|stage| stage.until_told("Advance podinfo.test canary weight 30", 60).map(drop))?;
     lab.stop_prometheus()?;
-    let held = stage.until_told("Prometheus query failed: *", 20);
-    let never = stage.never("the run goes on", OUTAGE_SECONDS, || stage.times_told("Advance *") > 1);
+    let held = each(&|stage| stage.until_told("Prometheus query failed: *", 20).map(drop));
+    let goes_on = || stages.iter().any(|stage| stage.times_told("Advance *") > 1);
+    let never = stage.never("a run goes on", OUTAGE_SECONDS, goes_on).and_then(|()| each(&holds));
     lab.start_prometheus()?;
     held?;
     never?;
-    stage.until_promoted(120)?;
+    each(&|stage| stage.until_promoted(120))?;
+    each(&held_once)
+}
+
+/// The run is held where it was, and nothing has counted as a failed check.
+fn holds(stage: &Stage<'_>) -> Result<()> {
+    let status = &stage.canary()["status"];
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let held: Vec<_> = conditions.filter(|one| one["type"] == "Held").map(|one| one["status"].clone()).collect();
+    ensure!(held == ["True"], "the condition Held is {held:?}: {status}");
+    ensure!(status["canaryWeight"] == 30 && status["failedChecks"] == 0, "the run is not where it was: {status}");
+    Ok(())
+}
+
+/// Nothing is told but the hold and its end, and the chat has heard of it once.
+fn held_once(stage: &Stage<'_>) -> Result<()> {
     let steps = [
         "Advance podinfo.test canary weight 30",
         "Prometheus query failed: *",

@@ -101,6 +101,14 @@ impl<'a> Stage<'a> {
         self.world
     }
 
+    /// The lab, for a test that stops or kills parts of it.
+    ///
+    /// # Errors
+    /// When the test runs on a cluster that existed before.
+    pub(crate) fn lab(&self) -> Result<&'a Lab> {
+        self.world.lab.as_ref().context("this test needs a lab of its own")
+    }
+
     /// The namespace.
     pub(crate) fn namespace(&self) -> &str {
         &self.namespace

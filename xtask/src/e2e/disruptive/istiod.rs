@@ -3,7 +3,7 @@ use super::super::adoption::{check_lossless, until_gone};
 use super::super::edits::unmeasured;
 use super::super::objects::set;
 use super::super::stage::Stage;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use burgee_lab::{Component, Lab};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ impl Drop for Paused<'_> {
 /// The traffic comes back in two steps, so that the last route is written at a moment that is known, and long after the
 /// primary's pods changed: with stale addresses of pods nobody could help the proxies.
 pub(super) fn stale(stage: &Stage<'_>) -> Result<()> {
-    let lab = stage.world().lab.as_ref().context("this test needs a lab of its own")?;
+    let lab = stage.lab()?;
     let mut canary = unmeasured(stage, 50, 50)?;
     set(&mut canary, "/spec/analysis/stepWeightPromotion", json!(25));
     stage.initialize(&canary)?;

@@ -37,7 +37,7 @@ impl<'a> Operators<'a> {
     /// # Errors
     /// When the test runs on a cluster that existed before.
     pub(super) fn of(stage: &'a Stage<'_>) -> Result<Self> {
-        let lab = stage.world().lab.as_ref().context("this test needs a lab of its own")?;
+        let lab = stage.lab()?;
         Ok(Self { lab })
     }
 
