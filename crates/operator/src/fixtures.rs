@@ -1,5 +1,6 @@
 //! A server on the loopback for tests: it answers what it is told to and remembers what it was asked.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -7,12 +8,18 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use burgee_core::decide::decide;
 use burgee_core::settings::Settings;
 use burgee_core::world::{Kind, ObjectKey};
 use jiff::{SignedDuration, Timestamp};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::args::Notifier;
 use crate::cluster::{Cluster, connect};
@@ -20,12 +27,13 @@ use crate::operator::{Decide, Operator, Parts};
 use crate::stores::Stores;
 use crate::tell::Story;
 
-/// What a request looked like: method, path with query, content type, body.
+/// What a request looked like: method, path with query, content type, who asked, body.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) media: String,
+    pub(crate) authorization: String,
     pub(crate) body: Value,
 }
 
@@ -40,10 +48,30 @@ pub(crate) struct Fake {
 impl Fake {
     /// Starts a server that answers each request as the function says.
     pub(crate) async fn start(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, url, answer)
+    }
+
+    /// The same with TLS, and a certificate that nobody has signed.
+    pub(crate) async fn start_with_own_certificate(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        Self::serve(Encrypted { listener, acceptor: Arc::new(config).into() }, url, answer)
+    }
+
+    fn serve<L: Listener<Addr = SocketAddr>>(
+        listener: L,
+        url: String,
+        answer: impl Fn(&Seen) -> Response + Send + Sync + 'static,
+    ) -> Self {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let state: Behaviour = (seen.clone(), Arc::new(Box::new(answer)));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(respond).with_state(state)).await });
         Self { url, seen }
     }
@@ -77,13 +105,40 @@ impl Fake {
     }
 }
 
+/// A listener whose connections are encrypted.
+struct Encrypted {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Encrypted {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            // Whoever does not trust the certificate goes away.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
 async fn respond(State((seen, answer)): State<Behaviour>, headers: HeaderMap, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body: Bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let header = |name: &str| headers.get(name).map(|text| text.to_str().unwrap().to_owned()).unwrap_or_default();
     let request = Seen {
         method: parts.method.to_string(),
         path: parts.uri.to_string(),
-        media: headers.get("content-type").map(|media| media.to_str().unwrap().to_owned()).unwrap_or_default(),
+        media: header("content-type"),
+        authorization: header("authorization"),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     seen.lock().unwrap().push(request.clone());

@@ -1,7 +1,10 @@
 //! Webhooks against a server on the loopback.
 
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
 use axum::http::StatusCode as Code;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::*;
@@ -37,4 +40,93 @@ async fn a_transport_error_names_the_url_and_the_attempts() {
         panic!("nobody has answered")
     };
     assert!(error.starts_with(&format!("POST {url} giving up after 1 attempt(s): Post \"{url}\": ")), "{error}");
+}
+
+/// Calls a hook whose server answers so, one answer after the other; the last one for ever. Answers the result, and when
+/// each attempt came.
+async fn repeated(answers: &[(u16, &'static str)], retries: i64) -> (Result<(), HookError>, Vec<Instant>) {
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let (came, answers) = (times.clone(), answers.to_vec());
+    let fake = Fake::start(move |_| {
+        let mut came = came.lock().unwrap();
+        let (code, wait) = answers[came.len().min(answers.len() - 1)];
+        came.push(Instant::now());
+        let mut response: Response = (Code::from_u16(code).unwrap(), "busy").into_response();
+        if !wait.is_empty() {
+            response.headers_mut().insert("retry-after", wait.parse().unwrap());
+        }
+        response
+    })
+    .await;
+    let retries = Some(retries);
+    let webhook = Webhook { name: "gate".to_owned(), url: format!("{}/gate", fake.url), retries, ..Webhook::default() };
+    let payload = json!({"name": "podinfo", "metadata": {"a": "1"}});
+    let result = call(&Outside::new().unwrap(), &webhook, &payload).await;
+    for seen in fake.seen() {
+        assert_eq!(
+            (seen.method.as_str(), seen.media.as_str(), seen.body),
+            ("POST", "application/json", payload.clone())
+        );
+    }
+    let times = times.lock().unwrap().clone();
+    (result, times)
+}
+
+fn refused(text: &str) -> Result<(), HookError> {
+    Err(HookError::Refused(text.to_owned()))
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_for_a_moment_is_asked_again_with_the_same_payload_after_a_pause() {
+    let (result, times) = repeated(&[(500, ""), (503, "0"), (201, "")], 2).await;
+    assert_eq!((result, times.len()), (Ok(()), 3));
+    let pauses = [times[1] - times[0], times[2] - times[1]];
+    assert!(pauses[0] >= Duration::from_secs(1), "{pauses:?}");
+    assert!(pauses[1] < Duration::from_secs(1), "the server asked for none: {pauses:?}");
+}
+
+#[tokio::test]
+async fn a_hook_that_goes_on_failing_is_asked_as_often_as_its_retries_say() {
+    let (result, times) = repeated(&[(503, "0")], 3).await;
+    let HookError::Refused(text) = result.unwrap_err() else { panic!("it answered") };
+    assert!(text.ends_with("/gate giving up after 4 attempt(s): busy"), "{text}");
+    assert_eq!(times.len(), 4);
+    let (result, times) = repeated(&[(503, "0")], 0).await;
+    assert!(result.is_err());
+    assert_eq!(times.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_will_not_change_is_not_asked_for_again() {
+    for code in [204, 400, 404, 501] {
+        let (result, times) = repeated(&[(code, "")], 5).await;
+        assert_eq!(times.len(), 1, "{code}");
+        assert_eq!(result, refused(if code == 204 { "204 No Content" } else { "busy" }));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_has_signed_is_accepted_only_with_its_check_off() {
+    let fake = Fake::start_with_own_certificate(|_| Code::OK.into_response()).await;
+    let hook = |disable_tls| Webhook { url: format!("{}/gate", fake.url), disable_tls, ..Webhook::default() };
+    let outside = Outside::new().unwrap();
+    let HookError::Unanswered(text) = call(&outside, &hook(false), &json!({})).await.unwrap_err() else {
+        panic!("it was not asked")
+    };
+    assert!(text.contains("giving up after 1 attempt(s)") && text.contains("certificate"), "{text}");
+    assert_eq!(fake.seen(), []);
+    assert_eq!(call(&outside, &hook(true), &json!({"name": "podinfo"})).await, Ok(()));
+    assert_eq!(fake.seen()[0].body, json!({"name": "podinfo"}));
+}
+
+#[tokio::test]
+async fn of_a_long_answer_one_mebibyte_is_read() {
+    let answered = async |code: u16| {
+        let fake = Fake::start(move |_| (Code::from_u16(code).unwrap(), "x".repeat(5 << 20)).into_response()).await;
+        let webhook = Webhook { url: fake.url.clone(), ..Webhook::default() };
+        call(&Outside::new().unwrap(), &webhook, &json!({})).await
+    };
+    assert_eq!(answered(200).await, Ok(()));
+    let error = answered(403).await.unwrap_err();
+    assert_eq!(error, HookError::TooLong(format!("answer longer than 1 MiB: {}", "x".repeat(1024))));
 }
