@@ -25,9 +25,15 @@ pub struct Sight {
 
 /// A canary as the store has it. None if there is none; the error says why it cannot be read.
 pub fn canary(operator: &Operator, key: &ObjectKey) -> Option<Result<Canary, String>> {
-    match operator.stores.peek(key) {
-        Look::Present(object) => Some(serde_json::from_value((*object).clone()).map_err(|error| error.to_string())),
-        Look::Absent | Look::Ask | Look::Unknown(_) => None,
+    operator.stores.read(key).map(|read| read.map_err(|error| error.to_string()))
+}
+
+/// From now on what a canary looks at is kept, so that nothing of it has to be asked for.
+pub fn want(operator: &Operator, key: &ObjectKey) {
+    if let Some(Ok(canary)) = canary(operator, key)
+        && let Ok(rollout) = Rollout::parse(&canary, &operator.settings)
+    {
+        operator.stores.want(&reads::objects(&rollout));
     }
 }
 
@@ -38,6 +44,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
     let mut sight = Sight { world: World::new(canary), again: None, forbidden: BTreeSet::new() };
     sight.world.rival = rival;
     let mut looked_at: BTreeSet<ObjectKey> = keys.iter().cloned().collect();
+    operator.stores.want(&keys);
     // All first lists are waited for at once: several kinds that may not be watched take no longer than one.
     for key in keys.iter().filter(|key| key.kind.is_watched()) {
         operator.stores.start(&operator.cluster, &operator.stores.scope(key));

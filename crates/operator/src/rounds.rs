@@ -15,7 +15,6 @@ use crate::brake;
 use crate::gauges;
 use crate::observe;
 use crate::operator::{Operator, Wish, lock};
-use crate::stores::Look;
 use crate::tell::Story;
 use crate::tick;
 
@@ -153,8 +152,9 @@ impl Rounds {
     }
 
     fn canary_changed(&mut self, key: &ObjectKey) {
-        let exists = matches!(self.operator.stores.peek(key), Look::Present(_));
+        let exists = self.operator.stores.has(key);
         if exists {
+            observe::want(&self.operator, key);
             self.timetable.wake(key, after(DEBOUNCE));
         }
         let moved = if exists { self.canaries.insert(key.clone()) } else { self.canaries.remove(key) };
@@ -194,20 +194,26 @@ impl Rounds {
         if self.reads.get(canary) == Some(&reads) {
             return;
         }
-        self.unindex(canary);
         for read in &reads {
             self.readers.entry(read.clone()).or_default().insert(canary.clone());
         }
-        self.reads.insert(canary.clone(), reads);
+        let before = self.reads.insert(canary.clone(), reads.clone()).unwrap_or_default();
+        self.release(canary, before.difference(&reads));
     }
 
     fn unindex(&mut self, canary: &ObjectKey) {
-        for read in self.reads.remove(canary).unwrap_or_default() {
-            if let Some(readers) = self.readers.get_mut(&read) {
-                readers.remove(canary);
-                if readers.is_empty() {
-                    self.readers.remove(&read);
-                }
+        let before = self.reads.remove(canary).unwrap_or_default();
+        self.release(canary, before.iter());
+    }
+
+    /// A canary looks at these objects no longer.
+    fn release<'a>(&mut self, canary: &ObjectKey, objects: impl Iterator<Item = &'a ObjectKey>) {
+        for object in objects {
+            let Some(readers) = self.readers.get_mut(object) else { continue };
+            readers.remove(canary);
+            if readers.is_empty() {
+                self.readers.remove(object);
+                self.operator.stores.unwant(object);
             }
         }
     }

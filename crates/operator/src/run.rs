@@ -21,6 +21,7 @@ use crate::brake;
 use crate::cluster::{Cluster, connect};
 use crate::crds::{self, Trouble};
 use crate::lead::Candidate;
+use crate::observe;
 use crate::operator::{Operator, Parts};
 use crate::rounds::Rounds;
 use crate::serve::{self, Health};
@@ -69,6 +70,9 @@ async fn control(options: Options) -> Result<()> {
     }
     tokio::spawn(brake::follow(operator.clone(), options.lease_namespace.clone()));
     sync(&operator, options.namespace.as_deref()).await;
+    for canary in operator.stores.canaries() {
+        observe::want(&operator, &canary);
+    }
     if tokio::time::timeout(brake::PATIENCE, operator.brake.known()).await.is_err() {
         tracing::warn!("ConfigMap {} could not be looked at yet; new runs wait until it can", brake::NAME);
     }

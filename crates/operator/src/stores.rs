@@ -1,18 +1,21 @@
 //! What the watches have seen, as compact JSON text by kind and name. It never goes back in time: an object is replaced
-//! only by a newer version, and our own writes are entered at once, so that a tick always sees them (I14).
+//! only by a newer version, and our own writes are entered at once, so that a tick always sees them (I14). Of an object
+//! that no canary wants nothing is kept but that it is there; it is asked for when one does.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use burgee_core::claims::Claim;
 use burgee_core::world::{Kind, ObjectKey, Rival};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
 use crate::cluster::Cluster;
+use crate::operator::lock;
 use crate::watch;
 
 /// How long a tick waits for the first list of a kind.
@@ -56,12 +59,39 @@ pub enum Look {
 #[derive(Debug)]
 struct Stored {
     version: u64,
-    uid: String,
-    json: Box<str>,
+    uid: Box<str>,
+    /// None as long as no canary wants it.
+    json: Option<Arc<str>>,
     /// Hash of what of it can matter to a tick.
     meaning: u64,
     /// Of canaries: what it claims, so that rivals are found without reading all of them.
     claim: Option<Box<Claim>>,
+}
+
+impl Stored {
+    /// The object as it is kept when it is wanted.
+    fn whole(kind: Kind, object: &Value) -> Self {
+        let json = Some(object.to_string().into());
+        let claim = (kind == Kind::Canary).then(|| Box::new(Claim::of(object)));
+        Self { json, claim, meaning: meaning(kind, object), ..Self::outline(object) }
+    }
+
+    /// The same when nobody wants it.
+    fn outline(object: &Value) -> Self {
+        Self { version: version_of(object), uid: uid_of(object).into(), json: None, meaning: 0, claim: None }
+    }
+
+    /// Whether it says more than what is known.
+    fn is_news(&self, known: &Self) -> bool {
+        self.version > known.version || (self.version == known.version && self.json.is_some() && known.json.is_none())
+    }
+}
+
+/// An object on its way into a store.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    key: ObjectKey,
+    stored: Stored,
 }
 
 #[derive(Debug)]
@@ -79,19 +109,17 @@ impl Store {
         Self { progress: Progress::Listing, objects: BTreeMap::new(), deleted: BTreeSet::new(), version: 0 }
     }
 
-    /// Enters an object if it is newer than what is known. Answers whether anything that matters has changed.
-    fn apply(&mut self, key: &ObjectKey, object: &Value) -> bool {
-        let (version, uid) = (version_of(object), uid_of(object).to_owned());
-        let place = (key.namespace.clone(), key.name.clone());
+    /// Enters an object if it is newer than what is known. Answers whether anything that matters has changed; of one that
+    /// nobody wants, that is not known.
+    fn apply(&mut self, arrival: Arrival) -> bool {
+        let Arrival { key, stored } = arrival;
+        let place = (key.namespace, key.name);
         let known = self.objects.get(&place);
-        if self.deleted.contains(&uid) || known.is_some_and(|known| known.version >= version) {
+        if self.deleted.contains(&*stored.uid) || known.is_some_and(|known| !stored.is_news(known)) {
             return false;
         }
-        let meaning = meaning(key.kind, object);
-        let changed = known.is_none_or(|known| known.meaning != meaning);
-        let json = object.to_string().into_boxed_str();
-        let claim = (key.kind == Kind::Canary).then(|| Box::new(Claim::of(object)));
-        self.objects.insert(place, Stored { version, uid, json, meaning, claim });
+        let changed = known.is_none_or(|known| stored.json.is_none() || known.meaning != stored.meaning);
+        self.objects.insert(place, stored);
         changed
     }
 
@@ -99,7 +127,7 @@ impl Store {
     fn remove(&mut self, key: &ObjectKey, version: u64, uid: &str) -> bool {
         self.deleted.remove(uid);
         let place = (key.namespace.clone(), key.name.clone());
-        let is_older = self.objects.get(&place).is_some_and(|known| known.uid == uid || known.version <= version);
+        let is_older = self.objects.get(&place).is_some_and(|known| *known.uid == *uid || known.version <= version);
         is_older && self.objects.remove(&place).is_some()
     }
 }
@@ -108,6 +136,8 @@ impl Store {
 pub struct Stores {
     namespace: Option<String>,
     by_scope: Mutex<BTreeMap<Scope, Store>>,
+    /// What canaries look at.
+    wanted: Mutex<BTreeSet<ObjectKey>>,
     news: Notify,
     changes: mpsc::UnboundedSender<ObjectKey>,
 }
@@ -115,7 +145,7 @@ pub struct Stores {
 impl Stores {
     /// Empty stores, scoped to `-namespace` if it is set; changed keys go to `changes`.
     pub fn new(namespace: Option<String>, changes: mpsc::UnboundedSender<ObjectKey>) -> Arc<Self> {
-        Arc::new(Self { namespace, by_scope: Mutex::default(), news: Notify::new(), changes })
+        Arc::new(Self { namespace, by_scope: Mutex::default(), wanted: Mutex::default(), news: Notify::new(), changes })
     }
 
     /// The watch that covers an object. ConfigMaps and Secrets are watched only where there are canaries.
@@ -134,14 +164,67 @@ impl Stores {
         }
     }
 
-    /// What is known of an object. Waits for the first list of its kind, but not for ever.
+    /// From now on these objects are kept whole.
+    pub fn want<'a>(&self, keys: impl IntoIterator<Item = &'a ObjectKey>) {
+        let mut wanted = lock(&self.wanted);
+        for key in keys {
+            if !wanted.contains(key) {
+                wanted.insert(key.clone());
+            }
+        }
+    }
+
+    /// Nobody looks at this object any more.
+    pub fn unwant(&self, key: &ObjectKey) {
+        lock(&self.wanted).remove(key);
+        let scope = self.scope(key);
+        if let Some(store) = self.lock().get_mut(&scope)
+            && !self.is_whole(key)
+            && let Some(stored) = store.objects.get_mut(&(key.namespace.clone(), key.name.clone()))
+        {
+            stored.json = None;
+        }
+    }
+
+    /// Whether an object is kept whole. Our own kinds always are, and configs are never more than their names.
+    fn is_whole(&self, key: &ObjectKey) -> bool {
+        let own = [Kind::Canary, Kind::MetricTemplate, Kind::AlertProvider];
+        own.contains(&key.kind) || key.kind.is_confidential() || lock(&self.wanted).contains(key)
+    }
+
+    /// What is to be kept of an object; none if it is of no known kind.
+    pub(crate) fn arrival(&self, kind: Kind, object: Value) -> Option<Arrival> {
+        let object = strip(kind, object);
+        let key = ObjectKey::of(&object)?;
+        let stored = if self.is_whole(&key) { Stored::whole(kind, &object) } else { Stored::outline(&object) };
+        Some(Arrival { key, stored })
+    }
+
+    /// What is known of an object. Waits for the first list of its kind, but not for ever. One that nobody has wanted
+    /// before is asked for.
     pub async fn look(self: &Arc<Self>, cluster: &Cluster, key: &ObjectKey) -> Look {
         let scope = self.scope(key);
+        self.want([key]);
         self.start(cluster, &scope);
         if tokio::time::timeout(FIRST_LIST, self.listed(&scope)).await.is_err() {
             return Look::Unknown(format!("{} could not be listed yet", scope.kind.names().3));
         }
-        self.peek(key)
+        let known = self.peek(key);
+        if matches!(known, Look::Ask) && self.progress(&scope) == Some(Progress::Synced) {
+            return self.fetch(cluster, key).await;
+        }
+        known
+    }
+
+    async fn fetch(&self, cluster: &Cluster, key: &ObjectKey) -> Look {
+        match cluster.get(key).await {
+            Ok(Some(object)) => {
+                self.wrote(key, &object);
+                Look::Present(Arc::new(strip(key.kind, object)))
+            }
+            Ok(None) => Look::Absent,
+            Err(error) => Look::Unknown(format!("{key} get query error: {error}")),
+        }
     }
 
     /// Returns when the first list of a kind has come or failed.
@@ -157,17 +240,40 @@ impl Stores {
 
     /// What is known of an object right now.
     pub fn peek(&self, key: &ObjectKey) -> Look {
+        match self.text(key) {
+            Ok(Some(json)) => match serde_json::from_str(&json) {
+                Ok(object) => Look::Present(Arc::new(object)),
+                Err(error) => Look::Unknown(format!("stored object cannot be read: {error}")),
+            },
+            Ok(None) => Look::Absent,
+            Err(look) => look,
+        }
+    }
+
+    /// What is known of an object right now, as what it means; none if it is not known to be there.
+    pub fn read<T: DeserializeOwned>(&self, key: &ObjectKey) -> Option<Result<T, serde_json::Error>> {
+        let json = self.text(key).ok().flatten()?;
+        Some(serde_json::from_str(&json))
+    }
+
+    /// Whether an object is known to be there.
+    pub fn has(&self, key: &ObjectKey) -> bool {
+        matches!(self.text(key), Ok(Some(_)))
+    }
+
+    /// The text of an object, or none if there is none. The error is what it looks like when that is not known.
+    fn text(&self, key: &ObjectKey) -> Result<Option<Arc<str>>, Look> {
         let scope = self.scope(key);
         let stores = self.lock();
-        let Some(store) = stores.get(&scope) else { return Look::Ask };
+        let store = stores.get(&scope).ok_or(Look::Ask)?;
         match &store.progress {
-            Progress::Synced => store
-                .objects
-                .get(&(key.namespace.clone(), key.name.clone()))
-                .map_or(Look::Absent, |stored| parse(&stored.json)),
-            Progress::Forbidden(_) => Look::Ask,
-            Progress::Failing(reason) => Look::Unknown(reason.clone()),
-            Progress::Listing => Look::Unknown(format!("{} have not been listed yet", key.kind.names().3)),
+            Progress::Synced => match store.objects.get(&(key.namespace.clone(), key.name.clone())) {
+                Some(object) => object.json.clone().ok_or(Look::Ask).map(Some),
+                None => Ok(None),
+            },
+            Progress::Forbidden(_) => Err(Look::Ask),
+            Progress::Failing(reason) => Err(Look::Unknown(reason.clone())),
+            Progress::Listing => Err(Look::Unknown(format!("{} have not been listed yet", key.kind.names().3))),
         }
     }
 
@@ -179,6 +285,14 @@ impl Stores {
         let neighbours = objects.range((canary.namespace.clone(), String::new())..);
         let neighbours = neighbours.take_while(|((namespace, _), _)| *namespace == canary.namespace);
         own.rival(neighbours.filter_map(|(_, stored)| stored.claim.as_deref()))
+    }
+
+    /// Every canary that is known.
+    pub fn canaries(&self) -> Vec<ObjectKey> {
+        let stores = self.lock();
+        let canaries = stores.iter().filter(|(scope, _)| scope.kind == Kind::Canary);
+        let places = canaries.flat_map(|(_, store)| store.objects.keys());
+        places.map(|(namespace, name)| ObjectKey::new(Kind::Canary, namespace, name)).collect()
     }
 
     /// Which permission is missing to watch an object of this kind, if one is.
@@ -197,8 +311,12 @@ impl Stores {
     /// Enters the object that a write of ours returned. It wakes nobody.
     pub fn wrote(&self, key: &ObjectKey, object: &Value) {
         let scope = self.scope(key);
+        if !self.lock().contains_key(&scope) {
+            return;
+        }
+        let Some(arrival) = self.arrival(key.kind, object.clone()) else { return };
         if let Some(store) = self.lock().get_mut(&scope) {
-            store.apply(key, &strip(key.kind, object.clone()));
+            store.apply(arrival);
         }
     }
 
@@ -207,7 +325,7 @@ impl Stores {
         let scope = self.scope(key);
         if let Some(store) = self.lock().get_mut(&scope) {
             let place = (key.namespace.clone(), key.name.clone());
-            if store.objects.get(&place).is_some_and(|known| known.uid == uid) {
+            if store.objects.get(&place).is_some_and(|known| *known.uid == *uid) {
                 store.objects.remove(&place);
                 store.deleted.insert(uid.to_owned());
             }
@@ -216,19 +334,19 @@ impl Stores {
 
     /// Takes in a complete list. What we wrote after the list was taken stays, unless the list shows that the cluster
     /// itself has gone back in time.
-    pub(crate) fn listing(&self, scope: &Scope, version: u64, objects: Vec<Value>) {
+    pub(crate) fn listing(&self, scope: &Scope, version: u64, arrivals: Vec<Arrival>) {
         let mut changed = Vec::new();
         if let Some(store) = self.lock().get_mut(scope) {
             let restored = version < store.version;
             let was_blind = matches!(store.progress, Progress::Failing(_) | Progress::Forbidden(_));
             let mut left: BTreeMap<_, _> = std::mem::take(&mut store.objects);
-            for object in objects {
-                let Some(key) = ObjectKey::of(&object) else { continue };
+            for arrival in arrivals {
+                let key = arrival.key.clone();
                 let place = (key.namespace.clone(), key.name.clone());
                 if let Some(known) = left.remove(&place).filter(|_| !restored) {
                     store.objects.insert(place, known);
                 }
-                if store.apply(&key, &object) {
+                if store.apply(arrival) {
                     changed.push(key);
                 }
             }
@@ -254,20 +372,22 @@ impl Stores {
         }
     }
 
-    /// Takes in one watch event.
-    pub(crate) fn event(&self, scope: &Scope, object: &Value, deletion: Deletion) {
-        let Some(key) = ObjectKey::of(object) else { return };
+    /// Takes in one watch event. Answers its version.
+    pub(crate) fn event(&self, scope: &Scope, object: Value, deletion: Deletion) -> u64 {
+        let version = version_of(&object);
+        let Some(arrival) = self.arrival(scope.kind, object) else { return version };
+        let key = arrival.key.clone();
         let changed = self.lock().get_mut(scope).is_some_and(|store| {
-            let version = version_of(object);
             store.version = store.version.max(version);
             match deletion {
-                Deletion::No => store.apply(&key, object),
-                Deletion::Yes => store.remove(&key, version, uid_of(object)),
+                Deletion::No => store.apply(arrival),
+                Deletion::Yes => store.remove(&key, version, &arrival.stored.uid),
             }
         });
         if changed {
             self.tell(key);
         }
+        version
     }
 
     /// Notes how far a watch has come. Whoever reads the kind is woken by the key with an empty name.
@@ -289,7 +409,7 @@ impl Stores {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Scope, Store>> {
-        self.by_scope.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_scope)
     }
 }
 
@@ -307,19 +427,18 @@ fn whole_kind(scope: &Scope) -> ObjectKey {
     ObjectKey::new(scope.kind, scope.namespace.as_deref().unwrap_or_default(), "")
 }
 
-fn parse(json: &str) -> Look {
-    match serde_json::from_str(json) {
-        Ok(object) => Look::Present(Arc::new(object)),
-        Err(error) => Look::Unknown(format!("stored object cannot be read: {error}")),
-    }
-}
-
-/// The object as it is kept: named, without managed fields, and of ConfigMaps and Secrets the metadata only.
+/// The object as it is kept: named, without managed fields, and of ConfigMaps and Secrets only who they are.
 pub(crate) fn strip(kind: Kind, mut object: Value) -> Value {
+    if !object.is_object() {
+        return object;
+    }
     object["apiVersion"] = kind.api_version().into();
     object["kind"] = kind.name().into();
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("managedFields");
+        if kind.is_confidential() {
+            metadata.retain(|field, _| ["name", "namespace", "uid", "resourceVersion"].contains(&field.as_str()));
+        }
     }
     if let Some(fields) = object.as_object_mut().filter(|_| kind.is_confidential()) {
         fields.retain(|field, _| ["apiVersion", "kind", "metadata"].contains(&field.as_str()));
@@ -338,19 +457,19 @@ fn uid_of(object: &Value) -> &str {
 
 /// Hash of what of an object can matter to a tick. An autoscaler's status moves with every sample and matters to none.
 fn meaning(kind: Kind, object: &Value) -> u64 {
-    let mut object = object.clone();
-    if let Some(metadata) = object["metadata"].as_object_mut()
-        && !kind.is_confidential()
-    {
-        metadata.remove("resourceVersion");
-    }
-    if let (Kind::HorizontalPodAutoscaler | Kind::ScaledObject | Kind::Service, Some(fields)) =
-        (kind, object.as_object_mut())
-    {
-        fields.remove("status");
-    }
+    let is_status_noise = matches!(kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject | Kind::Service);
     let mut hasher = DefaultHasher::new();
-    object.to_string().hash(&mut hasher);
+    for (field, value) in object.as_object().into_iter().flatten() {
+        field.hash(&mut hasher);
+        match (field.as_str(), value.as_object()) {
+            ("status", _) if is_status_noise => {}
+            ("metadata", Some(metadata)) if !kind.is_confidential() => {
+                let matters = metadata.iter().filter(|(name, _)| *name != "resourceVersion");
+                matters.for_each(|entry| entry.hash(&mut hasher));
+            }
+            (_, _) => value.hash(&mut hasher),
+        }
+    }
     hasher.finish()
 }
 

@@ -25,10 +25,15 @@ impl Case {
         let stores = Stores::new(None, sender);
         let scope = stores.scope(&key());
         stores.lock().insert(scope.clone(), Store::new());
-        stores.listing(&scope, 10, listed);
+        stores.want([&key()]);
         let mut case = Self { stores, scope, changes };
+        case.list(10, listed);
         case.woken();
         case
+    }
+
+    fn list(&self, version: u64, objects: Vec<Value>) {
+        self.stores.list(&self.scope, version, objects);
     }
 
     fn replicas(&self) -> Option<u64> {
@@ -48,10 +53,10 @@ fn a_write_of_ours_is_seen_at_once_and_an_older_event_does_not_undo_it() {
     let mut case = Case::new(vec![deployment(5, 1)]);
     case.stores.wrote(&key(), &deployment(12, 3));
     assert_eq!(case.replicas(), Some(3));
-    case.stores.event(&case.scope, &deployment(11, 2), Deletion::No);
-    case.stores.event(&case.scope, &deployment(12, 3), Deletion::No);
+    case.stores.event(&case.scope, deployment(11, 2), Deletion::No);
+    case.stores.event(&case.scope, deployment(12, 3), Deletion::No);
     assert_eq!((case.replicas(), case.woken()), (Some(3), 0), "our own write wakes nobody");
-    case.stores.event(&case.scope, &deployment(13, 4), Deletion::No);
+    case.stores.event(&case.scope, deployment(13, 4), Deletion::No);
     assert_eq!((case.replicas(), case.woken()), (Some(4), 1));
 }
 
@@ -59,18 +64,18 @@ fn a_write_of_ours_is_seen_at_once_and_an_older_event_does_not_undo_it() {
 fn a_list_that_is_older_than_our_write_does_not_undo_it() {
     let case = Case::new(vec![deployment(5, 1)]);
     case.stores.wrote(&key(), &deployment(12, 3));
-    case.stores.listing(&case.scope, 11, vec![deployment(5, 1)]);
+    case.list(11, vec![deployment(5, 1)]);
     assert_eq!(case.replicas(), Some(3));
-    case.stores.listing(&case.scope, 11, vec![]);
+    case.list(11, vec![]);
     assert_eq!(case.replicas(), Some(3));
-    case.stores.listing(&case.scope, 13, vec![]);
+    case.list(13, vec![]);
     assert_eq!(case.replicas(), None);
 }
 
 #[test]
 fn a_cluster_that_was_restored_from_a_backup_is_believed() {
     let mut case = Case::new(vec![deployment(9, 3)]);
-    case.stores.listing(&case.scope, 4, vec![deployment(2, 1)]);
+    case.list(4, vec![deployment(2, 1)]);
     assert_eq!((case.replicas(), case.woken()), (Some(1), 1));
 }
 
@@ -78,12 +83,12 @@ fn a_cluster_that_was_restored_from_a_backup_is_believed() {
 fn what_we_deleted_does_not_come_back_by_a_late_event() {
     let mut case = Case::new(vec![deployment(5, 1)]);
     case.stores.deleted(&key(), "u");
-    case.stores.event(&case.scope, &deployment(8, 2), Deletion::No);
+    case.stores.event(&case.scope, deployment(8, 2), Deletion::No);
     assert_eq!(case.replicas(), None);
-    case.stores.event(&case.scope, &deployment(14, 2), Deletion::Yes);
+    case.stores.event(&case.scope, deployment(14, 2), Deletion::Yes);
     let mut successor = deployment(15, 7);
     successor["metadata"]["uid"] = "v".into();
-    case.stores.event(&case.scope, &successor, Deletion::No);
+    case.stores.event(&case.scope, successor, Deletion::No);
     assert_eq!((case.replicas(), case.woken()), (Some(7), 1));
 }
 
@@ -93,7 +98,7 @@ fn the_end_of_a_predecessor_does_not_take_its_successor() {
     let mut successor = deployment(15, 7);
     successor["metadata"]["uid"] = "v".into();
     case.stores.wrote(&key(), &successor);
-    case.stores.event(&case.scope, &deployment(14, 2), Deletion::Yes);
+    case.stores.event(&case.scope, deployment(14, 2), Deletion::Yes);
     assert_eq!(case.replicas(), Some(7));
 }
 
@@ -102,6 +107,70 @@ fn of_configs_only_the_metadata_is_kept() {
     let secret = json!({"metadata": {"name": "s", "managedFields": [1]}, "data": {"password": "aHVudGVyMg=="}});
     let kept = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
     assert_eq!(strip(Kind::Secret, secret), kept);
+}
+
+fn unrelated(number: u64) -> Value {
+    let mut object = deployment(number, 1);
+    object["metadata"]["name"] = format!("unrelated-{number}").into();
+    object["spec"]["template"] = "x".repeat(4_000).into();
+    object
+}
+
+impl Stores {
+    /// Takes in a complete list.
+    pub(crate) fn list(&self, scope: &Scope, version: u64, objects: Vec<Value>) {
+        let arrivals = objects.into_iter().filter_map(|object| self.arrival(scope.kind, object));
+        self.listing(scope, version, arrivals.collect());
+    }
+
+    /// Bytes of all objects that are kept, names included.
+    fn size(&self) -> usize {
+        let stores = self.lock();
+        let objects = stores.values().flat_map(|store| &store.objects);
+        let size = |((namespace, name), stored): (&(String, String), &Stored)| {
+            let texts =
+                namespace.len() + name.len() + stored.uid.len() + stored.json.as_ref().map_or(0, |json| json.len());
+            size_of::<((String, String), Stored)>() + texts
+        };
+        objects.map(size).sum()
+    }
+}
+
+#[test]
+fn of_a_thousand_objects_that_no_canary_wants_only_their_names_are_kept() {
+    let objects = (1..=1_000).map(unrelated).chain([deployment(5, 3)]).collect();
+    let case = Case::new(objects);
+    assert!(case.stores.size() < 250_000, "{} bytes", case.stores.size());
+    assert_eq!(case.replicas(), Some(3), "what is wanted is whole");
+    case.stores.unwant(&key());
+    assert!(matches!(case.stores.peek(&key()), Look::Ask), "it is there, but nothing is known of it");
+    assert!(!matches!(case.stores.peek(&ObjectKey::new(Kind::Deployment, "test", "none")), Look::Ask));
+}
+
+#[tokio::test]
+async fn an_object_that_a_canary_wants_later_is_asked_for_once() {
+    let fake = crate::fixtures::Fake::start(|_| crate::fixtures::object(&unrelated(7))).await;
+    let (cluster, case) = (fake.operator().cluster.clone(), Case::new((1..=9).map(unrelated).collect()));
+    let late = ObjectKey::new(Kind::Deployment, "test", "unrelated-7");
+    for _ in 0..2 {
+        let Look::Present(object) = case.stores.look(&cluster, &late).await else { panic!("it is there") };
+        assert_eq!(object["spec"], unrelated(7)["spec"]);
+    }
+    assert_eq!(fake.seen().len(), 1);
+    let mut newer = unrelated(7);
+    newer["metadata"]["resourceVersion"] = "20".into();
+    newer["spec"]["replicas"] = 5.into();
+    case.stores.event(&case.scope, newer, Deletion::No);
+    let Look::Present(object) = case.stores.look(&cluster, &late).await else { panic!("it is there") };
+    assert_eq!((object["spec"]["replicas"].as_u64(), fake.seen().len()), (Some(5), 1), "the watch goes on with it");
+}
+
+#[test]
+fn an_answer_that_is_no_object_is_not_kept() {
+    let case = Case::new(vec![deployment(5, 3)]);
+    case.stores.wrote(&key(), &json!([]));
+    case.stores.event(&case.scope, json!("odd"), Deletion::No);
+    assert_eq!(case.replicas(), Some(3));
 }
 
 #[test]
@@ -127,10 +196,10 @@ fn a_kind_that_can_be_listed_again_wakes_everyone_though_nothing_has_changed() {
     let mut case = Case::new(vec![deployment(5, 1)]);
     case.stores.report(&case.scope, Progress::Failing("no kind".to_owned()));
     assert_eq!(case.woken(), 1, "readers are told that they cannot read");
-    case.stores.listing(&case.scope, 11, vec![deployment(5, 1)]);
+    case.list(11, vec![deployment(5, 1)]);
     let woken: Vec<ObjectKey> = std::iter::from_fn(|| case.changes.try_recv().ok()).collect();
     assert_eq!(woken, [key(), ObjectKey::new(Kind::Deployment, "", "")]);
-    case.stores.listing(&case.scope, 12, vec![deployment(5, 1)]);
+    case.list(12, vec![deployment(5, 1)]);
     assert_eq!((case.replicas(), case.woken()), (Some(1), 0));
 }
 
