@@ -2,6 +2,7 @@
 //! the plan. It decides nothing, and writes nothing without the lease.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use burgee_api::CanaryStatus;
 use burgee_core::plan::{ConfigCopy, Count, Step};
@@ -11,21 +12,29 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cluster::ApiError;
-use crate::operator::Operator;
+use crate::operator::{Operator, lock};
 use crate::outbox::Letter;
+use crate::refusals::Belief;
 use crate::stores::Look;
 use crate::tell::{self, Story};
 
 /// Why a plan was not carried out to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
     /// The world has moved since: look again soon.
+    #[error("{0}")]
     Conflict(String),
     /// The lease is not ours, or nearly over: do nothing until it is.
+    #[error("the lease is not held for long enough")]
     Fenced,
     /// The API server did not take it for reasons of its own: try again soon.
+    #[error("{0}")]
     Unavailable(String),
+    /// A permission seems to be missing; whether it is will be known after so much more time. Until then try again soon.
+    #[error("{0}")]
+    Doubted(String, Duration),
     /// It was refused; the text is for the user.
+    #[error("{0}")]
     Failed(String),
 }
 
@@ -39,14 +48,14 @@ pub async fn act(operator: &Arc<Operator>, story: &mut Story, steps: Vec<Step>) 
 
 async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> Result<(), Stopped> {
     match step {
-        Step::Create(object) => create(operator, &key_of(&object)?, &object).await,
+        Step::Create(object) => create(operator, &key_of(&object)?, &object).await.map(drop),
         Step::Replace(object) => replace(operator, &key_of(&object)?, &object).await,
-        Step::Keep(object) => keep(operator, &key_of(&object)?, &object).await,
-        Step::Drop(key) => drop_kept(operator, &key).await,
+        Step::Keep(object) => keep(operator, story, &key_of(&object)?, &object).await,
+        Step::Drop(key) => drop_kept(operator, story, &key).await,
         Step::Patch { key, operations } => patch(operator, story, &key, &operations).await,
         Step::CopyConfig(copy) => copy_config(operator, &copy).await,
         Step::KeepConfigs { key, copies } => {
-            let kept = keep_configs(operator, &key, &copies).await;
+            let kept = keep_configs(operator, story, &key, &copies).await;
             forgiving(operator, story, kept).await
         }
         Step::RestoreConfigs(key) => {
@@ -56,9 +65,7 @@ async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> R
         Step::Status(status) => write_status(operator, story, &status).await,
         Step::Tell(telling) => {
             may_write(operator)?;
-            tell::tell(operator, story, &telling)
-                .await
-                .map_err(|error| Stopped::Unavailable(format!("event create error: {error}")))
+            tell::tell(operator, story, &telling).await
         }
         Step::Alert(alert) => {
             operator.post(story, Letter::Alert(alert));
@@ -84,12 +91,23 @@ fn key_of(object: &Value) -> Result<ObjectKey, Stopped> {
     ObjectKey::of(object).ok_or_else(|| Stopped::Failed("a plan holds an object of an unknown kind".to_owned()))
 }
 
-/// What an answer of the API server means for a plan. A failed `test` of a JSON patch is a conflict like any other.
-fn judge(key: &ObjectKey, verb: &str, error: ApiError) -> Stopped {
+/// What an answer of the API server means for a plan. A failed `test` of a JSON patch is a conflict like any other, and a
+/// refusal says nothing before it has stood.
+fn judge<T>(operator: &Operator, key: &ObjectKey, verb: &str, answer: Result<T, ApiError>) -> Result<T, Stopped> {
+    let belief = operator.doubts.weigh(&format!("{verb} {key}"), &answer, Instant::now());
+    answer.map_err(|error| match (error, belief) {
+        (error, Belief::Doubted(left)) => Stopped::Doubted(format!("{key} {verb} error: {error}"), left),
+        (error, Belief::NotRefused | Belief::Believed(_)) => meaning(key, verb, error),
+    })
+}
+
+fn meaning(key: &ObjectKey, verb: &str, error: ApiError) -> Stopped {
     match error {
         ApiError::Conflict(message) => Stopped::Conflict(message),
         ApiError::Missing(message) if verb != "create" => Stopped::Conflict(message),
-        ApiError::Refused(message) if verb == "patch" && is_failed_test(&message) => Stopped::Conflict(message),
+        ApiError::Refused(message) if verb.starts_with("patch") && is_failed_test(&message) => {
+            Stopped::Conflict(message)
+        }
         ApiError::Failed(message) => Stopped::Unavailable(format!("{key} {verb} error: {message}")),
         error @ (ApiError::Missing(_) | ApiError::Forbidden(_) | ApiError::Gone(_) | ApiError::Refused(_)) => {
             Stopped::Failed(format!("{key} {verb} error: {error}"))
@@ -104,56 +122,60 @@ fn is_failed_test(message: &str) -> bool {
         .any(|words| message.to_lowercase().contains(words))
 }
 
-async fn create(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<(), Stopped> {
+/// Creates an object. Answers it as it is stored.
+async fn create(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<Value, Stopped> {
     may_write(operator)?;
-    let written = operator.cluster.create(key, object).await.map_err(|error| judge(key, "create", error))?;
+    let written = judge(operator, key, "create", operator.cluster.create(key, object).await)?;
     operator.stores.wrote(key, &written);
-    Ok(())
+    Ok(written)
 }
 
 async fn replace(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<(), Stopped> {
     may_write(operator)?;
-    let written = operator.cluster.replace(key, object).await.map_err(|error| judge(key, "update", error))?;
+    let written = judge(operator, key, "update", operator.cluster.replace(key, object).await)?;
     operator.stores.wrote(key, &written);
     Ok(())
 }
 
-async fn keep(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<(), Stopped> {
+async fn keep(operator: &Operator, story: &Story, key: &ObjectKey, object: &Value) -> Result<(), Stopped> {
     match create(operator, key, object).await {
+        Ok(written) => {
+            let uid = written["metadata"]["uid"].as_str().unwrap_or_default();
+            lock(&operator.memory(&story.key)).kept.insert(key.clone(), uid.to_owned());
+            Ok(())
+        }
         Err(Stopped::Conflict(_)) => Ok(()),
-        other => other,
+        Err(stopped) => Err(stopped),
     }
 }
 
-/// Drops what was kept, if it is still the one that is there now.
-async fn drop_kept(operator: &Operator, key: &ObjectKey) -> Result<(), Stopped> {
-    let kept = match operator.stores.peek(key) {
-        Look::Absent => None,
-        Look::Present(kept) => Some(kept),
-        Look::Ask | Look::Unknown(_) => {
-            operator.cluster.get(key).await.map_err(|error| judge(key, "get", error))?.map(Arc::new)
-        }
+/// Drops what was kept, with one request: if we know which one that is, only that one.
+async fn drop_kept(operator: &Operator, story: &Story, key: &ObjectKey) -> Result<(), Stopped> {
+    let remembered = lock(&operator.memory(&story.key)).kept.remove(key);
+    let uid = match operator.stores.peek(key) {
+        Look::Absent => return Ok(()),
+        Look::Present(kept) => kept["metadata"]["uid"].as_str().map(str::to_owned).or(remembered),
+        Look::Ask | Look::Unknown(_) => remembered,
     };
-    let Some(uid) = kept.as_ref().and_then(|kept| kept["metadata"]["uid"].as_str()) else { return Ok(()) };
     may_write(operator)?;
-    match operator.cluster.delete(key, uid).await {
-        Ok(_) => operator.stores.deleted(key, uid),
+    match operator.cluster.delete(key, uid.as_deref()).await {
         Err(ApiError::Missing(_)) => {}
-        Err(error) => return Err(judge(key, "delete", error)),
+        answer => drop(judge(operator, key, "delete", answer)?),
     }
+    operator.stores.deleted(key, uid.as_deref().unwrap_or_default());
     Ok(())
 }
 
 async fn patch(operator: &Operator, story: &mut Story, key: &ObjectKey, operations: &Value) -> Result<(), Stopped> {
     may_write(operator)?;
-    let written = operator.cluster.patch(key, operations).await.map_err(|error| judge(key, "patch", error))?;
+    let written = judge(operator, key, "patch", operator.cluster.patch(key, operations).await)?;
     follow(operator, story, key, &written);
     Ok(())
 }
 
 /// Copies a tracked object, but only with the content that was analysed (S22).
 async fn copy_config(operator: &Operator, copy: &ConfigCopy) -> Result<(), Stopped> {
-    let source = operator.cluster.get(&copy.source).await.map_err(|error| judge(&copy.source, "get", error))?;
+    let source = judge(operator, &copy.source, "get", operator.cluster.get(&copy.source).await)?;
     let Some(source) = source.filter(|source| tracked::checksum(source) == copy.checksum) else {
         return Err(Stopped::Conflict(format!("{} is no longer what was analysed", copy.source)));
     };
@@ -166,10 +188,10 @@ async fn put_config(
     key: &ObjectKey,
     wanted: impl Fn(Option<&Value>) -> Value,
 ) -> Result<(), Stopped> {
-    let seen = operator.cluster.get(key).await.map_err(|error| judge(key, "get", error))?;
+    let seen = judge(operator, key, "get", operator.cluster.get(key).await)?;
     let desired = wanted(seen.as_ref());
     match seen {
-        None => create(operator, key, &desired).await,
+        None => create(operator, key, &desired).await.map(drop),
         Some(seen) if seen == desired => {
             operator.configs.note(key, &seen, Timestamp::now());
             Ok(())
@@ -177,32 +199,37 @@ async fn put_config(
         Some(seen) if tracked::is_replaceable(&seen, &desired) => replace(operator, key, &desired).await,
         Some(seen) => {
             recreate(operator, key, &seen).await?;
-            create(operator, key, &wanted(None)).await
+            create(operator, key, &wanted(None)).await.map(drop)
         }
     }
 }
 
 /// Keeps the copies that are about to get another content, unless what was promoted last is kept already.
-async fn keep_configs(operator: &Operator, key: &ObjectKey, copies: &[ConfigCopy]) -> Result<(), Stopped> {
+async fn keep_configs(
+    operator: &Operator,
+    story: &Story,
+    key: &ObjectKey,
+    copies: &[ConfigCopy],
+) -> Result<(), Stopped> {
     let mut old = Vec::new();
     for copy in copies {
         let own = copy.key();
         if operator.configs.has(&own, &operator.stores.peek(&own), &copy.checksum) {
             continue;
         }
-        let seen = operator.cluster.get(&own).await.map_err(|error| judge(&own, "get", error))?;
+        let seen = judge(operator, &own, "get", operator.cluster.get(&own).await)?;
         old.extend(seen.filter(|seen| tracked::checksum(seen) != copy.checksum));
     }
     let Some(owner) = copies.first().map(|copy| &copy.owner).filter(|_| !old.is_empty()) else { return Ok(()) };
     match tracked::bundle(key, owner, &old) {
-        Some(bundle) => keep(operator, key, &bundle).await,
+        Some(bundle) => keep(operator, story, key, &bundle).await,
         None => Err(Stopped::Failed(format!("{key} would be too large to keep the configs of the primary"))),
     }
 }
 
 /// Puts back the configs that were kept.
 async fn restore_configs(operator: &Operator, key: &ObjectKey) -> Result<(), Stopped> {
-    let bundle = operator.cluster.get(key).await.map_err(|error| judge(key, "get", error))?;
+    let bundle = judge(operator, key, "get", operator.cluster.get(key).await)?;
     for kept in bundle.as_ref().map(tracked::unbundle).unwrap_or_default() {
         let own = key_of(&kept)?;
         put_config(operator, &own, |seen| tracked::restored(&own, &kept, seen)).await?;
@@ -221,7 +248,7 @@ async fn forgiving(operator: &Arc<Operator>, story: &Story, done: Result<(), Sto
 async fn recreate(operator: &Operator, key: &ObjectKey, seen: &Value) -> Result<(), Stopped> {
     may_write(operator)?;
     let uid = seen["metadata"]["uid"].as_str().unwrap_or_default();
-    operator.cluster.delete(key, uid).await.map_err(|error| judge(key, "delete", error))?;
+    judge(operator, key, "delete", operator.cluster.delete(key, Some(uid)).await)?;
     operator.stores.deleted(key, uid);
     Ok(())
 }
@@ -230,8 +257,7 @@ async fn write_status(operator: &Operator, story: &mut Story, status: &CanarySta
     may_write(operator)?;
     let operations = status_patch(story.canary.metadata.resource_version.as_deref(), status);
     let key = story.key.clone();
-    let written =
-        operator.cluster.patch_status(&key, &operations).await.map_err(|error| judge(&key, "patch", error))?;
+    let written = judge(operator, &key, "patch status", operator.cluster.patch_status(&key, &operations).await)?;
     operator.definitions.inspect(status, &written);
     follow(operator, story, &key, &written);
     Ok(())

@@ -1,24 +1,21 @@
 //! Ask: webhooks and metric providers, outside the tick. An answer is kept for the canary and wakes it; how slow it is
 //! delays nobody else. It decides nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use burgee_core::metric::provider::{Credentials, Endpoint, Provider, ProviderError};
 use burgee_core::question::{Answer, Ask, AskKey, MeasureError, ProviderSource};
 use burgee_core::world::{Kind, ObjectKey};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
-use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::ApiError;
 use crate::hooks;
 use crate::http::{Limits, Trust};
 use crate::operator::{Operator, lock};
+use crate::secrets::{Content, Reading};
 use crate::tell::Story;
 
 /// A provider that has not answered by then does not answer (contract: metrics §6).
@@ -55,9 +52,7 @@ async fn answer(operator: &Operator, story: &Story, question: &Ask) -> Answer {
 
 async fn measure(operator: &Operator, source: &ProviderSource, query: &str) -> Result<f64, MeasureError> {
     let provider = Provider::from_type(&source.provider_type);
-    let endpoint = endpoint(&operator.cluster, provider, source).await?;
-    let request = provider.request(&endpoint, query).map_err(judge)?;
-    let response = send(operator, source, request).await?;
+    let response = exchange(operator, source, |endpoint| provider.request(endpoint, query)).await?;
     provider.parse(&response).map_err(judge)
 }
 
@@ -74,10 +69,35 @@ pub(crate) async fn greet(operator: &Operator) {
 /// Whether a provider answers: a number that means nothing, or why not.
 async fn online(operator: &Operator, source: &ProviderSource) -> Result<f64, MeasureError> {
     let provider = Provider::from_type(&source.provider_type);
-    let endpoint = endpoint(&operator.cluster, provider, source).await?;
-    let request = provider.online_request(&endpoint).map_err(judge)?;
-    let response = send(operator, source, request).await?;
+    let response = exchange(operator, source, |endpoint| provider.online_request(endpoint)).await?;
     provider.online(&response).map(|()| 1.0).map_err(judge)
+}
+
+/// One request and its answer. Credentials that were kept and are refused are read again at once.
+async fn exchange(
+    operator: &Operator,
+    source: &ProviderSource,
+    request: impl Fn(&Endpoint) -> Result<Request<Bytes>, ProviderError>,
+) -> Result<Response<Bytes>, MeasureError> {
+    let started = Instant::now();
+    let key = source.secret.as_ref().map(|(namespace, name)| ObjectKey::new(Kind::Secret, namespace, name));
+    let Some(key) = key else {
+        return send(operator, source, request(&endpoint(source, None)?).map_err(judge)?).await;
+    };
+    let metadata = operator.stores.peek(&key);
+    let read = operator.secrets.read(&operator.cluster, &key, &metadata, started).await;
+    let secret = found(&key, read)?;
+    let response = send(operator, source, request(&endpoint(source, Some(&secret.content))?).map_err(judge)?).await?;
+    let is_refused = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    if !is_refused || !secret.is_older_than(started) {
+        return Ok(response);
+    }
+    let read = operator.secrets.read_again(&operator.cluster, &key, &secret, Instant::now()).await;
+    let renewed = found(&key, read)?;
+    if renewed.content == secret.content {
+        return Ok(response);
+    }
+    send(operator, source, request(&endpoint(source, Some(&renewed.content))?).map_err(judge)?).await
 }
 
 async fn send(
@@ -104,39 +124,26 @@ fn judge(error: ProviderError) -> MeasureError {
     }
 }
 
-/// Where to ask, with the credentials of the Secret. They are read at each ask and never kept.
-async fn endpoint(cluster: &Cluster, provider: Provider, source: &ProviderSource) -> Result<Endpoint, MeasureError> {
-    let credentials = match &source.secret {
-        None => None,
-        Some((namespace, name)) => {
-            let content = secret(cluster, namespace, name).await?;
-            let credentials = Credentials::from_secret(provider, &content);
-            Some(credentials.map_err(|error| MeasureError::Secret(error.to_string()))?)
-        }
-    };
+/// Where to ask, with the credentials of the Secret.
+fn endpoint(source: &ProviderSource, secret: Option<&Content>) -> Result<Endpoint, MeasureError> {
+    let provider = Provider::from_type(&source.provider_type);
+    let credentials = secret.map(|content| Credentials::from_secret(provider, content)).transpose();
     Ok(Endpoint {
         address: source.address.clone(),
         headers: source.headers.clone(),
-        credentials,
+        credentials: credentials.map_err(|error| MeasureError::Secret(error.to_string()))?,
         insecure_skip_verify: source.insecure_skip_verify,
     })
 }
 
-/// The content of a Secret. One that is missing fails the check; an API server that does not answer holds the run.
-async fn secret(cluster: &Cluster, namespace: &str, name: &str) -> Result<BTreeMap<String, Vec<u8>>, MeasureError> {
-    let key = ObjectKey::new(Kind::Secret, namespace, name);
-    match cluster.get(&key).await {
-        Ok(Some(secret)) => Ok(decode(&secret)),
+/// A Secret that is missing fails the check; an API server that does not answer holds the run.
+fn found(key: &ObjectKey, read: Result<Option<Reading>, ApiError>) -> Result<Reading, MeasureError> {
+    let ObjectKey { name, namespace, .. } = key;
+    match read {
+        Ok(Some(secret)) => Ok(secret),
         Ok(None) => Err(MeasureError::Secret(format!("secrets {name:?} not found"))),
         Err(error) => Err(MeasureError::Unavailable(format!("secret {name}.{namespace} cannot be read: {error}"))),
     }
-}
-
-/// The decoded `data` of a Secret.
-pub(crate) fn decode(secret: &Value) -> BTreeMap<String, Vec<u8>> {
-    let entries = secret["data"].as_object().into_iter().flatten();
-    let decoded = entries.filter_map(|(key, value)| Some((key.clone(), BASE64.decode(value.as_str()?).ok()?)));
-    decoded.collect()
 }
 
 /// Shows a number on `/metrics`, or counts that there is none; a request duration is shown in seconds, as in the contract.
@@ -161,3 +168,6 @@ const fn reason(error: &MeasureError) -> &'static str {
         MeasureError::Unavailable(_) => "unanswered",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 /// A request that has not been answered by then has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The API server's words, with a 403, for a write into a namespace that is being deleted.
+const NAMESPACE_ENDS: &str = "because it is being terminated";
+
 /// What the API server answered instead of an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
@@ -21,13 +24,13 @@ pub enum ApiError {
     /// 409: it exists already, or is not the version that was decided on.
     #[error("{0}")]
     Conflict(String),
-    /// 401 or 403: a permission is missing.
+    /// 401 or 403: a permission is missing, if it stands.
     #[error("{0}")]
     Forbidden(String),
     /// 410: the version to watch from is too old.
     #[error("{0}")]
     Gone(String),
-    /// 422: refused by validation, or a `test` of a JSON patch failed.
+    /// 422: refused by validation, or a `test` of a JSON patch failed. Also: the namespace ends and takes nothing more.
     #[error("{0}")]
     Refused(String),
     /// Anything else: transport, timeout, 429, 5xx.
@@ -42,6 +45,8 @@ impl From<kube::Error> for ApiError {
         match status.code {
             404 => Self::Missing(message),
             409 => Self::Conflict(message),
+            // It says nothing of permissions, and will not be otherwise in ten seconds.
+            403 if message.contains(NAMESPACE_ENDS) => Self::Refused(message),
             401 | 403 => Self::Forbidden(message),
             410 => Self::Gone(message),
             422 => Self::Refused(message),
@@ -142,9 +147,12 @@ impl Cluster {
         send(self.client(key.kind), json_patch(&format!("{}/status", path(key)), operations)?).await
     }
 
-    /// Deletes an object if it still has this uid.
-    pub async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<Value, ApiError> {
-        let options = json!({"preconditions": {"uid": uid}, "propagationPolicy": "Background"});
+    /// Deletes an object; with a uid, only if it still has that one.
+    pub async fn delete(&self, key: &ObjectKey, uid: Option<&str>) -> Result<Value, ApiError> {
+        let mut options = json!({"propagationPolicy": "Background"});
+        if let Some(uid) = uid {
+            options["preconditions"] = json!({"uid": uid});
+        }
         send(self.client(key.kind), request(Method::DELETE, &path(key), Some(&options))?).await
     }
 

@@ -24,6 +24,7 @@ pub mod outbox;
 mod refusals;
 mod rounds;
 pub mod run;
+mod secrets;
 pub mod serve;
 pub mod stores;
 pub mod telemetry;

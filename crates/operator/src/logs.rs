@@ -25,7 +25,8 @@ pub fn start(options: &Options) {
     };
 }
 
-struct Json;
+/// The contract's form of a line.
+pub(crate) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
 where

@@ -30,6 +30,8 @@ pub struct Memory {
     pub fights: Fights,
     /// What its last tick looked at.
     pub reads: BTreeSet<ObjectKey>,
+    /// Uids of what was kept for it, as far as this process kept it.
+    pub kept: BTreeMap<ObjectKey, String>,
     /// Whose series it has on `/metrics`.
     pub subject: Option<Subject>,
     conflicts: u32,

@@ -19,7 +19,9 @@ use crate::http::Outside;
 use crate::lead::Leadership;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
-use crate::stores::{Look, Stores};
+use crate::refusals::Doubts;
+use crate::secrets::Secrets;
+use crate::stores::Stores;
 use crate::telemetry::Telemetry;
 
 /// A canary that wants a tick, and when.
@@ -48,6 +50,10 @@ pub struct Operator {
     pub leadership: Arc<Leadership>,
     /// Whether the definitions keep what has to be remembered.
     pub definitions: crate::crds::Guard,
+    /// Credentials of providers.
+    pub(crate) secrets: Secrets,
+    /// Writes that the API server refuses at present.
+    pub(crate) doubts: Doubts,
     /// Webhooks, providers, chats.
     pub outside: Outside,
     /// Letters on their way to webhooks and chats.
@@ -87,6 +93,8 @@ impl Operator {
             telemetry: Arc::default(),
             leadership: Arc::default(),
             definitions: crate::crds::Guard::default(),
+            secrets: Secrets::default(),
+            doubts: Doubts::default(),
             outside: Outside::new()?,
             outbox: Outbox::default(),
             wishes,
@@ -109,7 +117,7 @@ impl Operator {
 
     /// Whether a canary is there: what comes late for one that is gone makes no series (S19).
     pub fn exists(&self, canary: &ObjectKey) -> bool {
-        matches!(self.stores.peek(canary), Look::Present(_))
+        self.stores.has(canary)
     }
 
     /// Forgets a canary that is gone, and takes its series off `/metrics`: all of its target's, unless another canary of

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burgee_api::{AlertProvider, Phase, Severity, Webhook, WebhookType};
 use burgee_core::alert::{self, Alert, Chat, Destination, Facts};
@@ -23,6 +23,8 @@ use crate::tell::{self, Story};
 const WAITING: usize = 256;
 /// A letter that is not delivered by then is given up.
 const DEADLINE: Duration = Duration::from_mins(1);
+/// First and longest wait before an event that could not be written is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// A chat has this long to answer (contract: webhooks §4).
 const CHAT: Limits = Limits { deadline: Duration::from_secs(5), bytes: 1 << 20, trust: Trust::Verified };
 
@@ -93,11 +95,18 @@ impl Operator {
     }
 }
 
+/// Tells something besides a plan: nobody else would try it again.
 async fn tell_later(operator: &Arc<Operator>, story: &Story, notice: Notice, phase: Phase) {
     let event_suffix = format!("{:016x}", Timestamp::now().as_nanosecond());
     let telling = Telling { notice, event_suffix, phase };
-    if let Err(error) = tell::tell(operator, story, &telling).await {
-        tracing::error!(canary = story.title(), "event cannot be written: {error}");
+    let (deadline, mut wait) = (Instant::now() + DEADLINE, RETRY.0);
+    while let Err(error) = tell::tell(operator, story, &telling).await {
+        if Instant::now() > deadline {
+            tracing::error!(canary = story.title(), "event cannot be written: {error}");
+            return;
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY.1);
     }
 }
 
@@ -219,7 +228,7 @@ async fn alert_provider(operator: &Operator, key: &ObjectKey, alert: &Alert) -> 
             let secret = ObjectKey::new(Kind::Secret, &key.namespace, &reference.name);
             let found = operator.cluster.get(&secret).await.map_err(|error| format!("secretRef error: {error}"))?;
             let found = found.ok_or_else(|| format!("secretRef error: secrets {:?} not found", secret.name))?;
-            Some(crate::ask::decode(&found))
+            Some(crate::secrets::decode(&found))
         }
     };
     let destination = Destination::from_provider(&provider.spec, secret.as_ref()).map_err(|error| error.to_string())?;

@@ -1,9 +1,12 @@
 //! Whether an answer 403 is to be believed. An API server that has just started refuses everybody until it has read its
 //! roles, so only a refusal that stands is a missing permission. It has no clock and asks nobody.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::cluster::ApiError;
+use crate::operator::lock;
 
 /// A refusal that has stood this long is a missing permission.
 pub(crate) const DOUBT: Duration = Duration::from_secs(10);
@@ -32,6 +35,54 @@ impl Refusals {
     }
 }
 
+/// What is to be made of a failed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Belief {
+    /// It was not refused.
+    NotRefused,
+    /// It was, but not for long; that is known after so much more time.
+    Doubted(Duration),
+    /// It has been refused for so long that a permission must be missing.
+    Believed(News),
+}
+
+/// Whether a missing permission was known before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It was not.
+    New,
+    /// It was, and has been told.
+    Old,
+}
+
+/// Requests that are refused at present; beyond so many all of them are doubted anew.
+const REQUESTS: usize = 4096;
+
+/// The refusals of all requests, by what they wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    standing: Mutex<BTreeMap<String, (Refusals, News)>>,
+}
+
+impl Doubts {
+    /// Notes what became of a request at `now`.
+    pub(crate) fn weigh<T>(&self, wanted: &str, answer: &Result<T, ApiError>, now: Instant) -> Belief {
+        let mut standing = lock(&self.standing);
+        let Some(failure @ ApiError::Forbidden(_)) = answer.as_ref().err() else {
+            standing.remove(wanted);
+            return Belief::NotRefused;
+        };
+        if standing.len() >= REQUESTS && !standing.contains_key(wanted) {
+            standing.clear();
+        }
+        let (refusals, news) = standing.entry(wanted.to_owned()).or_insert((Refusals::default(), News::New));
+        match DOUBT.checked_sub(refusals.lasted(failure, now)) {
+            Some(left) if !left.is_zero() => Belief::Doubted(left),
+            Some(_) | None => Belief::Believed(std::mem::replace(news, News::Old)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +100,22 @@ mod tests {
         assert_eq!(refusals.lasted(&ApiError::Failed("down".to_owned()), at(19)), Duration::ZERO);
         assert_eq!(refusals.lasted(&refusal, at(20)), Duration::ZERO, "a server that was down may have started anew");
         assert_eq!(refusals.lasted(&refusal, at(31)), Duration::from_secs(11));
+    }
+    #[test]
+    fn a_request_is_doubted_by_itself_until_its_refusal_has_stood_and_is_news_once() {
+        let (doubts, start) = (Doubts::default(), Instant::now());
+        let refusal: Result<(), _> = Err(ApiError::Forbidden("no".to_owned()));
+        let weigh = |wanted, answer: &Result<(), ApiError>, seconds| {
+            doubts.weigh(wanted, answer, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(weigh("create a", &refusal, 0), Belief::Doubted(DOUBT));
+        assert_eq!(weigh("create b", &refusal, 9), Belief::Doubted(DOUBT));
+        assert_eq!(weigh("create a", &refusal, 9), Belief::Doubted(Duration::from_secs(1)));
+        assert_eq!(weigh("create a", &refusal, 10), Belief::Believed(News::New));
+        assert_eq!(weigh("create a", &refusal, 99), Belief::Believed(News::Old));
+        assert_eq!(weigh("create a", &Ok(()), 99), Belief::NotRefused);
+        assert_eq!(weigh("create a", &refusal, 100), Belief::Doubted(DOUBT));
+        assert_eq!(weigh("create a", &Err(ApiError::Failed("down".to_owned())), 105), Belief::NotRefused);
+        assert_eq!(weigh("create a", &refusal, 111), Belief::Doubted(DOUBT), "the server may have started anew");
     }
 }

@@ -2,6 +2,7 @@
 //! which moment it belongs to, and the API server refuses the second one (I23). It decides nothing.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use burgee_api::{Canary, Phase};
 use burgee_core::notice::{Names, Notice};
@@ -11,10 +12,12 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::act::Stopped;
 use crate::cluster::{ApiError, Resource};
 use crate::memory::{Manner, Moment, Repetition, Saying};
 use crate::operator::{Operator, lock};
 use crate::outbox::Letter;
+use crate::refusals::{Belief, News};
 
 /// Whom a telling is about.
 #[derive(Clone, Debug)]
@@ -66,8 +69,9 @@ impl Story {
     }
 }
 
-/// Tells something. Only a failure that a retry may mend is an error; a permission that is missing is logged.
-pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) -> Result<(), ApiError> {
+/// Tells something. Only what a retry may mend is an error: a refusal that does not stand yet, or a server that does not
+/// answer. A permission that is missing is logged, and holds nothing up.
+pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) -> Result<(), Stopped> {
     let Telling { notice, event_suffix, phase } = telling;
     let text = notice.event_text(&story.names);
     let now = Timestamp::now();
@@ -94,7 +98,7 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
                     (name, 1, true)
                 }
                 other => {
-                    forgiving(other)?;
+                    forgiving(operator, story, "patch", other)?;
                     (name, count, true)
                 }
             }
@@ -110,30 +114,36 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
 }
 
 /// Creates an event. Answers false if it was told before.
-async fn create(operator: &Operator, story: &Story, event: &Value) -> Result<bool, ApiError> {
+async fn create(operator: &Operator, story: &Story, event: &Value) -> Result<bool, Stopped> {
     let collection = Resource::EVENTS.collection(Some(&story.key.namespace));
     match operator.cluster.raw(Method::POST, &collection, Some(event)).await {
         Err(ApiError::Conflict(_)) => Ok(false),
-        other => forgiving(other).map(|()| true),
+        other => forgiving(operator, story, "create", other).map(|()| true),
     }
 }
 
 /// An event that cannot be had must not hold a rollout: a namespace that ends takes none, and permissions may be missing.
-fn forgiving(result: Result<Value, ApiError>) -> Result<(), ApiError> {
-    match result {
-        Ok(_) => Ok(()),
-        Err(error @ ApiError::Failed(_)) => Err(error),
-        Err(
-            error @ (ApiError::Missing(_)
+/// Which one is missing is said once for a namespace.
+fn forgiving(operator: &Operator, story: &Story, verb: &str, answer: Result<Value, ApiError>) -> Result<(), Stopped> {
+    let wanted = format!("{verb} events in namespace {}", story.key.namespace);
+    let belief = operator.doubts.weigh(&wanted, &answer, Instant::now());
+    let Err(error) = answer else { return Ok(()) };
+    let text = format!("event {verb} error: {error}");
+    match (error, belief) {
+        (_, Belief::Doubted(left)) => return Err(Stopped::Doubted(text, left)),
+        (ApiError::Failed(_), _) => return Err(Stopped::Unavailable(text)),
+        (_, Belief::Believed(News::New)) => tracing::error!("missing permission: {wanted}; going on without: {text}"),
+        (_, Belief::Believed(News::Old)) => {}
+        (
+            ApiError::Missing(_)
             | ApiError::Conflict(_)
             | ApiError::Forbidden(_)
             | ApiError::Gone(_)
-            | ApiError::Refused(_)),
-        ) => {
-            tracing::warn!("event cannot be written: {error}");
-            Ok(())
-        }
+            | ApiError::Refused(_),
+            Belief::NotRefused,
+        ) => tracing::warn!(canary = story.title(), "event cannot be written: {text}"),
     }
+    Ok(())
 }
 
 /// The event object. It is core/v1 because events.k8s.io refuses the source component, which scripts select by.
@@ -174,8 +184,58 @@ fn log(story: &Story, notice: &Notice, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Mutex;
+
     use burgee_core::world::Kind;
+    use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+    use super::*;
+    use crate::logs::Json;
+
+    /// Where lines of the log go.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            lock(&self.0).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The line that a notice makes in the log.
+    fn logged(notice: &Notice) -> Value {
+        let lines = Lines::default();
+        let own = lines.clone();
+        let builder = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).event_format(Json);
+        let subscriber = builder.with_writer(BoxMakeWriter::new(move || own.clone())).finish();
+        let story = crate::fixtures::story();
+        tracing::subscriber::with_default(subscriber, || log(&story, notice, &notice.text(&story.names)));
+        let written = lock(&lines.0).clone();
+        serde_json::from_slice(&written).unwrap()
+    }
+
+    #[test]
+    fn warnings_are_logged_at_info_like_everything_but_what_the_operator_itself_could_not_do() {
+        let check = |notice: &Notice, event_type: &str, level: &str, text: &str| {
+            let mut line = logged(notice);
+            assert!(line["ts"].take().is_string(), "{line}");
+            assert_eq!(line, json!({"level": level, "ts": null, "msg": text, "canary": "podinfo.test"}));
+            assert_eq!(notice.event_type().as_str(), event_type, "{text}");
+        };
+        let text = || "deployment podinfo.test get query error: no".to_owned();
+        check(&Notice::NewRevision, "Normal", "info", "New revision detected! Scaling up podinfo.test");
+        check(&Notice::Problem(text()), "Warning", "info", &text());
+        check(&Notice::MetricHalt(text()), "Warning", "info", &text());
+        check(&Notice::ProviderSilent(text()), "Warning", "info", &text());
+        check(&Notice::CanaryFailed, "Warning", "info", "Canary failed! Scaling down podinfo.test");
+        check(&Notice::Invalid("no".to_owned()), "Warning", "info", "Invalid canary spec: no");
+        check(&Notice::OperatorFault(text()), "Warning", "error", &text());
+    }
 
     #[test]
     fn an_event_looks_as_kubectl_describe_wants_it() {

@@ -149,6 +149,12 @@ async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wak
             }
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
+        // An API server that has just started refuses everybody; a permission is missing only if that stands.
+        Stopped::Doubted(message, left) => {
+            let wait = lock(&operator.memory(&story.key)).conflicted().min(left);
+            tracing::warn!(canary = story.title(), "refused, looking again in {} ms: {message}", wait.as_millis());
+            Wake::At(now.saturating_add(wait).unwrap_or(now))
+        }
         Stopped::Failed(message) => {
             lock(&operator.memory(&story.key)).answers.end_round(Round::Over, None);
             problem(operator, story, message).await;

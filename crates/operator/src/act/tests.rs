@@ -1,5 +1,7 @@
 //! Each step is one request with its precondition, and each answer is read for what it means to the plan.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use burgee_api::Phase;
 use burgee_core::notice::Notice;
 use burgee_core::plan::Telling;
@@ -13,7 +15,8 @@ fn service() -> Value {
 }
 
 fn seen(method: &str, path: &str, media: &str, body: Value) -> Seen {
-    Seen { method: method.to_owned(), path: path.to_owned(), media: media.to_owned(), body }
+    let authorization = String::new();
+    Seen { method: method.to_owned(), path: path.to_owned(), media: media.to_owned(), authorization, body }
 }
 
 async fn check_request(step: Step, expected: Seen) {
@@ -57,6 +60,12 @@ async fn check_answer(step: Step, code: u16, message: &'static str) -> Result<()
     act(&fake.operator(), &mut story(), vec![step]).await
 }
 
+/// From now on it is eleven seconds that this has been refused.
+fn refused_for_long(operator: &Operator, wanted: &str) {
+    let refusal: Result<(), _> = Err(ApiError::Forbidden("no".to_owned()));
+    operator.doubts.weigh(wanted, &refusal, Instant::now().checked_sub(Duration::from_secs(11)).unwrap());
+}
+
 fn patch() -> Step {
     Step::Patch { key: ObjectKey::new(Kind::Deployment, "test", "podinfo"), operations: json!([]) }
 }
@@ -75,12 +84,38 @@ async fn a_version_that_moved_is_a_conflict_however_it_is_said() {
 #[tokio::test]
 async fn what_cannot_be_done_is_said_with_the_object_and_the_operation() {
     let failed = |message: &str| Err(Stopped::Failed(message.to_owned()));
-    let text = "Service podinfo.test create error: no";
-    assert_eq!(check_answer(Step::Create(service()), 403, "no").await, failed(text));
     let text = "Service podinfo.test update error: spec.ports: required";
     assert_eq!(check_answer(Step::Replace(service()), 422, "spec.ports: required").await, failed(text));
     let text = "Deployment podinfo.test patch error: down (503)";
     assert_eq!(check_answer(patch(), 503, "down").await, Err(Stopped::Unavailable(text.to_owned())));
+}
+
+async fn check_refused(step: Step, wanted: &str, text: &str) {
+    let fake = Fake::start(|_| failure(403, "no")).await;
+    let (operator, mut story) = (fake.operator(), story());
+    let stopped = act(&operator, &mut story, vec![step.clone()]).await.unwrap_err();
+    let Stopped::Doubted(said, left) = stopped else { panic!("{stopped:?}") };
+    assert_eq!((said.as_str(), left.as_secs()), (text, 10));
+    refused_for_long(&operator, "something else");
+    assert!(matches!(act(&operator, &mut story, vec![step.clone()]).await, Err(Stopped::Doubted(..))));
+    let operator = fake.operator();
+    refused_for_long(&operator, wanted);
+    assert_eq!(act(&operator, &mut story, vec![step]).await, Err(Stopped::Failed(text.to_owned())));
+}
+
+#[tokio::test]
+async fn a_refused_write_is_a_missing_permission_only_after_ten_seconds() {
+    let text = "Service podinfo.test create error: no";
+    check_refused(Step::Create(service()), "create Service podinfo.test", text).await;
+    let text = "Service podinfo.test update error: no";
+    check_refused(Step::Replace(service()), "update Service podinfo.test", text).await;
+    let text = "Deployment podinfo.test patch error: no";
+    check_refused(patch(), "patch Deployment podinfo.test", text).await;
+    let text = "Canary podinfo.test patch status error: no";
+    check_refused(Step::Status(Box::default()), "patch status Canary podinfo.test", text).await;
+    let ends = "services is forbidden: unable to create new content in namespace test because it is being terminated";
+    let text = format!("Service podinfo.test create error: {ends}");
+    assert_eq!(check_answer(Step::Create(service()), 403, ends).await, Err(Stopped::Failed(text)));
 }
 
 #[tokio::test]
@@ -93,9 +128,9 @@ async fn the_first_failure_ends_the_plan() {
 
 #[tokio::test]
 async fn without_the_lease_nothing_is_written() {
-    let telling = Telling { notice: Notice::Copying, event_suffix: "0".to_owned(), phase: Phase::Progressing };
     let status = Box::new(CanaryStatus::default());
-    for step in [Step::Create(service()), Step::Replace(service()), patch(), Step::Tell(telling), Step::Status(status)]
+    for step in
+        [Step::Create(service()), Step::Replace(service()), patch(), Step::Tell(telling("0")), Step::Status(status)]
     {
         let fake = Fake::start(|request| object(&request.body)).await;
         let operator = fake.operator();
@@ -153,7 +188,9 @@ async fn check_kept(step: Step, code: u16, expected: &[(&str, Value)]) {
             _ => object(&request.body),
         })
         .await;
-    act(&fake.operator(), &mut story(), vec![step]).await.unwrap();
+    let operator = fake.operator();
+    refused_for_long(&operator, "create Secret podinfo-promoted-configs.test");
+    act(&operator, &mut story(), vec![step]).await.unwrap();
     let seen: Vec<(String, Value)> =
         fake.seen().into_iter().map(|seen| (seen.method, seen.body["data"].clone())).collect();
     let expected: Vec<(String, Value)> =
@@ -180,12 +217,93 @@ async fn configs_that_were_kept_are_put_back() {
     check_kept(restore, 200, &[("GET", Value::Null), ("GET", Value::Null), ("PUT", json!({"a": "0"}))]).await;
 }
 
+fn kept() -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "ControllerRevision",
+           "metadata": {"name": "podinfo-b1-0", "namespace": "test", "uid": "k"}, "data": {}})
+}
+
+/// Drops a kept template after these steps. Answers what was asked last.
+async fn dropped_after(mut steps: Vec<Step>, code: u16) -> (Result<(), Stopped>, Vec<Seen>) {
+    let fake = Fake::start(move |request| match request.method.as_str() {
+        "DELETE" if code >= 400 => failure(code, "no"),
+        _ => object(&request.body),
+    })
+    .await;
+    steps.push(Step::Drop(ObjectKey::of(&kept()).unwrap()));
+    let result = act(&fake.operator(), &mut story(), steps).await;
+    (result, fake.seen())
+}
+
+#[tokio::test]
+async fn what_was_kept_is_dropped_with_one_request_and_only_if_it_is_still_the_same() {
+    let path = "/apis/apps/v1/namespaces/test/controllerrevisions/podinfo-b1-0";
+    let deletion = |options: Value| seen("DELETE", path, "application/json", options);
+    let blind = deletion(json!({"propagationPolicy": "Background"}));
+    for code in [200, 404] {
+        assert_eq!(dropped_after(vec![], code).await, (Ok(()), vec![blind.clone()]), "nobody knows its uid");
+    }
+    let (result, mut asked) = dropped_after(vec![Step::Keep(kept())], 409).await;
+    let exact = deletion(json!({"propagationPolicy": "Background", "preconditions": {"uid": "k"}}));
+    assert_eq!((result, asked.pop()), (Err(Stopped::Conflict("no".to_owned())), Some(exact)));
+}
+
+fn telling(suffix: &str) -> Telling {
+    Telling { notice: Notice::Copying, event_suffix: suffix.to_owned(), phase: Phase::Progressing }
+}
+
+/// Tells something and then writes, while events fail so. Answers how the plan ended and what was asked.
+async fn told_while(operator: impl Fn(&Operator), code: u16) -> (Result<(), Stopped>, Vec<String>) {
+    let fake = Fake::start(
+        move |request| {
+            if request.path.contains("/events") { failure(code, "no") } else { object(&request.body) }
+        },
+    )
+    .await;
+    let own = fake.operator();
+    operator(&own);
+    let result = act(&own, &mut story(), vec![Step::Tell(telling("00ff")), Step::Create(service())]).await;
+    (result, fake.seen().into_iter().map(|seen| seen.path).collect())
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_had_for_a_moment_is_not_lost_and_one_that_may_not_be_holds_nothing_up() {
+    let events = "/api/v1/namespaces/test/events?fieldManager=burgee".to_owned();
+    let services = "/api/v1/namespaces/test/services?fieldManager=burgee".to_owned();
+    for code in [500, 503, 429] {
+        let text = format!("event create error: no ({code})");
+        assert_eq!(told_while(|_| (), code).await, (Err(Stopped::Unavailable(text)), vec![events.clone()]));
+    }
+    let (result, asked) = told_while(|_| (), 403).await;
+    assert!(matches!(result, Err(Stopped::Doubted(..))), "{result:?}");
+    assert_eq!(asked, [events.clone()]);
+    let all = vec![events, services];
+    assert_eq!(told_while(|own| refused_for_long(own, "create events in namespace test"), 403).await, (Ok(()), all));
+}
+
+#[tokio::test]
+async fn an_event_that_was_refused_at_first_is_told_by_the_next_look() {
+    let first = AtomicBool::new(true);
+    let fake =
+        Fake::start(
+            move |request| {
+                if first.swap(false, Ordering::Relaxed) { failure(403, "no") } else { object(&request.body) }
+            },
+        )
+        .await;
+    let (operator, mut story) = (fake.operator(), story());
+    assert!(act(&operator, &mut story, vec![Step::Tell(telling("00ff"))]).await.is_err());
+    for _ in 0..2 {
+        act(&operator, &mut story, vec![Step::Tell(telling("00ff"))]).await.unwrap();
+    }
+    let names: Vec<Value> = fake.seen().into_iter().map(|seen| seen.body["metadata"]["name"].clone()).collect();
+    assert_eq!(names, ["podinfo.00ff", "podinfo.00ff"], "once refused, once told, and never again");
+}
+
 #[tokio::test]
 async fn an_event_is_told_once_and_its_repetition_counted_or_kept_quiet() {
     let fake = Fake::start(|request| object(&request.body)).await;
     let operator = fake.operator();
-    let telling = Telling { notice: Notice::Copying, event_suffix: "00ff".to_owned(), phase: Phase::Progressing };
-    let steps = vec![Step::Tell(telling.clone()), Step::Tell(telling)];
+    let steps = vec![Step::Tell(telling("00ff")), Step::Tell(telling("00ff"))];
     act(&operator, &mut story(), steps).await.unwrap();
     let seen = fake.seen();
     assert_eq!(seen.len(), 1, "the second one comes within the interval");

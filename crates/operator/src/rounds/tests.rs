@@ -1,11 +1,14 @@
 //! Who is started when, and that a canary on which a decision fails leaves the others alone.
 
+use std::time::Instant;
+
 use burgee_core::decide::Tick;
-use burgee_core::plan::Plan;
+use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{Answers, Question};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cluster::ApiError;
 use crate::fixtures::{Fake, failure, object};
 
 #[test]
@@ -66,7 +69,7 @@ async fn a_canary_on_which_a_decision_panics_harms_no_other_and_is_tried_again_a
     let operator = fake.operator_deciding(fail_on_odd);
     let scope = operator.stores.scope(&key("odd"));
     operator.stores.start(&operator.cluster, &scope);
-    operator.stores.listing(&scope, 7, vec![canary("odd"), canary("even")]);
+    operator.stores.list(&scope, 7, vec![canary("odd"), canary("even")]);
     let mut rounds = Rounds::new(operator.clone());
     for name in ["odd", "even"] {
         rounds.timetable.wake(&key(name), Timestamp::now());
@@ -90,4 +93,45 @@ async fn a_canary_on_which_a_decision_panics_harms_no_other_and_is_tried_again_a
     rounds.turn().await;
     assert_eq!(rounds.due_in(61), ["odd"]);
     assert_eq!(rounds.due_in(3_601), ["even"]);
+}
+
+/// A decision that makes a Service.
+#[expect(clippy::unnecessary_wraps, reason = "this is how every decision answers")]
+fn make_a_service(_: &Tick, _: &Answers) -> Result<Plan, Question> {
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "podinfo", "namespace": "test"}});
+    Ok(Plan { steps: vec![Step::Create(service)], ..Plan::idle() })
+}
+
+/// Looks at a canary whose Service is refused, and has been for so many seconds. Answers its rounds after that, and what
+/// was told.
+async fn refused(seconds: u64) -> (Rounds, Vec<Value>) {
+    let fake = Fake::start(|request| match (request.method.as_str(), request.path.contains("/services")) {
+        ("POST", true) => failure(403, "no"),
+        ("POST", false) => object(&request.body),
+        _ => failure(500, "down"),
+    })
+    .await;
+    let operator = fake.operator_deciding(make_a_service);
+    let scope = operator.stores.scope(&key("podinfo"));
+    operator.stores.start(&operator.cluster, &scope);
+    operator.stores.list(&scope, 7, vec![canary("podinfo")]);
+    let refusal: Result<(), _> = Err(ApiError::Forbidden("no".to_owned()));
+    let since = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+    operator.doubts.weigh("create Service podinfo.test", &refusal, since);
+    let mut rounds = Rounds::new(operator);
+    rounds.timetable.wake(&key("podinfo"), Timestamp::now());
+    rounds.turn().await;
+    let events = fake.seen().into_iter().filter(|seen| seen.method == "POST" && seen.path.contains("/events"));
+    (rounds, events.map(|seen| seen.body["message"].clone()).collect())
+}
+
+#[tokio::test]
+async fn a_refused_write_is_tried_again_soon_and_told_once_it_has_been_refused_for_ten_seconds() {
+    let (mut rounds, told) = refused(1).await;
+    assert_eq!(told, Vec::<Value>::new());
+    assert_eq!(rounds.due_in(1), ["podinfo"]);
+    let (mut rounds, told) = refused(11).await;
+    assert_eq!(told, ["Service podinfo.test create error: no"]);
+    assert_eq!(rounds.due_in(1_700), Vec::<String>::new(), "from now on it waits for the interval");
+    assert_eq!(rounds.due_in(1_801), ["podinfo"]);
 }

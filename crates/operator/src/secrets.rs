@@ -1,0 +1,116 @@
+//! Credentials of metric providers, which are not read at each ask: kept for a minute at most, or as long as a watch shows
+//! that they are the same. What is in them can be shown by nothing in here: no type of this file has `Debug`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use burgee_core::world::ObjectKey;
+use serde_json::Value;
+
+use crate::cluster::{ApiError, Cluster};
+use crate::operator::lock;
+use crate::stores::{Look, version_of};
+
+/// How long a content is believed that no watch covers.
+const KEPT: Duration = Duration::from_mins(1);
+
+/// What was read longer ago is forgotten, whatever a watch says.
+const STALE: Duration = Duration::from_mins(10);
+
+/// The decoded `data` of a Secret.
+pub(crate) type Content = BTreeMap<String, Vec<u8>>;
+
+/// A Secret as it was read.
+#[derive(Clone)]
+pub(crate) struct Reading {
+    pub(crate) content: Arc<Content>,
+    version: u64,
+    at: Instant,
+}
+
+impl Reading {
+    /// Whether it was read before this time, and so may be out of date.
+    pub(crate) fn is_older_than(&self, time: Instant) -> bool {
+        self.at < time
+    }
+
+    /// Whether it may still be used, given what a watch says of the Secret.
+    fn is_good(&self, metadata: &Look, now: Instant) -> bool {
+        match metadata {
+            Look::Present(object) => self.version == version_of(object),
+            Look::Absent | Look::Ask | Look::Unknown(_) => now.saturating_duration_since(self.at) < KEPT,
+        }
+    }
+
+    fn is_stale(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) > STALE
+    }
+}
+
+/// Who reads one waits for whoever reads the same already.
+type Slot = Arc<tokio::sync::Mutex<Option<Reading>>>;
+
+/// What was read lately.
+#[derive(Default)]
+pub(crate) struct Secrets {
+    slots: Mutex<BTreeMap<ObjectKey, Slot>>,
+}
+
+impl Secrets {
+    /// The content of a Secret, as kept or as it is now; none if there is no such Secret.
+    pub(crate) async fn read(
+        &self,
+        cluster: &Cluster,
+        key: &ObjectKey,
+        metadata: &Look,
+        now: Instant,
+    ) -> Result<Option<Reading>, ApiError> {
+        let slot = self.slot(key, now);
+        let mut kept = slot.lock().await;
+        if kept.as_ref().is_none_or(|kept| !kept.is_good(metadata, now)) {
+            *kept = get(cluster, key, now).await?;
+        }
+        Ok(kept.clone())
+    }
+
+    /// The content now, after a provider would not take this one.
+    pub(crate) async fn read_again(
+        &self,
+        cluster: &Cluster,
+        key: &ObjectKey,
+        refused: &Reading,
+        now: Instant,
+    ) -> Result<Option<Reading>, ApiError> {
+        let slot = self.slot(key, now);
+        let mut kept = slot.lock().await;
+        if kept.as_ref().is_none_or(|kept| kept.at <= refused.at) {
+            *kept = get(cluster, key, now).await?;
+        }
+        Ok(kept.clone())
+    }
+
+    /// The place of a Secret. What was read long ago is forgotten.
+    fn slot(&self, key: &ObjectKey, now: Instant) -> Slot {
+        let mut slots = lock(&self.slots);
+        slots.retain(|other, slot| {
+            let unused = || slot.try_lock().is_ok_and(|kept| kept.as_ref().is_none_or(|kept| kept.is_stale(now)));
+            other == key || !unused()
+        });
+        slots.entry(key.clone()).or_default().clone()
+    }
+}
+
+async fn get(cluster: &Cluster, key: &ObjectKey, now: Instant) -> Result<Option<Reading>, ApiError> {
+    let object = cluster.get(key).await?;
+    Ok(object.map(|object| Reading { content: Arc::new(decode(&object)), version: version_of(&object), at: now }))
+}
+
+/// The decoded `data` of a Secret.
+pub(crate) fn decode(secret: &Value) -> Content {
+    let entries = secret["data"].as_object().into_iter().flatten();
+    let decoded = entries.filter_map(|(key, value)| Some((key.clone(), BASE64.decode(value.as_str()?).ok()?)));
+    decoded.collect()
+}
