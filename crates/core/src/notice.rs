@@ -193,78 +193,66 @@ impl Notice {
     /// The sentence, as it stands in the event and the log.
     pub fn text(&self, names: &Names) -> String {
         let Names { canary, namespace, target, .. } = names;
-        let halt = format!("Halt {canary}.{namespace} advancement");
+        let title = format!("{canary}.{namespace}");
+        let (workload, primary) = (format!("{target}.{namespace}"), format!("{target}-primary.{namespace}"));
+        let halt = format!("Halt {title} advancement");
         match self {
             Self::Suspended => "skipping canary run as object is suspended".to_owned(),
-            Self::NewRunsPaused => format!("New runs are paused, {canary}.{namespace} waits"),
+            Self::NewRunsPaused => format!("New runs are paused, {title} waits"),
             Self::ProvidersAvailable => "all the metrics providers are available!".to_owned(),
             Self::ProvidersUnavailable(error) => format!("Error checking metric providers: {error}"),
             Self::Problem(error) | Self::OperatorFault(error) => error.clone(),
             Self::NotPermitted(what) => format!("{what}; reading single objects at each tick instead"),
-            Self::InitializationDone => format!("Initialization done! {canary}.{namespace}"),
+            Self::InitializationDone => format!("Initialization done! {title}"),
             Self::GatePassed(gate, hook) => format!("{} check {hook} passed", gate.title()),
             Self::WaitingForApproval(hook, _) => format!("{halt} waiting for approval {hook}"),
             Self::WaitingForTrafficIncrease(hook, _) => format!("{halt} waiting for traffic increase approval {hook}"),
             Self::WaitingForPromotion(hook, _) => format!("{halt} waiting for promotion approval {hook}"),
-            Self::NewRevision => format!("New revision detected! Scaling up {target}.{namespace}"),
-            Self::RestartingAnalysis => format!("New revision detected! Restarting analysis for {target}.{namespace}"),
-            Self::StrategyChanged => {
-                format!("Analysis strategy changed! Restarting analysis for {target}.{namespace}")
-            }
+            Self::NewRevision => format!("New revision detected! Scaling up {workload}"),
+            Self::RestartingAnalysis => format!("New revision detected! Restarting analysis for {workload}"),
+            Self::StrategyChanged => format!("Analysis strategy changed! Restarting analysis for {workload}"),
             Self::RoutesLeft(what, new, old) => {
                 format!("The {} changed to {new}, remove {old} objects to avoid routing conflicts", what.words())
             }
-            Self::StartingAnalysis => format!("Starting canary analysis for {target}.{namespace}"),
+            Self::StartingAnalysis => format!("Starting canary analysis for {workload}"),
             Self::PreRolloutFailed(hook, error) => format!("{halt} pre-rollout check {hook} failed {error}"),
             Self::ExternalCheckFailed(hook, error) => format!("{halt} external check {hook} failed {error}"),
             Self::MetricHalt(text) | Self::ProviderSilent(text) => text.clone(),
             Self::RoutesFought => format!("{halt} its routes are changed by somebody else"),
-            Self::ProviderAnswersAgain => format!("Metrics provider answers again, resuming {canary}.{namespace}"),
-            Self::CanaryAdvanced(weight) => format!("Advance {canary}.{namespace} canary weight {weight}"),
-            Self::IterationAdvanced(done, of) => format!("Advance {canary}.{namespace} canary iteration {done}/{of}"),
-            Self::PrimaryAdvanced(weight) => format!("Advance {canary}.{namespace} primary weight {weight}"),
-            Self::Copying => {
-                format!("Copying {target}.{namespace} template spec to {target}-primary.{namespace}")
-            }
+            Self::ProviderAnswersAgain => format!("Metrics provider answers again, resuming {title}"),
+            Self::CanaryAdvanced(weight) => format!("Advance {title} canary weight {weight}"),
+            Self::IterationAdvanced(done, of) => format!("Advance {title} canary iteration {done}/{of}"),
+            Self::PrimaryAdvanced(weight) => format!("Advance {title} primary weight {weight}"),
+            Self::Copying => format!("Copying {workload} template spec to {primary}"),
             Self::RoutingToPrimary => "Routing all traffic to primary".to_owned(),
             Self::RoutingToCanary => "Routing all traffic to canary".to_owned(),
             Self::MirroringStopped => "Stop traffic mirroring and route all traffic to canary".to_owned(),
-            Self::WaitingForCapacity(ready, needed) => format!(
-                "Waiting for {ready} of {needed} primary replicas before routing traffic back to {canary}.{namespace}"
-            ),
-            Self::RollbackWaits => {
-                format!("Rolling back {canary}.{namespace} waits, {target}-primary.{namespace} has no ready pod")
+            Self::WaitingForCapacity(ready, needed) => {
+                format!("Waiting for {ready} of {needed} primary replicas before routing traffic back to {title}")
             }
+            Self::RollbackWaits => format!("Rolling back {title} waits, {primary} has no ready pod"),
             Self::RestoringOverdue(reason) => {
-                format!("Restoring {canary}.{namespace} takes longer than its progress deadline: {reason}")
+                format!("Restoring {title} takes longer than its progress deadline: {reason}")
             }
-            Self::PromotionCompleted => format!("Promotion completed! Scaling down {target}.{namespace}"),
-            Self::AnalysisSkipped => {
-                format!("Promotion completed! Canary analysis was skipped for {target}.{namespace}")
-            }
+            Self::PromotionCompleted => format!("Promotion completed! Scaling down {workload}"),
+            Self::AnalysisSkipped => format!("Promotion completed! Canary analysis was skipped for {workload}"),
             Self::RollbackNotSignaled(hook) => format!("Rollback hook {hook} not signaling a rollback"),
-            Self::ManualRollback => format!("Rolling back {canary}.{namespace} manual webhook invoked"),
-            Self::ThresholdReached(checks) => {
-                format!("Rolling back {canary}.{namespace} failed checks threshold reached {checks}")
-            }
-            Self::DeadlineExceeded(error) => {
-                format!("Rolling back {canary}.{namespace} progress deadline exceeded {error}")
-            }
-            Self::CanaryFailed => format!("Canary failed! Scaling down {canary}.{namespace}"),
-            Self::PromotionFailed(error) => {
-                format!("Promotion of {target}.{namespace} failed, primary not ready: {error}")
-            }
+            Self::ManualRollback => format!("Rolling back {title} manual webhook invoked"),
+            Self::ThresholdReached(checks) => format!("Rolling back {title} failed checks threshold reached {checks}"),
+            Self::DeadlineExceeded(error) => format!("Rolling back {title} progress deadline exceeded {error}"),
+            Self::CanaryFailed => format!("Canary failed! Scaling down {title}"),
+            Self::PromotionFailed(error) => format!("Promotion of {workload} failed, primary not ready: {error}"),
             Self::PostRolloutFailed(hook, error) => format!("Post-rollout hook {hook} failed {error}"),
-            Self::RestoringPrimary => format!("Restoring {canary}.{namespace} to the last promoted revision"),
+            Self::RestoringPrimary => format!("Restoring {title} to the last promoted revision"),
             Self::PrimaryRecreatedFromTarget => format!(
-                "Primary {target}-primary.{namespace} was missing and no promoted revision is kept, recreating it from \
-                 {target}.{namespace}"
+                "Primary {primary} was missing and no promoted revision is kept, recreating it from \
+                 {workload}"
             ),
             Self::Invalid(reason) => format!("Invalid canary spec: {reason}"),
             Self::Ordered(word, by) => ordered(*word, by, names),
-            Self::OrderRefused(order, reason) => format!("Order {order} refused for {canary}.{namespace}: {reason}"),
-            Self::Terminating => format!("Terminating canary {canary}.{namespace}"),
-            Self::Terminated => format!("Terminated canary {canary}.{namespace}"),
+            Self::OrderRefused(order, reason) => format!("Order {order} refused for {title}: {reason}"),
+            Self::Terminating => format!("Terminating canary {title}"),
+            Self::Terminated => format!("Terminated canary {title}"),
         }
     }
 

@@ -275,7 +275,7 @@ async fn an_event_that_cannot_be_had_for_a_moment_is_not_lost_and_one_that_may_n
     }
     let (result, asked) = told_while(|_| (), 403).await;
     assert!(matches!(result, Err(Stopped::Doubted(..))), "{result:?}");
-    assert_eq!(asked, [events.clone()]);
+    assert_eq!(asked, std::slice::from_ref(&events));
     let all = vec![events, services];
     assert_eq!(told_while(|own| refused_for_long(own, "create events in namespace test"), 403).await, (Ok(()), all));
 }

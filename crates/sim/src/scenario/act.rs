@@ -11,83 +11,51 @@ use crate::stage::Stage;
 /// Does what a command says. What is created is not known here: its object stands in the scenario.
 pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
     match command {
-        Command::Create(..) | Command::End | Command::Show(..) => Ok(()),
-        Command::Unreadable(kind) => {
-            stage.hide(*kind);
-            Ok(())
-        }
-        Command::Readable(kind) => {
-            stage.reveal(*kind);
-            Ok(())
-        }
-        Command::Restart => {
-            stage.restart();
-            Ok(())
-        }
+        Command::Create(..) | Command::End | Command::Show(..) => {}
+        Command::Unreadable(kind) => stage.hide(*kind),
+        Command::Readable(kind) => stage.reveal(*kind),
+        Command::Restart => stage.restart(),
         Command::StandStill(seconds) => {
             stage.standstill = Some(SignedDuration::from_secs(*seconds));
-            Ok(())
         }
-        Command::Order(word, actor) => stage.order(*word, actor),
-        Command::Brake(brake) => {
-            stage.brake(*brake);
-            Ok(())
-        }
-        Command::NewRevision => stage.new_revision().or_else(|_| annotate(stage)),
+        Command::Order(word, actor) => stage.order(*word, actor)?,
+        Command::Brake(brake) => stage.brake(*brake),
+        Command::NewRevision => stage.new_revision().or_else(|_| annotate(stage))?,
         Command::Image(image) => {
             let key = find(stage, &Place::Target)?;
-            patch(stage, &key, &json!({"op": "add", "path": "/spec/template/spec/containers/0/image", "value": image}))
+            patch(
+                stage,
+                &key,
+                &json!({"op": "add", "path": "/spec/template/spec/containers/0/image", "value": image}),
+            )?;
         }
-        Command::Metric(name, reply) => {
-            stage.outside.set_metric(name, reply.clone());
-            Ok(())
-        }
-        Command::Prometheus(Line::Down) => {
-            stage.outside.silence();
-            Ok(())
-        }
-        Command::Prometheus(Line::Up) => {
-            stage.outside.speak();
-            Ok(())
-        }
-        Command::Hook(name, answer) => {
-            stage.outside.set_hook(name, answer.clone());
-            Ok(())
-        }
-        Command::HookSilent(name) => {
-            stage.outside.silence_hook(name);
-            Ok(())
-        }
-        Command::HookTakes(name, seconds) => {
-            stage.outside.delay_hook(name, SignedDuration::from_secs(*seconds));
-            Ok(())
-        }
+        Command::Metric(name, reply) => stage.outside.set_metric(name, reply.clone()),
+        Command::Prometheus(Line::Down) => stage.outside.silence(),
+        Command::Prometheus(Line::Up) => stage.outside.speak(),
+        Command::Hook(name, answer) => stage.outside.set_hook(name, answer.clone()),
+        Command::HookSilent(name) => stage.outside.silence_hook(name),
+        Command::HookTakes(name, seconds) => stage.outside.delay_hook(name, SignedDuration::from_secs(*seconds)),
         Command::ReadyAfter(seconds) => {
             stage.workloads.behaviour.ready_after_seconds = *seconds;
-            Ok(())
         }
-        Command::Nodes(number) => {
-            have_nodes(stage, *number);
-            Ok(())
-        }
+        Command::Nodes(number) => have_nodes(stage, *number),
         Command::Stuck(name, mention) => {
             stage.workloads.behaviour.stuck.insert((name.clone(), mention.clone()));
-            Ok(())
         }
         Command::Set(place, pointer, value) => {
             let key = find(stage, place)?;
-            patch(stage, &key, &json!({"op": "add", "path": pointer, "value": value}))
+            patch(stage, &key, &json!({"op": "add", "path": pointer, "value": value}))?;
         }
         Command::Remove(place, pointer) => {
             let key = find(stage, place)?;
-            patch(stage, &key, &json!({"op": "remove", "path": pointer}))
+            patch(stage, &key, &json!({"op": "remove", "path": pointer}))?;
         }
         Command::Delete(place) => {
             let key = find(stage, place)?;
             stage.cluster.delete(&key);
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// From now on there are so many nodes.
