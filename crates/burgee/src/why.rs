@@ -10,6 +10,7 @@ use burgee_core::plan::Plan;
 use burgee_core::question::{Answers, Question};
 use burgee_core::rollout::Rollout;
 use burgee_core::settings::Settings;
+use burgee_core::times::Hours;
 use burgee_core::world::World;
 use burgee_operator::visit;
 use clap::ValueEnum;
@@ -55,8 +56,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut answer = match Rollout::parse(&canary, &settings) {
         Ok(rollout) => {
             let world = visit.world(canary, &rollout, &settings).await;
-            let now = Timestamp::now();
-            Why::of(&Tick { world: &world, rollout: &rollout, settings: &settings, now })
+            let clock = Timestamp::now();
+            let now = Hours::default().now(clock, clock, world.canary.status.as_ref());
+            Why::of(&Tick { world: &world, rollout: &rollout, settings: &settings, now, clock })
         }
         Err(reason) => Why::refused(&World::new(canary), &reason),
     };

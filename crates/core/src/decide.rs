@@ -51,8 +51,10 @@ pub struct Tick<'a> {
     pub rollout: &'a Rollout,
     /// What the operator was started with.
     pub settings: &'a Settings,
-    /// The time of the tick.
+    /// The time of the canary; see [`crate::times::Hours`].
     pub now: Timestamp,
+    /// What the wall's clock shows: only what others wrote by theirs is compared with it.
+    pub clock: Timestamp,
 }
 
 /// Why a decision ends before its last line.

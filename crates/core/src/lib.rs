@@ -27,6 +27,7 @@ pub mod scaler;
 pub mod services;
 pub mod settings;
 pub mod split;
+pub mod times;
 pub mod timetable;
 pub mod tracked;
 pub mod webhook;

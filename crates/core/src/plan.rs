@@ -121,6 +121,23 @@ impl Step {
         if let Self::Replace(object) = self { Some(object) } else { None }
     }
 
+    /// Whether the step is a request to the API server.
+    pub const fn is_write(&self) -> bool {
+        match self {
+            Self::Create(_)
+            | Self::Replace(_)
+            | Self::Drop(_)
+            | Self::Patch { .. }
+            | Self::Keep(_)
+            | Self::CopyConfig(_)
+            | Self::KeepConfigs { .. }
+            | Self::RestoreConfigs(_)
+            | Self::Tell(_)
+            | Self::Status(_) => true,
+            Self::Alert(_) | Self::Count(_) | Self::PostRollout(_) => false,
+        }
+    }
+
     /// What is told, if the step tells something.
     pub const fn telling(&self) -> Option<&Telling> {
         if let Self::Tell(telling) = self { Some(telling) } else { None }

@@ -8,9 +8,9 @@ use burgee_api::CanaryStatus;
 use burgee_core::plan::{ConfigCopy, Count, Step};
 use burgee_core::tracked;
 use burgee_core::world::{Kind, ObjectKey};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::cluster::ApiError;
 use crate::operator::{Operator, lock};
 use crate::outbox::Letter;
@@ -27,6 +27,8 @@ pub enum Stopped {
     /// The lease is not ours, or nearly over: do nothing until it is.
     #[error("the lease is not held for long enough")]
     Fenced,
+    /// The process stood still in the middle of the plan: it is too old to be carried out.
+    Late,
     /// The API server did not take it for reasons of its own: try again soon.
     #[error("{0}")]
     Unavailable(String),
@@ -40,8 +42,19 @@ pub enum Stopped {
 
 /// Carries out the steps in order. The story follows the status that is written.
 pub async fn act(operator: &Arc<Operator>, story: &mut Story, steps: Vec<Step>) -> Result<(), Stopped> {
+    let acted = take_all(operator, story, steps).await;
+    let memory = operator.memory(&story.key);
+    lock(&memory).delays.note(&story.course, clock::steady());
+    acted
+}
+
+async fn take_all(operator: &Arc<Operator>, story: &mut Story, steps: Vec<Step>) -> Result<(), Stopped> {
     for step in steps {
+        if step.is_write() && story.course.stood_still(clock::steady()) {
+            return Err(Stopped::Late);
+        }
         carry_out(operator, story, step).await?;
+        story.course.goes_on(clock::steady());
     }
     Ok(())
 }
@@ -62,7 +75,7 @@ async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> R
             let restored = restore_configs(operator, &key).await;
             forgiving(operator, story, restored).await
         }
-        Step::Status(status) => write_status(operator, story, &status).await,
+        Step::Status(status) => write_status(operator, story, *status).await,
         Step::Tell(telling) => {
             may_write(operator)?;
             tell::tell(operator, story, &telling).await
@@ -193,7 +206,7 @@ async fn put_config(
     match seen {
         None => create(operator, key, &desired).await.map(drop),
         Some(seen) if seen == desired => {
-            operator.configs.note(key, &seen, Timestamp::now());
+            operator.configs.note(key, &seen, clock::steady());
             Ok(())
         }
         Some(seen) if tracked::is_replaceable(&seen, &desired) => replace(operator, key, &desired).await,
@@ -253,12 +266,13 @@ async fn recreate(operator: &Operator, key: &ObjectKey, seen: &Value) -> Result<
     Ok(())
 }
 
-async fn write_status(operator: &Operator, story: &mut Story, status: &CanaryStatus) -> Result<(), Stopped> {
+async fn write_status(operator: &Operator, story: &mut Story, mut status: CanaryStatus) -> Result<(), Stopped> {
     may_write(operator)?;
-    let operations = status_patch(story.canary.metadata.resource_version.as_deref(), status);
+    story.course.send(&mut status, clock::steady());
+    let operations = status_patch(story.canary.metadata.resource_version.as_deref(), &status);
     let key = story.key.clone();
     let written = judge(operator, &key, "patch status", operator.cluster.patch_status(&key, &operations).await)?;
-    operator.definitions.inspect(status, &written);
+    operator.definitions.inspect(&status, &written);
     follow(operator, story, &key, &written);
     Ok(())
 }

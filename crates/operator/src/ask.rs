@@ -9,8 +9,8 @@ use burgee_core::question::{Answer, Ask, AskKey, MeasureError, ProviderSource};
 use burgee_core::world::{Kind, ObjectKey};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use jiff::Timestamp;
 
+use crate::clock;
 use crate::cluster::ApiError;
 use crate::hooks;
 use crate::http::{Limits, Trust};
@@ -27,16 +27,21 @@ const PROVIDER_BYTES: usize = 8 << 20;
 pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
     let memory = operator.memory(&story.key);
     for (key, question) in asks {
-        if !lock(&memory).answers.ask(&key, Timestamp::now()) {
-            continue;
+        {
+            let mut memory = lock(&memory);
+            let at = memory.hours.at(clock::steady());
+            if !memory.answers.ask(&key, at) {
+                continue;
+            }
         }
         let (operator, story, memory) = (operator.clone(), story.clone(), memory.clone());
         tokio::spawn(async move {
             let answer = answer(&operator, &story, &question).await;
             show(&operator, &story, &question, &answer);
             let mut memory = lock(&memory);
-            let now = Timestamp::now();
-            memory.answers.insert(key, answer, now);
+            let now = clock::steady();
+            let at = memory.hours.at(now);
+            memory.answers.insert(key, answer, at);
             operator.wish(&story.key, now);
         });
     }

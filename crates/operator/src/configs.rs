@@ -8,6 +8,7 @@ use burgee_core::world::{ConfigSeen, Kind, ObjectKey};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::clock;
 use crate::cluster::{ApiError, Cluster};
 use crate::operator::lock;
 use crate::stores::{Look, version_of};
@@ -47,7 +48,7 @@ impl Configs {
             Look::Present(object) => Some(version_of(&object)),
             Look::Ask => None,
         };
-        let (known, now) = (lock(&self.known).get(key).cloned(), Timestamp::now());
+        let (known, now) = (lock(&self.known).get(key).cloned(), clock::steady());
         match known {
             Some(read) if Some(read.version) == version && version != Some(0) => (read.seen, None),
             Some(read) if version == Some(0) && now.duration_since(read.at) < ABSENT_PACE => (read.seen, None),

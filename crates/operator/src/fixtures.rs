@@ -12,7 +12,7 @@ use axum::serve::Listener;
 use burgee_core::decide::decide;
 use burgee_core::settings::Settings;
 use burgee_core::world::{Kind, ObjectKey};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::args::Notifier;
+use crate::clock::Clocks;
 use crate::cluster::{Cluster, connect};
 use crate::operator::{Decide, Operator, Parts};
 use crate::stores::Stores;
@@ -100,7 +101,7 @@ impl Fake {
         };
         let mut operator = Operator::new(parts).unwrap();
         operator.decide = decide;
-        operator.leadership.note(Some(Timestamp::now()));
+        operator.leadership.note(Some(Clocks::read()));
         Arc::new(operator)
     }
 }

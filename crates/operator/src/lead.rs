@@ -10,16 +10,17 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clocks;
 use crate::cluster::{ApiError, Cluster, Resource};
 
 /// A request about the Lease that takes longer is given up, so that the next one is not late.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Whether this process may write. The clock is the wall's: it goes on while a process is stopped, so that one that
-/// was suspended for minutes finds its lease stale at its next write (I17).
+/// Whether this process may write: by the steady clock, which nobody sets back, and by the wall's, which goes on while
+/// the machine sleeps, so that whoever was suspended for minutes finds its lease stale at its next write (I17).
 #[derive(Debug)]
 pub struct Leadership {
-    renewed: Mutex<Option<Timestamp>>,
+    renewed: Mutex<Option<Clocks>>,
     leading: watch::Sender<bool>,
 }
 
@@ -32,7 +33,10 @@ impl Default for Leadership {
 impl Leadership {
     /// Whether a write may start now.
     pub fn may_write(&self) -> bool {
-        lease::may_write(*self.renewed.lock().unwrap_or_else(PoisonError::into_inner), Timestamp::now())
+        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Clocks::read();
+        lease::may_write(renewed.map(|renewed| renewed.wall), now.wall)
+            && lease::may_write(renewed.map(|renewed| renewed.steady), now.steady)
     }
 
     /// Becomes true when the lease is won and false when it is lost.
@@ -41,7 +45,7 @@ impl Leadership {
     }
 
     /// Notes a renewal that was sent at `at`, or that the lease is not ours.
-    pub fn note(&self, at: Option<Timestamp>) {
+    pub fn note(&self, at: Option<Clocks>) {
         if at.is_some() || !self.may_write() {
             *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = at;
         }
@@ -98,7 +102,7 @@ impl Candidate {
     }
 
     async fn turn(&mut self, leadership: &Leadership) {
-        let sent = Timestamp::now();
+        let sent = Clocks::read();
         match tokio::time::timeout(PATIENCE, self.compete(sent)).await {
             Ok(Ok(true)) => leadership.note(Some(sent)),
             Ok(Ok(false)) => leadership.lose(),
@@ -111,20 +115,20 @@ impl Candidate {
     }
 
     /// One look and one move. Answers whether the lease is ours.
-    async fn compete(&mut self, now: Timestamp) -> Result<bool, ApiError> {
+    async fn compete(&mut self, now: Clocks) -> Result<bool, ApiError> {
         if self.held.is_none() {
             self.held = self.read().await?;
         }
         let current = self.held.take();
-        let step = self.memory.decide(current.as_ref().map(seen).as_ref(), &self.identity, now);
+        let step = self.memory.decide(current.as_ref().map(seen).as_ref(), &self.identity, now.steady);
         let written = match (step, current) {
             (Move::Wait, _) => return Ok(false),
             (Move::Create, _) | (_, None) => {
                 let collection = Resource::LEASES.collection(Some(&self.namespace));
-                self.cluster.raw(Method::POST, &collection, Some(&self.wanted(None, now))).await
+                self.cluster.raw(Method::POST, &collection, Some(&self.wanted(None, now.wall))).await
             }
             (Move::Renew | Move::Take, Some(current)) => {
-                self.cluster.raw(Method::PUT, &self.path(), Some(&self.wanted(Some(current), now))).await
+                self.cluster.raw(Method::PUT, &self.path(), Some(&self.wanted(Some(current), now.wall))).await
             }
         };
         match written {
@@ -139,12 +143,12 @@ impl Candidate {
     }
 
     /// After a conflict: ours again if only something else of the object had changed.
-    async fn look_again(&mut self, now: Timestamp) -> Result<bool, ApiError> {
+    async fn look_again(&mut self, now: Clocks) -> Result<bool, ApiError> {
         let Some(current) = self.read().await? else { return Ok(false) };
-        if self.memory.decide(Some(&seen(&current)), &self.identity, now) != Move::Renew {
+        if self.memory.decide(Some(&seen(&current)), &self.identity, now.steady) != Move::Renew {
             return Ok(false);
         }
-        let lease = self.cluster.raw(Method::PUT, &self.path(), Some(&self.wanted(Some(current), now))).await?;
+        let lease = self.cluster.raw(Method::PUT, &self.path(), Some(&self.wanted(Some(current), now.wall))).await?;
         self.held = Some(lease);
         Ok(true)
     }
@@ -235,9 +239,9 @@ mod tests {
     fn leadership_is_announced_once_when_won_and_once_when_lost() {
         let leadership = Leadership::default();
         let mut changes = leadership.changes();
-        leadership.note(Some(Timestamp::now()));
+        leadership.note(Some(Clocks::read()));
         assert!(changes.has_changed().unwrap() && *changes.borrow_and_update());
-        leadership.note(Some(Timestamp::now()));
+        leadership.note(Some(Clocks::read()));
         assert!(!changes.has_changed().unwrap());
         leadership.lose();
         assert!(changes.has_changed().unwrap() && !*changes.borrow_and_update());

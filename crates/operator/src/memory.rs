@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use burgee_api::Phase;
 use burgee_core::question::Answers;
+use burgee_core::times::{Delays, Hours};
 use burgee_core::world::ObjectKey;
 use jiff::{SignedDuration, Timestamp};
 
@@ -24,6 +25,10 @@ const TEXTS: usize = 256;
 pub struct Memory {
     /// The answers of the round under way, and what is being asked right now.
     pub answers: Answers,
+    /// What time it is for the canary.
+    pub hours: Hours,
+    /// What was written later than it says.
+    pub delays: Delays,
     /// What was said.
     pub told: Told,
     /// Repairs of objects that others change.

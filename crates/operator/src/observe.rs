@@ -10,6 +10,7 @@ use burgee_core::rollout::Rollout;
 use burgee_core::world::{Kind, ObjectKey, Observed, World};
 use jiff::Timestamp;
 
+use crate::clock;
 use crate::operator::{Operator, lock};
 use crate::stores::Look;
 
@@ -85,7 +86,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
 impl Sight {
     /// What no watch covers is looked at once per interval.
     fn look_again_after(&mut self, rollout: &Rollout) {
-        self.again = sooner(self.again, Timestamp::now().saturating_add(rollout.interval).ok());
+        self.again = sooner(self.again, clock::steady().saturating_add(rollout.interval).ok());
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::brake;
+use crate::clock;
 use crate::gauges;
 use crate::observe;
 use crate::operator::{Operator, Wish, lock};
@@ -96,7 +97,7 @@ impl Rounds {
             return;
         }
         let free = CONCURRENT.saturating_sub(self.running.len());
-        for key in self.timetable.start(Timestamp::now(), free) {
+        for key in self.timetable.start(clock::steady(), free) {
             let task = self.running.spawn(tick::tick(self.operator.clone(), key.clone()));
             self.names.insert(task.id(), key);
         }
@@ -110,7 +111,7 @@ impl Rounds {
         if self.running.len() >= CONCURRENT {
             return longest;
         }
-        let due = self.timetable.next_due().map(|due| due.duration_since(Timestamp::now()));
+        let due = self.timetable.next_due().map(|due| due.duration_since(clock::steady()));
         due.map_or(longest, |due| Duration::try_from(due).unwrap_or_default().min(longest))
     }
 
@@ -234,7 +235,7 @@ fn spread(canaries: usize) -> Duration {
 }
 
 fn after(pause: Duration) -> Timestamp {
-    let now = Timestamp::now();
+    let now = clock::steady();
     now.saturating_add(pause).unwrap_or(now)
 }
 

@@ -7,12 +7,14 @@ use std::time::Instant;
 use burgee_api::{Canary, Phase};
 use burgee_core::notice::{Names, Notice};
 use burgee_core::plan::Telling;
+use burgee_core::times::Course;
 use burgee_core::world::ObjectKey;
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::act::Stopped;
+use crate::clock;
 use crate::cluster::{ApiError, Resource};
 use crate::memory::{Manner, Moment, Repetition, Saying};
 use crate::operator::{Operator, lock};
@@ -32,6 +34,8 @@ pub struct Story {
     pub interval: SignedDuration,
     /// How often the same text is repeated.
     pub repetition: Repetition,
+    /// How the plan gets on.
+    pub course: Course,
 }
 
 impl Story {
@@ -45,7 +49,13 @@ impl Story {
             target_kind: target.kind.clone(),
         };
         let repetition = Repetition::Every(interval);
-        Self { key: key.clone(), canary: canary.clone(), names, interval, repetition }
+        let course = Course::begun(canary.status.as_ref(), clock::steady());
+        Self { key: key.clone(), canary: canary.clone(), names, interval, repetition, course }
+    }
+
+    /// Now it is decided how it goes on.
+    pub fn is_decided(&mut self) {
+        self.course = Course::begun(self.canary.status.as_ref(), clock::steady());
     }
 
     /// From now on what is told comes with a status: until that is written, telling it again is a retry (I23).
@@ -80,7 +90,7 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
     let saying = Saying { text: &text, name: &own_name };
     let repetition = if notice.is_said_once() { Repetition::Never } else { story.repetition };
     let moment = Moment { run: story.run(), phase: *phase };
-    let manner = lock(&memory).told.manner(&moment, saying, repetition, now);
+    let manner = lock(&memory).told.manner(&moment, saying, repetition, clock::steady());
     let (name, times, is_news) = match manner {
         Manner::Silently => return Ok(()),
         Manner::Anew => {
@@ -104,7 +114,7 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
             }
         }
     };
-    lock(&memory).told.said(saying, &name, times, now);
+    lock(&memory).told.said(saying, &name, times, clock::steady());
     if is_news {
         log(story, notice, &text);
         let letter = Letter::Event { text, event_type: notice.event_type(), phase: *phase, at: now };

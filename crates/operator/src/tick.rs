@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::act::{self, Stopped};
 use crate::ask;
+use crate::clock;
 use crate::fights::{self, Ruling};
 use crate::gauges;
 use crate::observe;
@@ -28,7 +29,7 @@ const INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 /// How soon a canary is looked at again that may not be written.
 const FENCED: SignedDuration = SignedDuration::from_secs(1);
 
-/// One tick. Answers when to look again.
+/// One tick. Answers when to look again, by the steady clock.
 pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
     let canary = match observe::canary(&operator, &key) {
         None => return Wake::OnChange,
@@ -43,25 +44,34 @@ pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
         Ok(rollout) => Box::pin(advance(&operator, &key, canary, &rollout)).await,
         Err(reason) => {
             let story = Story::new(&key, &canary, INTERVAL);
-            let plan = decide::refuse(&World::new(canary), Timestamp::now(), &reason);
+            let memory = operator.memory(&key);
+            let now = lock(&memory).hours.now(Timestamp::now(), clock::steady(), canary.status.as_ref());
+            let plan = decide::refuse(&World::new(canary), now, &reason);
             carry_out(&operator, story, plan).await
         }
     }
 }
 
-async fn advance(operator: &Arc<Operator>, key: &ObjectKey, canary: Canary, rollout: &Rollout) -> Wake {
-    let started = Timestamp::now();
-    let story = Story::new(key, &canary, rollout.interval);
+async fn advance(operator: &Arc<Operator>, key: &ObjectKey, mut canary: Canary, rollout: &Rollout) -> Wake {
+    let started = clock::steady();
+    let memory = operator.memory(key);
+    if let Some(status) = &mut canary.status {
+        lock(&memory).delays.correct(status);
+    }
+    let mut story = Story::new(key, &canary, rollout.interval);
     let sight = observe::observe(operator, canary, rollout).await;
     tell_of_forbidden(operator, &story, sight.forbidden).await;
     let settings = operator.settings_now();
-    let tick = Tick { world: &sight.world, rollout, settings: &settings, now: Timestamp::now() };
-    let verdict = (operator.decide)(&tick, &lock(&operator.memory(key)).answers);
+    let (clock, status) = (Timestamp::now(), sight.world.canary.status.as_ref());
+    let now = lock(&memory).hours.now(clock, clock::steady(), status);
+    let tick = Tick { world: &sight.world, rollout, settings: &settings, now, clock };
+    let verdict = (operator.decide)(&tick, &lock(&memory).answers);
+    story.is_decided();
     let next = match verdict {
         Ok(plan) => carry_out(operator, story, plan).await,
         Err(question) => inquire(operator, story, question).await,
     };
-    let seconds = Timestamp::now().duration_since(started).as_secs_f64();
+    let seconds = clock::steady().duration_since(started).as_secs_f64();
     operator.telemetry.ticked(&gauges::subject(&sight.world.canary), seconds);
     sight.again.map_or(next, |again| next.sooner(Wake::At(again)))
 }
@@ -70,7 +80,7 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, canary: Canary, roll
 async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question) -> Wake {
     let Question { mut repairs, first, asks } = question;
     let memory = operator.memory(&story.key);
-    let ruling = lock(&memory).fights.rule(&replaced(&repairs), story.interval, Timestamp::now());
+    let ruling = lock(&memory).fights.rule(&replaced(&repairs), story.interval, clock::steady());
     if ruling != Ruling::Go {
         // Whoever fights for an object does not keep the question from being asked.
         repairs.retain(|step| !matches!(step, Step::Replace(_)));
@@ -82,7 +92,7 @@ async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question)
         Ok(()) => {
             ask::ask(operator, &story, asks);
             // Whoever may want a rollback is asked again while another hook takes its time (I22).
-            let now = Timestamp::now();
+            let now = clock::steady();
             Wake::At(now.saturating_add(story.interval).unwrap_or(now))
         }
         Err(stopped) => retry(operator, &story, stopped).await,
@@ -91,7 +101,7 @@ async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question)
 
 async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wake {
     let memory = operator.memory(&story.key);
-    let ruling = lock(&memory).fights.rule(&plan.repairs, story.interval, Timestamp::now());
+    let ruling = lock(&memory).fights.rule(&plan.repairs, story.interval, clock::steady());
     match ruling {
         Ruling::Go => {}
         Ruling::Wait(until) => return Wake::At(until),
@@ -111,7 +121,10 @@ async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wa
             let mut memory = lock(&memory);
             memory.carried_out();
             memory.answers.end_round(round, quiet_until);
-            next
+            match next {
+                Wake::At(at) => Wake::At(memory.hours.steady(at)),
+                Wake::OnChange => Wake::OnChange,
+            }
         }
         // The answers stay: a conflict is never a step, a check, or an interval.
         Err(stopped) => retry(operator, &story, stopped).await,
@@ -128,12 +141,16 @@ async fn tell_of_fight(operator: &Arc<Operator>, story: &Story, object: &ObjectK
 
 /// What to do after a plan that was not carried out to its end.
 async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wake {
-    let now = Timestamp::now();
+    let now = clock::steady();
     match stopped {
         Stopped::Conflict(message) => {
             let wait = lock(&operator.memory(&story.key)).conflicted();
             tracing::debug!(canary = story.title(), "conflict, looking again in {} ms: {message}", wait.as_millis());
             Wake::At(now.saturating_add(wait).unwrap_or(now))
+        }
+        Stopped::Late => {
+            tracing::warn!(canary = story.title(), "stood still in the middle of a plan, deciding anew");
+            Wake::At(now)
         }
         // Nothing is started without the lease, so this waits for it.
         Stopped::Fenced => Wake::At(now.saturating_add(FENCED).unwrap_or(now)),

@@ -8,7 +8,6 @@ use burgee_core::notice::Names;
 use burgee_core::plan::{Plan, Step, Telling};
 use burgee_core::question::Round;
 use burgee_core::rollout::Rollout;
-use burgee_core::timetable::Wake;
 use burgee_core::workload::Side;
 use jiff::SignedDuration;
 
@@ -37,7 +36,7 @@ impl Stage {
     pub(crate) fn act(&mut self, process: &mut Process, plan: Plan, version: Option<String>) {
         let Plan { mut steps, next, quiet_until, round, repairs: _ } = plan;
         let crash = self.cut_short(&mut steps);
-        match self.take_all(process, steps, version) {
+        match self.take_all(process, steps.into(), version) {
             Ok(Progress::Done) if crash.is_some() => self.die(process),
             Ok(Progress::Done) => {
                 process.carried_out();
@@ -52,7 +51,7 @@ impl Stage {
     /// What is done and told before a question. Answers whether the question may be asked.
     pub(crate) fn act_first(&mut self, process: &mut Process, mut steps: Vec<Step>, version: Option<String>) -> bool {
         let crash = self.cut_short(&mut steps);
-        match self.take_all(process, steps, version) {
+        match self.take_all(process, steps.into(), version) {
             Ok(progress) if crash.is_none() => return progress == Progress::Done,
             Ok(_) => self.die(process),
             Err(refusal) => self.retry(process, &refusal),
@@ -72,14 +71,18 @@ impl Stage {
         Some(crash)
     }
 
-    /// A holder that stood still for less than its lease goes on with its plan.
+    /// A holder that stood still for less than its lease: the step that it had begun arrives late, and then the plan goes
+    /// on, unless it has become too old.
     pub(crate) fn go_on(&mut self, process: &mut Process) {
-        let Some(Frozen { steps, version, .. }) = process.frozen.take() else { return };
-        match self.take_all(process, steps, version) {
-            Ok(Progress::Done) => process.look_again(Wake::At(process.clock(self.now)), self.now),
+        let Some(Frozen { steps, mut version, .. }) = process.frozen.take() else { return };
+        let mut steps = VecDeque::from(steps);
+        let begun = steps.pop_front().map_or(Ok(()), |step| self.take_checked(process, &step, &mut version));
+        match begun.and_then(|()| self.take_all(process, steps, version)) {
+            Ok(Progress::Done) => process.wake(self.now),
             Ok(Progress::Gone) => {}
             Err(refusal) => self.retry(process, &refusal),
         }
+        process.delays.note(&process.course, self.now);
     }
 
     /// A process that lost the lease while it stood still: the write that it had begun arrives late; what follows is not
@@ -90,11 +93,12 @@ impl Stage {
             version = self.version();
         }
         for (place, step) in steps.into_iter().enumerate() {
-            let is_begun = place == 0 || !is_write(&step);
+            let is_begun = place == 0 || !step.is_write();
             if !is_begun || self.take_checked(process, &step, &mut version).is_err() {
-                return;
+                break;
             }
         }
+        process.delays.note(&process.course, self.now);
     }
 
     fn retry(&mut self, process: &mut Process, refusal: &Refusal) {
@@ -114,11 +118,10 @@ impl Stage {
     fn take_all(
         &mut self,
         process: &mut Process,
-        steps: Vec<Step>,
+        mut steps: VecDeque<Step>,
         mut version: Option<String>,
     ) -> Result<Progress, Refusal> {
         let told = self.film.frames.len();
-        let mut steps = VecDeque::from(steps);
         let mut progress = Ok(Progress::Done);
         while let Some(step) = steps.pop_front() {
             progress = self.risk(process, step, &mut steps, &mut version);
@@ -126,6 +129,7 @@ impl Stage {
                 break;
             }
         }
+        process.delays.note(&process.course, self.now);
         self.show_split(told);
         progress
     }
@@ -134,10 +138,16 @@ impl Stage {
     fn risk(
         &mut self,
         process: &mut Process,
-        step: Step,
+        mut step: Step,
         rest: &mut VecDeque<Step>,
         version: &mut Option<String>,
     ) -> Result<Progress, Refusal> {
+        if step.is_write() && process.course.stood_still(self.now) {
+            return Err(Refusal::Late);
+        }
+        if let Step::Status(status) = &mut step {
+            process.course.send(status, self.now);
+        }
         let phase = self.phase();
         let mishap = self.faults.as_mut().map_or(Mishap::None, |faults| faults.next_step(phase));
         let mishap = self.standstill.take().map_or(mishap, Mishap::Standstill);
@@ -195,6 +205,7 @@ impl Stage {
         let follows = matches!(step, Step::Status(_)) || matches!(step, Step::Patch { key, .. } if *key == self.canary);
         self.take(step, version.as_deref())?;
         self.taken += 1;
+        process.course.goes_on(self.now);
         self.report(process.id, Report::Takes(step));
         let at = later(self.now, self.debounce);
         for key in self.cluster.take_changes() {
@@ -310,22 +321,5 @@ impl Stage {
     pub(crate) fn phase(&mut self) -> Phase {
         let reading = self.reading();
         reading.and_then(|reading| Some(reading.canary.status.as_ref()?.phase)).unwrap_or_default()
-    }
-}
-
-/// Whether a step is a request to the API server.
-fn is_write(step: &Step) -> bool {
-    match step {
-        Step::Create(_)
-        | Step::Replace(_)
-        | Step::Drop(_)
-        | Step::Patch { .. }
-        | Step::Keep(_)
-        | Step::CopyConfig(_)
-        | Step::KeepConfigs { .. }
-        | Step::RestoreConfigs(_)
-        | Step::Tell(_)
-        | Step::Status(_) => true,
-        Step::Alert(_) | Step::Count(_) | Step::PostRollout(_) => false,
     }
 }

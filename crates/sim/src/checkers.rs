@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use burgee_core::decide::Tick;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{Ask, AskKey};
-use burgee_core::rollout::Rollout;
 use burgee_core::services::Role;
 use burgee_core::workload::{self, Side};
 use burgee_core::world::{Observed, World};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::instant::Instant;
@@ -82,15 +83,18 @@ pub struct Sight {
     pub target: Option<Arc<Value>>,
     /// Version of the canary that it saw.
     pub version: Option<String>,
+    /// What time it was by its own reckoning.
+    pub now: Timestamp,
     /// Number of the decision.
     pub number: u64,
-    /// How often an operator had been killed before it.
+    /// How often this operator had been killed before it.
     pub deaths: u64,
 }
 
 impl Sight {
     /// What a world shows.
-    pub fn of(world: &World, rollout: &Rollout, number: u64) -> Self {
+    pub fn of(tick: &Tick, number: u64) -> Self {
+        let Tick { world, rollout, now, .. } = *tick;
         let target = match world.seen(&rollout.target_key()) {
             Observed::Present(object) => Some(object),
             Observed::Absent | Observed::Unknown(_) => None,
@@ -101,6 +105,7 @@ impl Sight {
             has_services: [Role::Primary, Role::Canary].map(|role| world.present(&role.key(rollout)).is_some()),
             target,
             version: world.canary.metadata.resource_version.clone(),
+            now,
             number,
             deaths: 0,
         }
@@ -116,6 +121,9 @@ pub struct Moment<'a> {
     pub operator: usize,
     /// What this operator last decided on.
     pub sight: &'a Sight,
+    /// Whether another operator has written a status that it decided on later: what still comes of this one was begun
+    /// before it lost the lease, and only arrives late.
+    pub is_overtaken: bool,
     /// What was before it.
     pub before: &'a Instant,
     /// What is after it; the same instant if it moved nothing.

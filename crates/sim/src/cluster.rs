@@ -23,6 +23,9 @@ pub enum Refusal {
     /// Nobody knows what became of the write: the answer did not come.
     #[error("no answer to the write of {0}")]
     Lost(ObjectKey),
+    /// Whoever writes stood still for too long.
+    #[error("the plan is too old")]
+    Late,
     /// The lease is not ours any more.
     #[error("fenced: the lease is somebody else's")]
     Fenced,

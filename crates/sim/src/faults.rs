@@ -107,6 +107,8 @@ faults! {
     PrimaryScaler = "primary scaled",
     /// Somebody gives an order.
     Order = "order",
+    /// Somebody sets or lifts the incident brake.
+    Brake = "brake",
 }
 
 /// What happens to one step of a plan.
@@ -190,6 +192,7 @@ pub const TRIED: &[Fault] = &[
     Fault::TargetScaler,
     Fault::PrimaryScaler,
     Fault::Order,
+    Fault::Brake,
 ];
 
 /// Faults of single steps, with how often they come per mille steps.

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use burgee_core::decide::Tick;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{self, Answer, Ask, AskKey};
-use burgee_core::rollout::Rollout;
 use burgee_core::world::World;
 
 use crate::checkers::round::Round;
@@ -18,7 +18,7 @@ pub enum Report<'a> {
     /// Something may have moved without an operator: time, pods, a user's edit.
     Outside,
     /// An operator looks at a world, to decide on it.
-    Looks(&'a World, &'a Rollout),
+    Looks(&'a Tick<'a>),
     /// It asks somebody.
     Asks(&'a AskKey, &'a Ask),
     /// It is answered.
@@ -41,7 +41,10 @@ pub struct Inspector {
     /// Operators whose last decision ended its round.
     ending: BTreeSet<usize>,
     count: u64,
-    deaths: u64,
+    /// How often each operator was killed.
+    deaths: BTreeMap<usize, u64>,
+    /// For each operator, the number of its decision that was written last.
+    wrote: BTreeMap<usize, u64>,
     broken: Option<String>,
 }
 
@@ -58,9 +61,10 @@ impl Inspector {
         }
         match report {
             Report::Outside => self.show(view, operator, What::Outside),
-            Report::Looks(world, rollout) => {
+            Report::Looks(tick) => {
                 self.count += 1;
-                let sight = Sight { deaths: self.deaths, ..Sight::of(world, rollout, self.count) };
+                let deaths = self.deaths.get(&operator).copied().unwrap_or_default();
+                let sight = Sight { deaths, ..Sight::of(tick, self.count) };
                 self.sights.insert(operator, sight);
             }
             Report::Asks(key, ask) => self.show(view, operator, What::Asked(key, ask)),
@@ -73,10 +77,14 @@ impl Inspector {
                     self.rounds.remove(&operator);
                 }
                 self.show(view, operator, What::Step(step));
+                if matches!(step, Step::Status(_)) {
+                    let number = self.sights.get(&operator).map_or(0, |sight| sight.number);
+                    self.wrote.insert(operator, number);
+                }
             }
             Report::Dies => {
                 self.rounds.remove(&operator);
-                self.deaths += 1;
+                *self.deaths.entry(operator).or_default() += 1;
             }
         }
     }
@@ -122,7 +130,8 @@ impl Inspector {
 
     fn judge(&mut self, view: &View, operator: usize, what: What, [before, after]: [&Instant; 2]) {
         let sight = self.sights.entry(operator).or_default();
-        let moment = Moment { what, operator, sight, before, after };
+        let is_overtaken = self.wrote.iter().any(|(other, number)| *other != operator && *number > sight.number);
+        let moment = Moment { what, operator, sight, is_overtaken, before, after };
         let found = self.checkers.look(&moment);
         let second = after.now.duration_since(view.start).as_secs();
         self.broken = found.err().map(|wrong| format!("{wrong} (at {second}s)"));

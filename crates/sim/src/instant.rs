@@ -161,7 +161,7 @@ impl Instant {
             canary_pods: 0,
             target_is_up: false,
             revision: Arc::from(""),
-            settings: previous.map_or_else(|| Arc::new(view.settings.clone()), |known| Arc::clone(&known.settings)),
+            settings: settings(view, previous),
             others: Others::of(view.cluster, view.canary, view.settings),
             keys,
             parts,
@@ -326,6 +326,12 @@ fn present(cluster: &Cluster, key: &ObjectKey) -> Option<Arc<Value>> {
         Observed::Present(object) => Some(object),
         Observed::Absent | Observed::Unknown(_) => None,
     }
+}
+
+/// Of what the operator was started with, only the brake moves.
+fn settings(view: &View, previous: Option<&Instant>) -> Arc<Settings> {
+    let known = previous.filter(|known| known.settings.pause_new_runs == view.settings.pause_new_runs);
+    known.map_or_else(|| Arc::new(view.settings.clone()), |known| Arc::clone(&known.settings))
 }
 
 /// What the canary means: as before, unless its spec moved.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use burgee_core::plan::Step;
 use burgee_core::question::{Answer, Answers, Ask, AskKey};
+use burgee_core::times::{Course, Delays, Hours};
 use burgee_core::timetable::Wake;
 use burgee_core::world::{Kind, ObjectKey, Observed};
 use jiff::{SignedDuration, Timestamp};
@@ -64,8 +65,14 @@ pub(crate) struct Process {
     pub(crate) blurs: BTreeMap<Kind, (Timestamp, Blur)>,
     /// Where it was stopped.
     pub(crate) frozen: Option<Frozen>,
-    /// How far its clock is ahead of time itself.
+    /// How far the wall's clock of its machine is ahead of time itself. Its steady clock shows time itself.
     pub(crate) skew: SignedDuration,
+    /// What time it is for the canary.
+    pub(crate) hours: Hours,
+    /// What was written later than it says.
+    pub(crate) delays: Delays,
+    /// How its plan gets on.
+    pub(crate) course: Course,
     failures: u32,
 }
 
@@ -75,7 +82,7 @@ impl Process {
         Self { id, due: Some(now), skew, ..Self::default() }
     }
 
-    /// What its clock shows.
+    /// What the wall's clock of its machine shows.
     pub(crate) fn clock(&self, now: Timestamp) -> Timestamp {
         later(now, self.skew)
     }
@@ -85,10 +92,10 @@ impl Process {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// Notes when a decision, by the process's own clock, wants the next look.
+    /// Notes when a decision, by the time of the canary, wants the next look.
     pub(crate) fn look_again(&mut self, wake: Wake, now: Timestamp) {
         if let Wake::At(at) = wake {
-            self.wake(later(at, -self.skew).max(now));
+            self.wake(self.hours.steady(at).max(now));
         }
     }
 
@@ -162,7 +169,7 @@ impl Process {
             .filter(|(_, asked)| has_come(asked))
             .map(|(key, asked)| (key.clone(), asked.clone()))
             .collect();
-        let at = self.clock(now);
+        let at = self.hours.at(now);
         for (key, asked) in &come {
             self.asking.remove(key);
             self.answers.insert(key.clone(), asked.answer.clone(), at);

@@ -12,6 +12,7 @@ use burgee_core::question::{Ask, Question};
 use burgee_core::reads;
 use burgee_core::rollout::{Rollout, TargetKind};
 use burgee_core::settings::Settings;
+use burgee_core::times::Course;
 use burgee_core::timetable::Wake;
 use burgee_core::workload::Side;
 use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, Rival, World};
@@ -317,7 +318,7 @@ impl Stage {
             let Some(reading) = reader.read(&object, &self.settings) else { return Ok(()) };
             let decided = match &reading.rollout {
                 Ok(rollout) => self.decide(process, &reading, rollout),
-                Err(reason) => Ok(refuse(&World::new(Arc::clone(&reading.canary)), process.clock(self.now), reason)),
+                Err(reason) => Ok(self.refuse(process, &reading, reason)),
             };
             match decided {
                 Ok(plan) => {
@@ -330,6 +331,14 @@ impl Stage {
             }
         }
         Err("a decision never stops asking".to_owned())
+    }
+
+    /// What is done about a canary that cannot be meant.
+    fn refuse(&self, process: &mut Process, reading: &Reading, reason: &str) -> Plan {
+        let status = reading.canary.status.as_ref();
+        let now = process.hours.now(process.clock(self.now), self.now, status);
+        process.course = Course::begun(status, self.now);
+        refuse(&World::new(reading.canary.clone()), now, reason)
     }
 
     fn count_tick(&mut self) -> Result<(), String> {
@@ -346,8 +355,11 @@ impl Stage {
     fn decide(&mut self, process: &mut Process, reading: &Arc<Reading>, rollout: &Rollout) -> Result<Plan, Asking> {
         let settings = Arc::clone(&self.settings);
         let world = self.observe(process, reading, rollout);
-        let tick = Tick { world: &world, rollout, settings: &settings, now: process.clock(self.now) };
-        self.report(process.id, Report::Looks(&world, rollout));
+        let (clock, status) = (process.clock(self.now), world.canary.status.as_ref());
+        let now = process.hours.now(clock, self.now, status);
+        process.course = Course::begun(status, self.now);
+        let tick = Tick { world: &world, rollout, settings: &settings, now, clock };
+        self.report(process.id, Report::Looks(&tick));
         match decide_with(self.mutation, &tick, &process.answers) {
             Ok(plan) => {
                 self.report(process.id, Report::Decides(&plan, &world));
@@ -384,7 +396,7 @@ impl Stage {
             self.film.ask(asked::words(&ask, delay.is_zero().then_some(&answer)));
             if delay.is_zero() {
                 self.report(process.id, Report::Hears(&key, &ask, &answer));
-                process.answers.insert(key, answer, process.clock(self.now));
+                process.answers.insert(key, answer, process.hours.at(self.now));
                 has_answer = true;
             } else {
                 process.asking.insert(key, Asked { until: later(self.now, delay), ask, answer });
@@ -401,12 +413,18 @@ impl Stage {
     }
 
     fn observe(&self, process: &mut Process, reading: &Reading, rollout: &Rollout) -> World {
-        let mut world = World::new(Arc::clone(&reading.canary));
+        let mut canary = Arc::clone(&reading.canary);
+        if process.delays.are_known()
+            && let Some(status) = &mut Arc::make_mut(&mut canary).status
+        {
+            process.delays.correct(status);
+        }
+        let mut world = World::new(canary);
         world.rival = self.rival();
         for key in &reading.reads {
             let observed = process.observe(&self.cluster, key);
             if matches!(observed, Observed::Unknown(_)) {
-                process.look_again(Wake::At(later(process.clock(self.now), rollout.interval)), self.now);
+                process.wake(later(self.now, rollout.interval));
             }
             world.objects.push((key.clone(), observed));
         }

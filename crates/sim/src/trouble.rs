@@ -73,7 +73,8 @@ pub(crate) fn bring(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
         | Fault::Service
         | Fault::TargetScaler
         | Fault::PrimaryScaler
-        | Fault::Order => {}
+        | Fault::Order
+        | Fault::Brake => {}
     }
     if is_lasting(fault) {
         if lasts {
@@ -113,15 +114,11 @@ fn blur(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
     }
 }
 
-/// The clock jumps by seconds or minutes. What is due stays due by the timer that runs already, or comes later.
+/// The wall's clock jumps by seconds or minutes. Timers go on by the steady one.
 fn jump(faults: &mut Faults, stage: &mut Stage) {
     let most = faults.chance.choice([5, 60, 600]).unwrap_or(60);
     let by = SignedDuration::from_secs(faults.chance.i64(-most..most));
-    let process = &mut stage.processes[stage.leader];
-    process.skew += by;
-    if by.is_negative() {
-        process.due = process.due.map(|due| later(due, -by));
-    }
+    stage.processes[stage.leader].skew += by;
 }
 
 fn measure(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
@@ -197,6 +194,7 @@ pub(crate) fn end(stage: &mut Stage) {
     stage.outside.slow_down(ROLLBACK, SignedDuration::ZERO);
     stage.outside.set_hook(ROLLBACK, Err("no".to_owned()));
     stage.scalers.wanted.clear();
+    stage.processes.iter_mut().for_each(|process| process.skew = SignedDuration::ZERO);
     let behaviour = &mut stage.workloads.behaviour;
     behaviour.stuck.retain(|(_, mention)| !mention.is_empty());
     behaviour.ready_after_seconds = 3;

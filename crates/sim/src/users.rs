@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::faults::{Fault, Faults};
 use crate::plays::{BROKEN, NAMESPACE};
-use crate::stage::Stage;
+use crate::stage::{Brake, Stage};
 
 type Done = Result<bool, String>;
 
@@ -48,6 +48,10 @@ pub(crate) fn act(faults: &mut Faults, stage: &mut Stage, fault: Fault) -> Done 
         Fault::Order => {
             let word = faults.chance.choice(Word::ALL).unwrap_or(Word::Abort);
             stage.order(word, "somebody").map(|()| true)
+        }
+        Fault::Brake => {
+            stage.brake(if stage.settings.pause_new_runs { Brake::Off } else { Brake::On });
+            Ok(true)
         }
         // Nobody does these, or the canary is there already.
         Fault::Refused
@@ -214,9 +218,12 @@ fn scale_up(stage: &mut Stage) -> Done {
     patch(stage, &key, "/spec/replicas", &json!(2))
 }
 
-/// Everybody undoes what would keep a run from ending: the canary is there, nothing is suspended, and a first revision
-/// that never starts is mended.
+/// Everybody undoes what would keep a run from ending: the brake is off, the canary is there, nothing is suspended,
+/// and a first revision that never starts is mended.
 pub(crate) fn make_peace(stage: &mut Stage) -> Result<(), String> {
+    if stage.settings.pause_new_runs {
+        stage.brake(Brake::Off);
+    }
     if stage.cluster.get(&stage.canary).is_none() {
         let Some(manifest) = stage.manifest.clone() else { return Ok(()) };
         stage.cluster.apply(manifest).map_err(|refusal| refusal.to_string())?;

@@ -38,18 +38,23 @@ pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if scene.primary.is_none() || names_nothing(tick) {
         return make_primary(tick, answers, &scene, draft);
     }
-    if let Some(wait) = unready_primary(tick) {
+    let wait = unready_primary(tick).or_else(|| is_late(tick, &scene, &draft).then_some(Readiness::Ready));
+    if let Some(wait) = wait {
         return mend_primary(tick, &scene, draft, wait);
     }
     settle::source(tick)?;
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, None)?);
     draft.steps(settle::service(tick, &scene, Role::Apex)?);
     let routes = settle::routes_alone(tick, Split::PRIMARY)?;
-    if !routes.is_empty() && draft.run().drain_until.is_some() {
-        // Somebody else led requests to the target meanwhile: it is drained anew.
-        draft.run().drain_until = Some(fraction(tick.drained_at()));
+    let until = tick.drained_at();
+    if !routes.is_empty() && draft.run().drain_until.is_some() && until > tick.now {
+        // Somebody else led requests to the target meanwhile: it is drained anew. The time first: routes that are back
+        // before it could be noted would be drained too early.
+        draft.run().drain_until = Some(fraction(until));
+        draft.intend(routes);
+    } else {
+        draft.steps(routes);
     }
-    draft.steps(routes);
     Ok(empty_target(tick, &scene, draft))
 }
 
@@ -174,6 +179,16 @@ fn mend_primary(tick: &Tick, scene: &Scene, mut draft: Draft, wait: Readiness) -
     let mended = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, 0);
     draft.step(Step::Replace(mended.map_err(|reason| halt(tick, reason))?));
     Ok(draft.finish(tick.primary_written()))
+}
+
+/// Whether the primary was made from another revision than the one that is recorded: by an operator that stood still on the
+/// way, and had lost the lease by then.
+fn is_late(tick: &Tick, scene: &Scene, draft: &Draft) -> bool {
+    let Some(run) = draft.status.run.as_ref().filter(|run| run.drain_until.is_none()) else { return false };
+    let id = kept::flagger_id(&tick.rollout.uid, &run.revision, "bootstrap");
+    let is_made = |primary| workload::is_copy(tick.rollout.target_kind, primary, &id, &run.revision);
+    let is_other = scene.primary.is_some_and(|primary| !is_made(primary));
+    tick.rollout.target_kind.has_pods() && !run.revision.is_empty() && is_other
 }
 
 /// Records the revision that the primary is about to be made from.

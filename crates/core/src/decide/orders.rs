@@ -85,7 +85,7 @@ pub(super) fn forget(run: &mut Run) {
 
 /// Why an order does not fit the moment, if it does not.
 fn objection(tick: &Tick, order: &Order) -> Option<String> {
-    if let Some(reason) = order.mistimed(tick.now) {
+    if let Some(reason) = order.mistimed(tick.clock) {
         return Some(reason);
     }
     if tick.rollout.suspended {

@@ -298,7 +298,8 @@ mod tests {
 
     fn check(decision: Decision<Plan>, expected: impl FnOnce(Decision<Plan>) -> bool) {
         let (world, rollout) = (World::new(canary(&json!({}))), rollout(&json!({})));
-        let tick = Tick { world: &world, rollout: &rollout, settings: &Settings::default(), now: jiff::Timestamp::MIN };
+        let (settings, now) = (Settings::default(), jiff::Timestamp::MIN);
+        let tick = Tick { world: &world, rollout: &rollout, settings: &settings, now, clock: now };
         let standing = Standing { steps: vec![repair()], obstacle: None };
         assert!(expected(with_repairs(&tick, standing, decision)));
     }

@@ -43,10 +43,15 @@ pub(super) fn readiness(object: &Value, patience: &Patience) -> Readiness {
         return Readiness::Failed(format!("deployment {name:?} exceeded its progress deadline"));
     }
     let Some(reason) = shortfall(object, patience.ready_percent) else { return Readiness::Ready };
-    // One that was unavailable long before somebody waited for it, such as a primary that gets a fix, is given its time.
+    // One that was unavailable long before somebody waited for it, such as a primary that gets a fix, is given its time. A
+    // time that lies ahead is by a clock that ours is behind of: then only our own counts (I13).
     let deadline = progressing
         .and_then(|_| unavailable_since(object))
-        .map(|since| patience.since.map_or(since, |waiting| waiting.max(since)))
+        .map(|since| match patience.since {
+            Some(waiting) if since > patience.now => waiting,
+            Some(waiting) => waiting.max(since),
+            None => since,
+        })
         .and_then(|since| since.checked_add(SignedDuration::from_secs(patience.deadline_seconds)).ok());
     match deadline {
         Some(deadline) if deadline <= patience.now => Readiness::Failed(reason),

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burgee_api::Phase;
 use burgee_core::notice::Notice;
 use burgee_core::plan::Telling;
+use burgee_core::times::Course;
+use jiff::Timestamp;
 
 use super::*;
+use crate::clock::Clocks;
 use crate::fixtures::{Fake, Seen, failure, object, story};
 
 fn service() -> Value {
@@ -134,11 +137,38 @@ async fn without_the_lease_nothing_is_written() {
     {
         let fake = Fake::start(|request| object(&request.body)).await;
         let operator = fake.operator();
-        let long_ago = Timestamp::now() - jiff::SignedDuration::from_secs(12);
-        operator.leadership.note(Some(long_ago));
+        let (now, age) = (Clocks::read(), jiff::SignedDuration::from_secs(12));
+        operator.leadership.note(Some(Clocks { steady: now.steady - age, ..now }));
+        assert!(!operator.leadership.may_write(), "the wall's clock was set back");
+        operator.leadership.note(Some(Clocks { wall: now.wall - age, ..now }));
         assert_eq!(act(&operator, &mut story(), vec![step]).await, Err(Stopped::Fenced));
         assert_eq!(fake.seen(), []);
     }
+}
+
+#[tokio::test]
+async fn a_plan_that_stood_still_is_not_carried_out_and_what_it_hands_over_still_goes_out() {
+    for (step, expected) in [(patch(), Err(Stopped::Late)), (Step::Count(Count::Failed), Ok(()))] {
+        let fake = Fake::start(|request| object(&request.body)).await;
+        let mut story = story();
+        story.course = Course::begun(None, clock::steady() - jiff::SignedDuration::from_secs(6));
+        assert_eq!(act(&fake.operator(), &mut story, vec![step]).await, expected);
+        assert_eq!(fake.seen(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_step_begins_when_its_status_is_written_and_not_when_it_was_decided() {
+    let fake = Fake::start(|request| object(&request.body)).await;
+    let mut story = story();
+    story.course = Course::begun(None, clock::steady() - jiff::SignedDuration::from_secs(2));
+    let decided: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
+    let run = burgee_api::Run { step_started_at: Some(decided.to_string()), ..Default::default() };
+    let status = CanaryStatus { run: Some(run), ..CanaryStatus::default() };
+    act(&fake.operator(), &mut story, vec![Step::Status(Box::new(status))]).await.unwrap();
+    let started = &fake.seen()[0].body[1]["value"]["run"]["stepStartedAt"];
+    let started: Timestamp = started.as_str().unwrap().parse().unwrap();
+    assert!(started.duration_since(decided).as_secs() >= 2);
 }
 
 fn copy(checksum: &str) -> Step {

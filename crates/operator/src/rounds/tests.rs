@@ -51,7 +51,7 @@ impl Rounds {
 
     /// Who would be started so many seconds from now.
     fn due_in(&mut self, seconds: i64) -> Vec<String> {
-        let due = self.timetable.start(Timestamp::now() + jiff::SignedDuration::from_secs(seconds), CONCURRENT);
+        let due = self.timetable.start(clock::steady() + jiff::SignedDuration::from_secs(seconds), CONCURRENT);
         for key in &due {
             self.timetable.finish(key, Wake::OnChange);
         }
@@ -72,7 +72,7 @@ async fn a_canary_on_which_a_decision_panics_harms_no_other_and_is_tried_again_a
     operator.stores.list(&scope, 7, vec![canary("odd"), canary("even")]);
     let mut rounds = Rounds::new(operator.clone());
     for name in ["odd", "even"] {
-        rounds.timetable.wake(&key(name), Timestamp::now());
+        rounds.timetable.wake(&key(name), clock::steady());
     }
     rounds.turn().await;
     let is_told = |message: &Value| message.as_str().is_some_and(|message| message.starts_with("internal error"));
@@ -88,7 +88,7 @@ async fn a_canary_on_which_a_decision_panics_harms_no_other_and_is_tried_again_a
 
     // The same process goes on: both are looked at once more, and only the odd one fails again.
     for name in ["odd", "even"] {
-        rounds.timetable.wake(&key(name), Timestamp::now());
+        rounds.timetable.wake(&key(name), clock::steady());
     }
     rounds.turn().await;
     assert_eq!(rounds.due_in(61), ["odd"]);

@@ -1,9 +1,11 @@
 //! I4: a set whose traffic went to nothing keeps its pods and its Service for the drain delay, because proxies learn of a
-//! new route later than the API server does.
+//! new route later than the API server does. An operator that did not write when the drain ends has nothing but the status
+//! and its clock to go by, and is not blamed for what these say.
 
+use burgee_core::plan::Step;
 use jiff::Timestamp;
 
-use super::{Checker, Moment, Verdict};
+use super::{Checker, Moment, Verdict, What};
 use crate::instant::{Instant, Part};
 
 /// Since when each set has had no traffic; none while it has some, or if it never had any.
@@ -11,6 +13,8 @@ use crate::instant::{Instant, Part};
 pub(super) struct Drain {
     primary: Option<Timestamp>,
     canary: Option<Timestamp>,
+    /// Who wrote when the drain ends: which operator, and how often that one had been killed.
+    timer: Option<(usize, u64)>,
 }
 
 impl Checker for Drain {
@@ -18,11 +22,21 @@ impl Checker for Drain {
         let (before, after) = (moment.before, moment.after);
         self.primary = quiet_since(self.primary, (before.traffic.primary, after.traffic.primary), after.now);
         self.canary = quiet_since(self.canary, (to_canary(before), to_canary(after)), after.now);
+        let end = |instant: &Instant| instant.status.run.as_ref().and_then(|run| run.drain_until.clone());
+        let writer = (moment.operator, moment.sight.deaths);
+        let is_misled = self.timer.is_some_and(|timer| timer != writer)
+            && end(before).and_then(|end| end.parse().ok()).is_some_and(|end: Timestamp| end <= moment.sight.now);
+        if matches!(moment.what, What::Step(Step::Status(_))) && end(before) != end(after) {
+            self.timer = Some(writer);
+        }
         if moment.step().is_none() {
             return Ok(());
         }
         if before.is_mirrored() && after.is_mirrored() && before.target_is_up && !after.target_is_up {
             return Err("the canary went while requests were copied to it".to_owned());
+        }
+        if is_misled {
+            return Ok(());
         }
         if before.canary_pods > 0 && went(moment, Part::CanaryService, Part::Target) {
             not_too_early(self.canary, after)

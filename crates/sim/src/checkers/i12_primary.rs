@@ -38,7 +38,9 @@ impl Checker for Primary {
                 self.said_by = Some(moment.sight.number);
                 Ok(())
             }
-            What::Step(Step::Create(_) | Step::Replace(_)) if self.said_by != Some(moment.sight.number) => {
+            What::Step(Step::Create(_) | Step::Replace(_))
+                if self.said_by != Some(moment.sight.number) && !moment.is_overtaken =>
+            {
                 self.judge(moment.before, moment.after)
             }
             What::Step(_) | What::Outside | What::Asked(..) | What::Decided { .. } => Ok(()),

@@ -10,7 +10,7 @@ use burgee_core::world::World;
 use burgee_core::{healing, kept};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Checker, Moment, Verdict, What, revision, without_marks};
+use super::{Checker, Moment, Verdict, What, act, revision, without_marks};
 use crate::instant::{Instant, Part};
 
 /// What the API server gives a Deployment that says nothing of it.
@@ -21,11 +21,14 @@ const DEADLINE_SECONDS: i64 = 600;
 pub(super) struct Deadlines {
     has_warned: bool,
     moved: Option<Timestamp>,
+    /// Whether the brake holds a run that has no traffic yet.
+    is_braked: bool,
 }
 
 impl Checker for Deadlines {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (moment.before, moment.after);
+        self.heed_the_brake(after);
         match moment.what {
             What::Step(Step::Tell(telling)) => {
                 if telling.notice.event_type() == EventType::Warning {
@@ -35,7 +38,7 @@ impl Checker for Deadlines {
             }
             What::Step(Step::Status(_)) => {
                 if without_marks(&before.status) != without_marks(&after.status) {
-                    *self = Self { has_warned: false, moved: Some(after.now) };
+                    *self = Self { has_warned: false, moved: Some(after.now), is_braked: self.is_braked };
                 }
                 Ok(())
             }
@@ -59,6 +62,14 @@ impl Checker for Deadlines {
 }
 
 impl Deadlines {
+    /// Whoever has put the brake on holds what has no traffic yet.
+    fn heed_the_brake(&mut self, instant: &Instant) {
+        let is_braked = instant.settings.pause_new_runs && !act::has_begun(&instant.status);
+        if std::mem::replace(&mut self.is_braked, is_braked) {
+            self.moved = self.moved.map(|_| instant.now);
+        }
+    }
+
     fn falls_asleep(&self, instant: &Instant, plan: &Plan) -> Verdict {
         let status = &instant.status;
         let sleeps = plan.steps.is_empty() && plan.next == Wake::OnChange;

@@ -1,17 +1,26 @@
 //! I23: two raises of a weight, or two iterations, are never closer than the interval, whatever restarts in between. The
-//! time is the real one, not the one that the status tells.
+//! time is the real one, not the one that the status tells. Only an operator that did not write the raise before, and so
+//! has nothing but the status and its clock to go by, is not blamed for what these say.
 
 use burgee_api::{CanaryStatus, Phase};
 use burgee_core::digest::is_foreign;
 use burgee_core::plan::Step;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Checker, Moment, Verdict, What};
 
-/// When the last raise was, and in which run.
+/// The last raise.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
-    last: Option<(Timestamp, String)>,
+    last: Option<Raise>,
+}
+
+#[derive(Clone, Debug)]
+struct Raise {
+    at: Timestamp,
+    run: String,
+    /// Who wrote it: which operator, and how often that one had been killed.
+    writer: (usize, u64),
 }
 
 impl Checker for Pace {
@@ -21,15 +30,23 @@ impl Checker for Pace {
         if !is_raise(&moment.before.status, &after.status) {
             return Ok(());
         }
-        let last = self.last.replace((after.now, after.run_start().to_owned()));
-        let Some((at, _)) = last.filter(|(_, run)| run == after.run_start()) else { return Ok(()) };
-        let waited = after.now.duration_since(at);
-        if waited < after.rollout.interval {
+        let writer = (moment.operator, moment.sight.deaths);
+        let raise = Raise { at: after.now, run: after.run_start().to_owned(), writer };
+        let Some(last) = self.last.replace(raise).filter(|last| last.run == after.run_start()) else { return Ok(()) };
+        let (waited, interval) = (after.now.duration_since(last.at), after.rollout.interval);
+        let is_misled = last.writer != writer && by_status(moment).is_some_and(|waited| waited >= interval);
+        if waited < interval && !is_misled {
             let CanaryStatus { canary_weight, iterations, .. } = *after.status;
             return Err(format!("weight {canary_weight}, iteration {iterations} came after {waited:#}"));
         }
         Ok(())
     }
+}
+
+/// For how long the step had lasted, as far as the status and the operator's clock say.
+fn by_status(moment: &Moment) -> Option<SignedDuration> {
+    let started = moment.before.status.run.as_ref()?.step_started_at.as_deref()?;
+    Some(moment.sight.now.duration_since(started.parse().ok()?))
 }
 
 fn is_raise(before: &CanaryStatus, after: &CanaryStatus) -> bool {

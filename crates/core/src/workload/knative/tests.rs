@@ -189,7 +189,7 @@ fn decided(service: &Value, status: &Value) -> burgee_api::CanaryStatus {
     Arc::make_mut(&mut world.canary).status = serde_json::from_value(status.clone()).unwrap();
     let settings = Settings::default();
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    let tick = crate::decide::Tick { world: &world, rollout: &rollout(), settings: &settings, now };
+    let tick = crate::decide::Tick { world: &world, rollout: &rollout(), settings: &settings, now, clock: now };
     let plan = crate::decide::decide(&tick, &crate::question::Answers::default()).unwrap();
     plan.status().expect("a status is written").clone()
 }
