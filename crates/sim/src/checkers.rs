@@ -124,6 +124,8 @@ pub struct Moment<'a> {
     /// Whether another operator has written a status that it decided on later: what still comes of this one was begun
     /// before it lost the lease, and only arrives late.
     pub is_overtaken: bool,
+    /// Whether whoever holds the lease stands still, so that nobody can do anything.
+    pub is_still: bool,
     /// What was before it.
     pub before: &'a Instant,
     /// What is after it; the same instant if it moved nothing.

@@ -160,6 +160,7 @@ pub const TRIED: &[Fault] = &[
     Fault::Refused,
     Fault::LostAnswer,
     Fault::Crash,
+    Fault::Standstill,
     Fault::StaleStore,
     Fault::LateWatch,
     Fault::Blindness,

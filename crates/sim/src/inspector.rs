@@ -131,7 +131,8 @@ impl Inspector {
     fn judge(&mut self, view: &View, operator: usize, what: What, [before, after]: [&Instant; 2]) {
         let sight = self.sights.entry(operator).or_default();
         let is_overtaken = self.wrote.iter().any(|(other, number)| *other != operator && *number > sight.number);
-        let moment = Moment { what, operator, sight, is_overtaken, before, after };
+        let is_still = view.is_still;
+        let moment = Moment { what, operator, sight, is_overtaken, is_still, before, after };
         let found = self.checkers.look(&moment);
         let second = after.now.duration_since(view.start).as_secs();
         self.broken = found.err().map(|wrong| format!("{wrong} (at {second}s)"));

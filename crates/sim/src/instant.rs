@@ -34,6 +34,8 @@ pub struct View<'a> {
     pub start: Timestamp,
     /// The time itself, whatever any operator's clock shows.
     pub now: Timestamp,
+    /// Whether whoever holds the lease stands still.
+    pub is_still: bool,
 }
 
 /// The objects that an instant holds.

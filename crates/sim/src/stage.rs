@@ -468,6 +468,7 @@ impl Stage {
             settings: &self.settings,
             start: self.start,
             now: self.now,
+            is_still: self.processes[self.leader].frozen.is_some(),
         };
         self.inspector.hear(&view, operator, report);
         if self.broken.is_none() {

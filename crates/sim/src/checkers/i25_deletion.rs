@@ -20,6 +20,10 @@ impl Checker for Deletion {
             self.since = None;
             return Ok(());
         }
+        if moment.is_still {
+            // Until he goes on, or somebody else takes the lease.
+            self.since = Some(after.now);
+        }
         let waited = after.now.duration_since(*self.since.get_or_insert(after.now));
         if waited > after.rollout.interval.saturating_mul(2).saturating_add(after.drain_delay()) {
             return Err(format!("the deletion of a canary that serves nobody hangs for {waited:#}"));
