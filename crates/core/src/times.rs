@@ -166,13 +166,13 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn text(second: i64) -> Option<String> {
-        Some(format!("{:.6}", at(second)))
+    fn text(second: i64) -> String {
+        format!("{:.6}", at(second))
     }
 
     /// A run whose step began at this second, and whose drain ends at that one.
     fn status(step: i64, drain: Option<i64>) -> CanaryStatus {
-        let run = Run { step_started_at: text(step), drain_until: drain.and_then(text), ..Run::default() };
+        let run = Run { step_started_at: Some(text(step)), drain_until: drain.map(text), ..Run::default() };
         CanaryStatus { phase: Phase::Progressing, run: Some(run), ..CanaryStatus::default() }
     }
 
