@@ -97,7 +97,7 @@ pub struct Run {
     /// When the run began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
-    /// Ready replicas of the primary when the run began; between runs those that a primary gets again which is deleted.
+    /// Ready replicas of the primary when the run began; a primary that was deleted gets as many again.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
     pub primary_ready_at_start: Option<i64>,
     /// When the weight or iteration of the current step was written.

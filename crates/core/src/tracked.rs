@@ -19,24 +19,6 @@ const ANNOTATION: &str = "flagger.app/config-tracking";
 /// The types of Secrets that are tracked (contract: lifecycle §7.6).
 const SECRET_TYPES: [&str; 4] = ["Opaque", "kubernetes.io/basic-auth", "kubernetes.io/ssh-auth", "kubernetes.io/tls"];
 
-/// Stands for every item of a list.
-const EVERY: &str = "*";
-/// The places of a pod spec that name a ConfigMap or Secret: where, of which kind, and in which field.
-const PLACES: [(&[&str], Kind, &str); 12] = [
-    (&["volumes", EVERY, "configMap"], Kind::ConfigMap, "name"),
-    (&["volumes", EVERY, "secret"], Kind::Secret, "secretName"),
-    (&["volumes", EVERY, "projected", "sources", EVERY, "configMap"], Kind::ConfigMap, "name"),
-    (&["volumes", EVERY, "projected", "sources", EVERY, "secret"], Kind::Secret, "name"),
-    (&["containers", EVERY, "env", EVERY, "valueFrom", "configMapKeyRef"], Kind::ConfigMap, "name"),
-    (&["containers", EVERY, "env", EVERY, "valueFrom", "secretKeyRef"], Kind::Secret, "name"),
-    (&["containers", EVERY, "envFrom", EVERY, "configMapRef"], Kind::ConfigMap, "name"),
-    (&["containers", EVERY, "envFrom", EVERY, "secretRef"], Kind::Secret, "name"),
-    (&["initContainers", EVERY, "env", EVERY, "valueFrom", "configMapKeyRef"], Kind::ConfigMap, "name"),
-    (&["initContainers", EVERY, "env", EVERY, "valueFrom", "secretKeyRef"], Kind::Secret, "name"),
-    (&["initContainers", EVERY, "envFrom", EVERY, "configMapRef"], Kind::ConfigMap, "name"),
-    (&["initContainers", EVERY, "envFrom", EVERY, "secretRef"], Kind::Secret, "name"),
-];
-
 /// A mention of a ConfigMap or Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
@@ -49,26 +31,23 @@ pub struct Reference {
 /// Every ConfigMap and Secret that a pod template mentions, sorted (contract: lifecycle §7.6).
 pub fn references(namespace: &str, pod_template: &Value) -> Vec<Reference> {
     let mut found: BTreeMap<ObjectKey, bool> = BTreeMap::new();
-    for (path, kind, field) in PLACES {
-        look(&pod_template["spec"], path, &mut |holder| {
-            let Some(name) = holder[field].as_str().filter(|name| !name.is_empty()) else { return };
-            let optional = holder["optional"] == true;
-            found.entry(ObjectKey::new(kind, namespace, name)).and_modify(|all| *all &= optional).or_insert(optional);
-        });
-    }
+    let mut pod_spec = pod_template["spec"].clone();
+    visit(&mut pod_spec, &mut |kind, holder, field| {
+        let Some(name) = holder[field].as_str().filter(|name| !name.is_empty()) else { return };
+        let optional = holder["optional"] == true;
+        found.entry(ObjectKey::new(kind, namespace, name)).and_modify(|all| *all &= optional).or_insert(optional);
+    });
     found.into_iter().map(|(key, optional)| Reference { key, optional }).collect()
 }
 
 /// Points every mention of a tracked object in a pod spec to its copy `<name>-primary`.
 pub fn rename(pod_spec: &mut Value, tracked: &[ObjectKey]) {
-    for (path, kind, field) in PLACES {
-        change(pod_spec, path, &mut |holder| {
-            let Some(name) = holder[field].as_str() else { return };
-            if tracked.iter().any(|key| key.kind == kind && key.name == name) {
-                holder[field] = json!(copy_name(name));
-            }
-        });
-    }
+    visit(pod_spec, &mut |kind, holder, field| {
+        let Some(name) = holder[field].as_str() else { return };
+        if tracked.iter().any(|key| key.kind == kind && key.name == name) {
+            holder[field] = json!(copy_name(name));
+        }
+    });
 }
 
 /// Name of the primary's copy.
@@ -76,26 +55,37 @@ pub fn copy_name(name: &str) -> String {
     format!("{name}-primary")
 }
 
-/// Shows every map at a path.
-fn look(value: &Value, path: &[&str], each: &mut dyn FnMut(&Value)) {
-    match path {
-        [] if value.is_object() => each(value),
-        [] => {}
-        [EVERY, rest @ ..] => items(value).for_each(|item| look(item, rest, each)),
-        [field, rest @ ..] => look(&value[*field], rest, each),
+/// Calls `each` with every place of a pod spec that names a ConfigMap or Secret: its kind, the map, and the field.
+fn visit(pod_spec: &mut Value, each: &mut dyn FnMut(Kind, &mut Value, &str)) {
+    for volume in items_mut(pod_spec.get_mut("volumes")) {
+        visit_pair(volume, ("configMap", "name"), ("secret", "secretName"), each);
+        for source in items_mut(volume.get_mut("projected").and_then(|projected| projected.get_mut("sources"))) {
+            visit_pair(source, ("configMap", "name"), ("secret", "name"), each);
+        }
+    }
+    for containers in ["containers", "initContainers"] {
+        for container in items_mut(pod_spec.get_mut(containers)) {
+            for variable in items_mut(container.get_mut("env")) {
+                if let Some(source) = variable.get_mut("valueFrom") {
+                    visit_pair(source, ("configMapKeyRef", "name"), ("secretKeyRef", "name"), each);
+                }
+            }
+            for source in items_mut(container.get_mut("envFrom")) {
+                visit_pair(source, ("configMapRef", "name"), ("secretRef", "name"), each);
+            }
+        }
     }
 }
 
-/// Lets every map at a path be changed.
-fn change(value: &mut Value, path: &[&str], each: &mut dyn FnMut(&mut Value)) {
-    match path {
-        [] if value.is_object() => each(value),
-        [] => {}
-        [EVERY, rest @ ..] => items_mut(Some(value)).for_each(|item| change(item, rest, each)),
-        [field, rest @ ..] => {
-            if let Some(value) = value.get_mut(*field) {
-                change(value, rest, each);
-            }
+fn visit_pair(
+    parent: &mut Value,
+    config_map: (&str, &str),
+    secret: (&str, &str),
+    each: &mut dyn FnMut(Kind, &mut Value, &str),
+) {
+    for (kind, (field, name)) in [(Kind::ConfigMap, config_map), (Kind::Secret, secret)] {
+        if let Some(holder) = parent.get_mut(field).filter(|holder| holder.is_object()) {
+            each(kind, holder, name);
         }
     }
 }

@@ -28,6 +28,7 @@ pub enum Stopped {
     #[error("the lease is not held for long enough")]
     Fenced,
     /// The process stood still in the middle of the plan: it is too old to be carried out.
+    #[error("the plan stood still for too long")]
     Late,
     /// The API server did not take it for reasons of its own: try again soon.
     #[error("{0}")]

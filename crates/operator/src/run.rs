@@ -84,7 +84,7 @@ async fn control(options: Options) -> Result<()> {
     tokio::spawn(guard_definitions(operator.clone(), health.clone(), stop.clone()));
     let candidate = Candidate::new(lease_cluster, options.lease_namespace.clone(), identity());
     let leader = tokio::spawn(candidate.run(operator.leadership.clone(), stop.clone()));
-    Rounds::new(operator.clone()).go(changed_keys, ticks_wanted, &stop).await;
+    Box::pin(Rounds::new(operator.clone()).go(changed_keys, ticks_wanted, &stop)).await;
     // Whatever became of the task, the process ends now.
     let _ = leader.await;
     let _ = tokio::time::timeout(GRACE, delivered(&operator)).await;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub(crate) const TESTS: &[Test] = &[
     Test {
-        name: "an_autoscaler_that_sees_the_primary_idle_during_a_run_does_not_shrink_it",
+        name: "an_autoscaler_that_wants_fewer_pods_during_a_run_does_not_shrink_the_primary",
         space: "autoscaled",
         group: Group::Loaded,
         limit: Duration::from_mins(5),

@@ -44,11 +44,6 @@ pub fn render(template: &str, model: &Model) -> Result<String, RenderError> {
     if template.len() > QUERY_LIMIT_BYTES {
         return Err(RenderError(format!("template is longer than {QUERY_LIMIT_BYTES} bytes")));
     }
-    filled_in(template, model).map_or_else(|| evaluated(template, model), Ok)
-}
-
-/// The query that the engine makes of a template.
-fn evaluated(template: &str, model: &Model) -> Result<String, RenderError> {
     refuse_odd_actions(template)?;
     let mut query = Bounded(String::new());
     let parsed = functions(Template::new("query").missing_key(MissingKey::Error), model)
@@ -59,36 +54,6 @@ fn evaluated(template: &str, model: &Model) -> Result<String, RenderError> {
     let nothing = BTreeMap::<String, String>::new().to_value();
     parsed.execute_fmt(&mut query, &nothing).map_err(|error| RenderError(sentence(&error)))?;
     Ok(query.0)
-}
-
-/// The query of a template in which every action is the name of a text and nothing else, as in all builtin ones: the
-/// engine takes a hundred times as long to say the same. None for any other template.
-fn filled_in(template: &str, model: &Model) -> Option<String> {
-    let mut query = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some((text, action)) = rest.split_once("{{") {
-        let (word, after) = action.split_once("}}")?;
-        let (_, value) = texts(model).into_iter().find(|(known, _)| *known == word.trim_matches(' '))?;
-        query.push_str(text);
-        query.push_str(value);
-        rest = after;
-    }
-    query.push_str(rest);
-    (query.len() <= QUERY_LIMIT_BYTES).then_some(query)
-}
-
-/// The names that stand for texts.
-fn texts(model: &Model) -> [(&'static str, &str); 7] {
-    let Model { name, namespace, target, service, ingress, route, interval, variables: _ } = model;
-    [
-        ("name", name),
-        ("namespace", namespace),
-        ("target", target),
-        ("service", service),
-        ("ingress", ingress),
-        ("route", route),
-        ("interval", interval),
-    ]
 }
 
 /// The query in one line: every run of white space is one space, as it is sent to Prometheus (contract: metrics §6).
@@ -128,8 +93,18 @@ fn refuse_odd_actions(template: &str) -> Result<(), RenderError> {
 }
 
 fn functions(template: Template, model: &Model) -> Template {
-    let mut template = constant(template, "variables", model.variables.to_value()).func("index", index);
-    for (word, text) in texts(model) {
+    let Model { name, namespace, target, service, ingress, route, interval, variables } = model;
+    let texts = [
+        ("name", name),
+        ("namespace", namespace),
+        ("target", target),
+        ("service", service),
+        ("ingress", ingress),
+        ("route", route),
+        ("interval", interval),
+    ];
+    let mut template = constant(template, "variables", variables.to_value()).func("index", index);
+    for (word, text) in texts {
         template = constant(template, word, text.to_value());
     }
     for word in ["print", "println", "printf", "html", "js", "urlquery"] {
@@ -323,29 +298,7 @@ mod tests {
         ])
     }
 
-    #[test]
-    fn whatever_is_filled_in_is_what_the_engine_says() {
-        for template in
-            ["up", "{{ name }}", "{{name}}", "a{{ target }}b{{  route}}}}", "x{{interval }}\n{{ service }}\t"]
-        {
-            let filled = filled_in(template, &model());
-            assert!(filled.is_some(), "{template}");
-            assert_eq!(filled, evaluated(template, &model()).ok(), "{template}");
-        }
-        for other in ["{{", "{{ name", "{{- name }}", "{{{ name }}", "{{ variables.code }}", "{{ nme }}", "{{}}"] {
-            assert_eq!(filled_in(other, &model()), None, "{other}");
-        }
-    }
-
     proptest! {
-        #[test]
-        fn filling_in_is_no_other_language(tokens in prop::collection::vec(token(), 0..24)) {
-            let template = tokens.concat();
-            if let Some(filled) = filled_in(&template, &model()) {
-                prop_assert_eq!(Ok(filled), evaluated(&template, &model()));
-            }
-        }
-
         #[test]
         fn no_template_panics_and_no_query_is_too_long(tokens in prop::collection::vec(token(), 0..24)) {
             let rendered = render(&tokens.concat(), &model());
