@@ -33,6 +33,8 @@ use crate::reading::{Reader, Reading};
 use crate::scalers::Scalers;
 use crate::workloads::Workloads;
 
+/// What a collector of garbage takes.
+const COLLECTION: SignedDuration = SignedDuration::from_secs(1);
 /// The most ticks that may follow each other without time passing: more is a loop.
 const MOST_TICKS_AT_ONCE: usize = 50;
 /// The most ticks within a minute: more is a loop as well.
@@ -324,6 +326,10 @@ impl Stage {
                 Ok(plan) => {
                     let version = object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
                     self.act(process, plan, version);
+                    if self.cluster.get(&self.canary).is_none() {
+                        // What is made for a canary that is gone is collected at once here, and after a moment elsewhere.
+                        process.due = process.due.map(|due| due.max(later(self.now, COLLECTION)));
+                    }
                     return Ok(());
                 }
                 Err(Asking::Answered) => {}
@@ -385,7 +391,7 @@ impl Stage {
         }
         let mut has_answer = false;
         for (key, ask) in question.asks {
-            if !process.answers.ask(&key, process.clock(self.now)) {
+            if !process.answers.ask(&key, process.hours.at(self.now)) {
                 continue;
             }
             self.report(process.id, Report::Asks(&key, &ask));

@@ -24,10 +24,13 @@ pub(super) struct Capacity {
     is_edited: ByOperator,
     /// Since when the primary has been meant to have fewer pods than the run began with.
     small_since: Option<Timestamp>,
+    /// Whether whoever leads has stood still since he looked last: only who looks can mend it.
+    has_stood_still: bool,
 }
 
 impl Checker for Capacity {
     fn look(&mut self, moment: &Moment) -> Verdict {
+        self.has_stood_still |= moment.is_still;
         match moment.what {
             What::Outside if !moment.before.is_same(moment.after, &[Part::PrimaryScaler]) => self.is_edited.note(),
             What::Decided { world, .. } => {
@@ -61,6 +64,9 @@ impl Capacity {
         if !holds || !is_free || rollout.scaler.is_some() || !is_left {
             self.small_since = None;
             return Ok(());
+        }
+        if std::mem::take(&mut self.has_stood_still) {
+            self.small_since = None;
         }
         let waited = instant.now.duration_since(*self.small_since.get_or_insert(instant.now));
         if waited > rollout.interval {
