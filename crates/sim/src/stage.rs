@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use burgee_core::claims::Claim;
 use burgee_core::decide::{Tick, refuse};
-use burgee_core::order::{self, Order, Word};
 use burgee_core::plan::Plan;
 use burgee_core::question::{Ask, Question};
 use burgee_core::reads;
@@ -28,10 +27,12 @@ use crate::instant::View;
 use crate::knative;
 use crate::mutations::{Mutation, decide_with};
 use crate::outside::Outside;
-use crate::process::{Asked, Blur, Process, later};
+use crate::process::{Asked, Process, later};
 use crate::reading::{Reader, Reading};
 use crate::scalers::Scalers;
 use crate::workloads::Workloads;
+
+mod hands;
 
 /// What a collector of garbage takes.
 const COLLECTION: SignedDuration = SignedDuration::from_secs(1);
@@ -510,63 +511,6 @@ impl Stage {
         let status = self.cluster.get(&self.canary).map(|canary| &canary["status"]["phase"]);
         let phase = status.and_then(Value::as_str).unwrap_or_default();
         is_idle && matches!(phase, "Initialized" | "Succeeded" | "Failed")
-    }
-
-    /// A new revision of the target, as an edit of its pod template makes one.
-    pub fn new_revision(&mut self) -> Result<(), String> {
-        let key = self.target_key().ok_or("the canary cannot be parsed")?;
-        let target = self.cluster.get(&key).ok_or("there is no target")?;
-        if key.kind == Kind::Service {
-            let mut selector = target["spec"]["selector"].clone();
-            selector["revision"] = Value::String(format!("at-{}s", self.second()));
-            return self.edit("/spec/selector", &selector);
-        }
-        let mut annotations = target["spec"]["template"]["metadata"]["annotations"].clone();
-        if !annotations.is_object() {
-            annotations = serde_json::json!({});
-        }
-        annotations["revision"] = Value::String(format!("at {}s", self.second()));
-        self.edit("/spec/template/metadata/annotations", &annotations)
-    }
-
-    /// Somebody gives an order; its id is the second at which it is given.
-    pub fn order(&mut self, word: Word, actor: &str) -> Result<(), String> {
-        let order = Order { id: self.second().to_string(), word, actor: actor.to_owned(), at: self.now };
-        let mut annotations = self.canary()["metadata"]["annotations"].clone();
-        if !annotations.is_object() {
-            annotations = serde_json::json!({});
-        }
-        annotations[order::ANNOTATION] = Value::String(order.text());
-        let operations = serde_json::json!([{"op": "add", "path": "/metadata/annotations", "value": annotations}]);
-        self.cluster.patch(&self.canary.clone(), &operations).map_err(|refusal| refusal.to_string())
-    }
-
-    /// From now on objects of a kind cannot be read by whoever leads.
-    pub fn hide(&mut self, kind: Kind) {
-        self.processes[self.leader].blur(kind, Blur::Blind, Timestamp::MAX);
-    }
-
-    /// They can be read again.
-    pub fn reveal(&mut self, kind: Kind) {
-        let now = self.now;
-        self.processes[self.leader].unblur(kind, now);
-    }
-
-    /// Puts the brake on or takes it off; either wakes every canary.
-    pub fn brake(&mut self, brake: Brake) {
-        Arc::make_mut(&mut self.settings).pause_new_runs = brake == Brake::On;
-        self.processes[self.leader].wake(self.now);
-    }
-
-    /// Changes the target, as a user does.
-    pub fn edit(&mut self, pointer: &str, value: &Value) -> Result<(), String> {
-        let key = self.target_key().ok_or("the canary cannot be parsed")?;
-        let operations = serde_json::json!([{"op": "add", "path": pointer, "value": value}]);
-        self.cluster.patch(&key, &operations).map_err(|refusal| refusal.to_string())
-    }
-
-    fn target_key(&mut self) -> Option<ObjectKey> {
-        self.reading()?.rollout.as_ref().ok().map(Rollout::target_key)
     }
 
     /// Rows show the traffic as it is after the plan that told them.
