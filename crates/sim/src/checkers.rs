@@ -228,6 +228,15 @@ impl ByOperator {
         self.happened += 1;
     }
 
+    /// An operator has done it: to all others it is news.
+    fn note_by(&mut self, operator: usize) {
+        let is_news = self.of(operator);
+        self.note();
+        if !is_news {
+            self.forget(operator);
+        }
+    }
+
     /// An operator has decided anew.
     fn forget(&mut self, operator: usize) {
         self.known.insert(operator, self.happened);

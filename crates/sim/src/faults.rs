@@ -164,6 +164,7 @@ pub const TRIED: &[Fault] = &[
     Fault::StaleStore,
     Fault::LateWatch,
     Fault::Blindness,
+    Fault::ClockJump,
     Fault::BadMetric,
     Fault::NoValues,
     Fault::Outage,

@@ -257,6 +257,11 @@ impl Instant {
         self.part(part).unwrap_or(&NOTHING)
     }
 
+    /// Version of the canary.
+    pub fn version(&self) -> Option<&str> {
+        self.object(Part::Canary)["metadata"]["resourceVersion"].as_str()
+    }
+
     /// What the primary runs: its pod template, a Service's spec, or the name of a Knative revision. Null without one.
     pub fn running(&self) -> Value {
         let (kind, primary) = (self.rollout.target_kind, self.object(Part::Primary));

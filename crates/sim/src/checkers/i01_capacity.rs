@@ -33,6 +33,9 @@ impl Checker for Capacity {
         self.has_stood_still |= moment.is_still;
         match moment.what {
             What::Outside if !moment.before.is_same(moment.after, &[Part::PrimaryScaler]) => self.is_edited.note(),
+            What::Step(_) if !moment.before.is_same(moment.after, &[Part::PrimaryScaler]) => {
+                self.is_edited.note_by(moment.operator);
+            }
             What::Decided { world, .. } => {
                 if has_seen(moment.after, world) {
                     self.is_edited.forget(moment.operator);

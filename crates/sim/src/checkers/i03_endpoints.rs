@@ -63,7 +63,9 @@ impl Endpoints {
             instant.status.phase,
             Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Failed
         );
-        let is_free = !instant.rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
+        // Whoever sees an old version of the canary can write nothing about it: a late watch only delays (I14).
+        let sees_it = instant.version() == world.canary.metadata.resource_version.as_deref();
+        let is_free = !instant.rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world) && sees_it;
         let is_out = instant.canary_pods == 0 && !canary_is_served(instant);
         if !splits || !is_free || !is_out || instant.primary_pods == 0 {
             self.out_since = None;

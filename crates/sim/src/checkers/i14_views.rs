@@ -6,7 +6,6 @@ use burgee_core::object::items;
 use burgee_core::plan::Step;
 
 use super::{Checker, Moment, Verdict};
-use crate::instant::Part;
 
 /// Remembers nothing.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +22,7 @@ impl Checker for Views {
                 Err(format!("{key} was patched without a test"))
             }
             Step::Status(_) => {
-                let version = moment.before.object(Part::Canary)["metadata"]["resourceVersion"].as_str();
+                let version = moment.before.version();
                 if version == moment.sight.version.as_deref() {
                     return Ok(());
                 }

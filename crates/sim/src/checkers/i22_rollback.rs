@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::act::{self, Act};
 use super::round::{Outcome, Round};
 use super::{Checker, Moment, Verdict, What, revision};
-use crate::instant::{Instant, Part};
+use crate::instant::Instant;
 
 /// Since when a rollback has been due.
 #[derive(Clone, Debug, Default)]
@@ -93,8 +93,8 @@ fn is_checking(status: &CanaryStatus) -> bool {
 /// Nobody rolls back what he cannot see, nor by an old version of the canary: a late watch only delays (I14). Nor to a
 /// primary without pods, nor what a person holds.
 fn is_possible(instant: &Instant, world: &World) -> bool {
-    let version = instant.object(Part::Canary)["metadata"]["resourceVersion"].as_str();
-    let sees_all = !revision::has_gaps(world) && version == world.canary.metadata.resource_version.as_deref();
+    let sees_it = instant.version() == world.canary.metadata.resource_version.as_deref();
+    let sees_all = !revision::has_gaps(world) && sees_it;
     let run = world.canary.status.as_ref().and_then(|status| status.run.as_ref());
     let is_held = instant.rollout.suspended || run.is_some_and(|run| run.paused_since.is_some());
     sees_all && instant.primary_pods > 0 && !is_held && !instant.is_deleted()

@@ -46,7 +46,7 @@ impl Checker for Tellings {
             Step::Tell(telling) => {
                 decision.has_told = true;
                 // Nor is what was told by an old view of the canary: a late watch only delays (I14).
-                let version = moment.before.object(Part::Canary)["metadata"]["resourceVersion"].as_str();
+                let version = moment.before.version();
                 let is_old = version != moment.sight.version.as_deref();
                 let is_outdated = decision.number <= self.outdated || is_old;
                 if is_outdated { Ok(()) } else { self.tell(moment.before, telling) }
