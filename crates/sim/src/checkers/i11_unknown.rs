@@ -36,20 +36,7 @@ fn is_read(world: &World, key: &ObjectKey) -> bool {
 }
 
 fn written(step: &Step) -> Option<ObjectKey> {
-    match step {
-        Step::Create(object) | Step::Replace(object) => ObjectKey::of(object),
-        Step::Patch { key, .. } => Some(key.clone()),
-        Step::Drop(_)
-        | Step::Keep(_)
-        | Step::CopyConfig(_)
-        | Step::KeepConfigs { .. }
-        | Step::RestoreConfigs(_)
-        | Step::Tell(_)
-        | Step::Status(_)
-        | Step::Alert(_)
-        | Step::Count(_)
-        | Step::PostRollout(_) => None,
-    }
+    if let Step::Patch { key, .. } = step { Some(key.clone()) } else { step.written() }
 }
 
 fn configs_stay(plan: &Plan, world: &World) -> Verdict {
