@@ -16,7 +16,8 @@ const PROGRESS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 /// Each seed chooses a kind of canary (weights, A/B, blue/green, mirroring, session affinity, DaemonSet, KEDA, the
 /// kubernetes provider, revertOnDeletion), which faults there are, and how often they come. After each step every
 /// invariant is checked; in the end there is peace, and the run must come to its end and rest. The first play in which
-/// something is wrong ends the soak: it is told with its seed, the checker's words and the film.
+/// something is wrong ends the soak (or the last of `--failures`): it is told with its seed, the checker's words and the
+/// film.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  cargo xtask soak --minutes 10\n  cargo xtask soak --seed 4711 --minutes 0   one seed, \
@@ -29,6 +30,9 @@ pub(crate) struct Arguments {
     /// The first seed; the others follow it.
     #[arg(long, default_value_t = 0, value_name = "FROM")]
     seed: u64,
+    /// How many plays may be wrong before the soak ends; each is told.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    failures: usize,
     /// Form of the report.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -51,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let time = Duration::from_secs(arguments.minutes.saturating_mul(60));
     let shown = Mutex::new(started);
     let most = if arguments.minutes == 0 { arguments.seed + 1 } else { u64::MAX };
-    let summary = soak(arguments.seed..most, |plays| {
+    let summary = soak(arguments.seed..most, arguments.failures, |plays| {
         show_progress(&shown, plays, started);
         arguments.minutes == 0 || started.elapsed() < time
     });

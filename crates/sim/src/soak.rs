@@ -25,7 +25,7 @@ pub struct Summary {
     pub plays: u64,
     /// What they met.
     pub coverage: Coverage,
-    /// What was wrong; nothing more is begun after the first.
+    /// What was wrong; nothing more is begun after the last that was allowed.
     pub failures: Vec<Failure>,
 }
 
@@ -35,21 +35,20 @@ pub fn kind_of(seed: u64) -> Kindred {
     KINDS[place]
 }
 
-/// Plays one seed. Answers whether all was well.
-fn play_one(seed: u64, summary: &Mutex<Summary>) -> bool {
+/// Plays one seed. Answers how many were wrong so far.
+fn play_one(seed: u64, summary: &Mutex<Summary>) -> usize {
     let kind = kind_of(seed);
     let played = play(kind, seed);
     let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
     summary.plays += 1;
     summary.coverage.add(&played.coverage);
-    let failure = played.failure.map(|told| Failure { seed, kind: kind.name, told });
-    let is_well = failure.is_none();
-    summary.failures.extend(failure);
-    is_well
+    summary.failures.extend(played.failure.map(|told| Failure { seed, kind: kind.name, told }));
+    summary.failures.len()
 }
 
-/// Plays these seeds on all cores, as long as `goes_on` says so of the number of plays so far.
-pub fn soak(seeds: Range<u64>, goes_on: impl Fn(u64) -> bool + Sync) -> Summary {
+/// Plays these seeds on all cores, as long as `goes_on` says so of the number of plays so far, and until so many were
+/// wrong.
+pub fn soak(seeds: Range<u64>, failures: usize, goes_on: impl Fn(u64) -> bool + Sync) -> Summary {
     let next = AtomicU64::new(seeds.start);
     let summary = Mutex::new(Summary::default());
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -57,7 +56,7 @@ pub fn soak(seeds: Range<u64>, goes_on: impl Fn(u64) -> bool + Sync) -> Summary 
         for _ in 0..threads {
             scope.spawn(|| {
                 let mut seed = next.fetch_add(1, Ordering::Relaxed);
-                while seed < seeds.end && goes_on(seed - seeds.start) && play_one(seed, &summary) {
+                while seed < seeds.end && goes_on(seed - seeds.start) && play_one(seed, &summary) < failures {
                     seed = next.fetch_add(1, Ordering::Relaxed);
                 }
                 // Whoever stops for whatever reason stops all others.

@@ -19,7 +19,7 @@ fn number(name: &str) -> Option<u64> {
 fn every_seed_keeps_every_invariant_and_comes_to_rest() {
     let count = number("SEEDS").unwrap_or(SEEDS);
     let seeds = number("SEED").map_or(0..count, |seed| seed..seed + 1);
-    let summary = soak(seeds, |_| true);
+    let summary = soak(seeds, 1, |_| true);
     if let Some(failure) = summary.failures.first() {
         panic!("SEED={} ({}): {}", failure.seed, failure.kind, failure.told);
     }
