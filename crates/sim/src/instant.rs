@@ -10,7 +10,7 @@ use burgee_core::rollout::{Provider, Rollout, TargetKind};
 use burgee_core::services::Role;
 use burgee_core::settings::Settings;
 use burgee_core::split::{Mirror, Split};
-use burgee_core::workload::Side;
+use burgee_core::workload::{Patience, Readiness, Side};
 use burgee_core::world::{Kind, ObjectKey, Observed, World};
 use burgee_core::{router, scaler, workload};
 use jiff::{SignedDuration, Timestamp};
@@ -250,6 +250,20 @@ impl Instant {
     /// An object; none if it is not there.
     pub fn part(&self, part: Part) -> Option<&Value> {
         self.parts[part as usize].as_deref()
+    }
+
+    /// Whether a set is ready, the target's by the canary's percentage; one that is missing is nobody's to wait for.
+    pub(crate) fn is_ready(&self, part: Part) -> bool {
+        let rollout = &self.rollout;
+        let is_primary = part == Part::Primary;
+        let percents = (rollout.primary_ready_percent, rollout.canary_ready_percent);
+        let patience = Patience {
+            ready_percent: if is_primary { percents.0 } else { percents.1 },
+            deadline_seconds: rollout.progress_deadline_seconds,
+            since: None,
+            now: self.now,
+        };
+        self.part(part).is_none_or(|set| workload::readiness(rollout.target_kind, set, &patience) == Readiness::Ready)
     }
 
     /// An object, or null if it is not there.

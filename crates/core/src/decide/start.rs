@@ -38,7 +38,9 @@ pub(super) fn start(tick: &Tick, answers: &Answers) -> Decision<Plan> {
 
 fn next_run(tick: &Tick, answers: &Answers, scene: &Scene, standing: &mut Standing) -> Decision<Plan> {
     let change = revision::change(tick, scene);
-    let ships_a_fix = change == Change::Revision && (tick.rollout.skip_analysis || !heal::is_possible(tick)?);
+    // While the brake is on nothing is shipped, and what can be put back is put back.
+    let is_shipped_at_once = tick.rollout.skip_analysis && !tick.settings.pause_new_runs;
+    let ships_a_fix = change == Change::Revision && (is_shipped_at_once || !heal::is_possible(tick)?);
     // What the peer left failed is recorded first: else a revision that fixes it would never look new.
     let is_taken_over = change == Change::Adopt && !heal::is_possible(tick)?;
     if heal::is_wanted(tick) && !ships_a_fix && !is_taken_over {

@@ -9,7 +9,6 @@ use burgee_core::notice::Notice;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::Ask;
-use burgee_core::workload::{self, Patience, Readiness};
 use burgee_core::world::{Observed, World};
 use jiff::Timestamp;
 
@@ -68,7 +67,10 @@ fn is_blocked(instant: &Instant, plan: &Plan, world: &World) -> bool {
     let rollout = &instant.rollout;
     let Some(status) = &world.canary.status else { return false };
     let kept = world.seen(&kept::key(rollout, &status.last_promoted_spec));
-    let waits_for_nothing = rollout.skip_analysis || (healing::is_due(status) && kept == Observed::Absent);
+    let can_heal = healing::is_due(status) && kept != Observed::Absent;
+    // While the brake is on nothing is shipped, and what can be put back is put back.
+    let is_skipping = rollout.skip_analysis && !(can_heal && instant.settings.pause_new_runs);
+    let waits_for_nothing = is_skipping || (healing::is_due(status) && !can_heal);
     let is_free = waits_for_nothing && !rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
     let is_new = *instant.revision != *status.last_applied_spec
         && *instant.revision != *status.last_promoted_spec
@@ -76,18 +78,5 @@ fn is_blocked(instant: &Instant, plan: &Plan, world: &World) -> bool {
     let begins = plan.status().is_some_and(|after| after.phase != status.phase);
     let is_paused = act::tells(plan, |notice| matches!(notice, Notice::NewRunsPaused));
     let has_ended = status.phase.is_terminal() || healing::is_due(status);
-    is_free && has_ended && is_new && !is_ready(instant) && !begins && !is_paused
-}
-
-fn is_ready(instant: &Instant) -> bool {
-    let rollout = &instant.rollout;
-    let patience = Patience {
-        ready_percent: rollout.primary_ready_percent,
-        deadline_seconds: rollout.progress_deadline_seconds,
-        since: None,
-        now: instant.now,
-    };
-    // A missing primary is put back first, from what was promoted last (I12).
-    let Some(primary) = instant.part(Part::Primary) else { return true };
-    workload::readiness(rollout.target_kind, primary, &patience) == Readiness::Ready
+    is_free && has_ended && is_new && !instant.is_ready(Part::Primary) && !begins && !is_paused
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::act::{self, Act};
 use super::round::{Outcome, Round};
 use super::{Checker, Moment, Verdict, What, revision};
-use crate::instant::Instant;
+use crate::instant::{Instant, Part};
 
 /// Since when a rollback has been due.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,12 @@ struct Cause {
 
 impl Checker for Rollback {
     fn look(&mut self, moment: &Moment) -> Verdict {
+        if moment.is_still
+            && let Some((since, _)) = &mut self.due
+        {
+            // Until he goes on, or somebody else takes the lease.
+            *since = moment.after.now;
+        }
         let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
         let instant = moment.after;
         let Some(status) = &world.canary.status else { return Ok(()) };
@@ -41,14 +47,16 @@ impl Checker for Rollback {
         let cause =
             Cause { run, allowed: instant.rollout.threshold, operator: moment.operator, deaths: moment.sight.deaths };
         let is_over = self.due.as_ref().is_some_and(|(_, known)| {
-            let allowed = cause.allowed.min(known.allowed);
-            *known != Cause { allowed, ..cause.clone() }
+            let is_raised = cause.allowed > known.allowed;
+            is_raised || *known != Cause { allowed: known.allowed, ..cause.clone() }
         });
+        // What failed and could not be written down is void when the canary has no pods to be checked any more.
+        let is_void = status.failed_checks < i64::from(instant.rollout.threshold) && !instant.is_ready(Part::Target);
         let passes = matches!(act::of(&instant.rollout, status, plan), Some(Act::Advance | Act::Hold));
-        if is_over || passes || !is_checking(status) || !is_possible(instant, world) {
+        if is_over || is_void || passes || !is_checking(status) || !is_possible(instant, world) {
             self.due = None;
         }
-        let ends = plan.status().is_some_and(|next| next.phase != status.phase);
+        let ends = plan.status().is_some_and(|next| next.phase != status.phase || begun(next) != begun(status));
         if is_checking(status) && is_possible(instant, world) && !passes && has_failed(instant, status, round) {
             self.due.get_or_insert((instant.now, cause));
         }
@@ -84,6 +92,11 @@ impl Rollback {
         }
         Ok(())
     }
+}
+
+/// When the run began that a status speaks of. With another revision it begins again, with all traffic on the primary.
+fn begun(status: &CanaryStatus) -> Option<&str> {
+    status.run.as_ref()?.started_at.as_deref()
 }
 
 fn is_checking(status: &CanaryStatus) -> bool {
