@@ -325,6 +325,34 @@ impl Notice {
         }
     }
 
+    /// Whether it says that the run takes a turn, and not how things are.
+    pub const fn is_turn(&self) -> bool {
+        matches!(
+            self,
+            Self::InitializationDone
+                | Self::NewRevision
+                | Self::RestartingAnalysis
+                | Self::StrategyChanged
+                | Self::CanaryAdvanced(_)
+                | Self::IterationAdvanced(..)
+                | Self::PrimaryAdvanced(_)
+                | Self::Copying
+                | Self::RoutingToPrimary
+                | Self::RoutingToCanary
+                | Self::MirroringStopped
+                | Self::PromotionCompleted
+                | Self::AnalysisSkipped
+                | Self::ManualRollback
+                | Self::ThresholdReached(_)
+                | Self::DeadlineExceeded(_)
+                | Self::CanaryFailed
+                | Self::PromotionFailed(_)
+                | Self::RestoringPrimary
+                | Self::Terminating
+                | Self::Terminated
+        )
+    }
+
     /// Whether it is logged as an error. What a rollout comes to is logged at info, warnings included (contract: operations
     /// §4); what the operator itself could not do is not.
     pub const fn is_logged_as_error(&self) -> bool {

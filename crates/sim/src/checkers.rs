@@ -75,6 +75,8 @@ pub enum What<'a> {
 pub struct Sight {
     /// Ready pods of the primary, as it saw them.
     pub primary_pods: i64,
+    /// Whether it could read the primary at all.
+    pub is_primary_known: bool,
     /// Ready pods of the target, as it saw them.
     pub canary_pods: i64,
     /// Whether it saw the Services of the primary and of the canary.
@@ -100,6 +102,7 @@ impl Sight {
             Observed::Absent | Observed::Unknown(_) => None,
         };
         Self {
+            is_primary_known: !matches!(world.seen(&rollout.primary_key()), Observed::Unknown(_)),
             primary_pods: workload::ready_on(rollout, world, Side::Primary),
             canary_pods: workload::ready_on(rollout, world, Side::Canary),
             has_services: [Role::Primary, Role::Canary].map(|role| world.present(&role.key(rollout)).is_some()),
@@ -145,6 +148,11 @@ impl Moment<'_> {
     /// Whether a step has just let the canary go.
     fn is_release(&self) -> bool {
         matches!(self.what, What::Step(_)) && self.before.exists() && !self.after.exists()
+    }
+
+    /// Whether the operator decided on the canary as it was before: an old view of it only delays (I14).
+    fn saw_the_canary(&self) -> bool {
+        self.before.version() == self.sight.version.as_deref()
     }
 
     /// The most pods of the primary that there are, or that the operator saw: nobody is blamed for a late report.

@@ -3,7 +3,7 @@
 use burgee_api::{Phase, Webhook, WebhookType};
 use jiff::Timestamp;
 
-use super::draft::{telling, told_so_far};
+use super::draft::telling;
 use super::{Decision, Draft, Stop, Tick};
 use crate::notice::Notice;
 use crate::plan::{Plan, Step};
@@ -124,9 +124,8 @@ impl Asker<'_> {
         if let Some(until) = self.answers.quiet_until(self.tick.now) {
             return Stop::Wait(Plan { next: Wake::At(until), ..Plan::idle() });
         }
-        let told = told_so_far(self.tick);
-        let tellings = (told..).zip(&self.before);
-        let first = tellings.map(|(told, notice)| Step::Tell(telling(self.tick, notice.clone(), told, self.phase)));
+        let tellings = (0..).zip(&self.before);
+        let first = tellings.map(|(place, notice)| Step::Tell(telling(self.tick, notice.clone(), place, self.phase)));
         Stop::Ask(Question { repairs: Vec::new(), first: first.collect(), asks })
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Draft<'a> {
     steps: Vec<Step>,
     intended: Vec<Step>,
     afterwards: Vec<Step>,
-    told: i64,
+    told: Told,
     quiet_until: Option<Timestamp>,
     /// The status as it shall be.
     pub(super) status: CanaryStatus,
@@ -30,13 +30,12 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(super) fn new(tick: &'a Tick<'a>) -> Self {
         let status = tick.world.canary.status.clone().unwrap_or_default();
-        let told = status.run.as_ref().map_or(0, |run| run.told);
         let mut draft = Self {
             tick,
             steps: Vec::new(),
             intended: Vec::new(),
             afterwards: Vec::new(),
-            told,
+            told: Told::default(),
             quiet_until: None,
             status,
         };
@@ -69,14 +68,14 @@ impl<'a> Draft<'a> {
     pub(super) fn tell(&mut self, notice: Notice) {
         let alert: Option<AlertText> = notice.alert(&self.tick.rollout.names());
         self.afterwards.extend(alert.map(Step::Alert));
-        let telling = telling(self.tick, notice, self.told, self.status.phase);
-        self.told += 1;
-        self.steps.push(Step::Tell(telling));
+        let place = self.told.next(&notice);
+        self.steps.push(Step::Tell(telling(self.tick, notice, place, self.status.phase)));
     }
 
     /// Says something that is no part of the story: what was told and not yet written keeps its name.
     pub(super) fn tell_aside(&mut self, notice: Notice) {
-        self.steps.push(Step::Tell(telling(self.tick, notice, self.told, self.status.phase)));
+        let place = self.told.clone().next(&notice);
+        self.steps.push(Step::Tell(telling(self.tick, notice, place, self.status.phase)));
     }
 
     /// Whether the draft says this already.
@@ -177,7 +176,7 @@ impl<'a> Draft<'a> {
         if self.status != before {
             self.tell_what_is_missing(&before);
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
-            let told = if same_run { self.told } else { 0 };
+            let told = if same_run { told_so_far(self.tick) + self.told.all() } else { 0 };
             let (rollout, world) = (self.tick.rollout, self.tick.world);
             let run = self.run();
             run.told = told;
@@ -202,15 +201,41 @@ fn is_once(steps: &[Step]) -> bool {
     written.len() == all
 }
 
+/// What a plan has told so far. A retry of a turn of the run keeps its name also when something else is wrong by then, and
+/// is told before it (I23): both have places of their own.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    turns: u8,
+    others: u8,
+}
+
+impl Told {
+    /// Where turns begin: after what led to them.
+    const TURNS: u8 = 0x80;
+
+    /// The place of the next notice in its plan.
+    fn next(&mut self, notice: &Notice) -> u8 {
+        let (told, first) = if notice.is_turn() { (&mut self.turns, Self::TURNS) } else { (&mut self.others, 0) };
+        let place = first + *told;
+        *told = told.saturating_add(1).min(Self::TURNS - 1);
+        place
+    }
+
+    fn all(&self) -> i64 {
+        i64::from(self.turns) + i64::from(self.others)
+    }
+}
+
 /// The telling of a notice: what it is about and the deterministic name of its event.
-pub(super) fn telling(tick: &Tick, notice: Notice, told: i64, phase: Phase) -> Telling {
+pub(super) fn telling(tick: &Tick, notice: Notice, place: u8, phase: Phase) -> Telling {
     let text = notice.text(&tick.rollout.names());
-    let event_suffix = format!("{:08x}{:04x}{}", base_second(tick), told & 0xffff, hex(&text_hash(&text)));
+    let told = told_so_far(tick) & 0xffff;
+    let event_suffix = format!("{:08x}{told:04x}{place:02x}{}", base_second(tick), hex(&text_hash(&text)));
     Telling { notice, event_suffix, phase }
 }
 
 /// How much has been told when a tick begins.
-pub(super) fn told_so_far(tick: &Tick) -> i64 {
+fn told_so_far(tick: &Tick) -> i64 {
     tick.run().map_or(0, |run| run.told)
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Gates {
 impl Checker for Gates {
     fn look(&mut self, moment: &Moment) -> Verdict {
         match moment.what {
-            What::Asked(_, Ask::Hook { webhook, payload }) => {
+            What::Asked(_, Ask::Hook { webhook, payload }) if moment.saw_the_canary() => {
                 in_its_phase(moment.after, webhook)?;
                 if webhook.kind == WebhookType::Rollback && payload["phase"] != moment.after.status.phase.as_str() {
                     return Err(format!("{} was told of another phase: {payload}", webhook.name));

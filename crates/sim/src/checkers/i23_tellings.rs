@@ -25,7 +25,7 @@ pub(super) struct Tellings {
 #[derive(Clone, Debug, Default)]
 struct Decision {
     number: u64,
-    has_told: bool,
+    told: BTreeSet<String>,
     has_written: bool,
     alerts: BTreeSet<String>,
 }
@@ -44,19 +44,19 @@ impl Checker for Tellings {
         }
         match step {
             Step::Tell(telling) => {
-                decision.has_told = true;
+                decision.told.insert(telling.event_suffix.clone());
                 // Nor is what was told by an old view of the canary: a late watch only delays (I14).
-                let version = moment.before.version();
-                let is_old = version != moment.sight.version.as_deref();
-                let is_outdated = decision.number <= self.outdated || is_old;
+                let is_outdated = decision.number <= self.outdated || !moment.saw_the_canary();
                 if is_outdated { Ok(()) } else { self.tell(moment.before, telling) }
             }
             Step::Status(_) => {
                 decision.has_written = true;
                 let (before, after) = (&moment.before.status, &moment.after.status);
-                if before.phase != after.phase && is_told(before.phase, after.phase) && !decision.has_told {
+                if before.phase != after.phase && is_told(before.phase, after.phase) && decision.told.is_empty() {
                     return Err(format!("{} became {} without a word", before.phase, after.phase));
                 }
+                // What others told, and did not come to write, is told anew if it is decided again.
+                self.names.retain(|_, name| decision.told.contains(name));
                 self.write(before, after);
                 Ok(())
             }
