@@ -112,6 +112,8 @@ pub struct Stage {
     pub(crate) leader: usize,
     /// When somebody else takes the lease of a holder that stands still.
     pub(crate) takeover: Option<Timestamp>,
+    /// Whether somebody moved the brake in the turn of a process, which has to look again after it.
+    is_brake_moved: bool,
     pub(crate) live: Reader,
     seen: Reader,
     inspector: Inspector,
@@ -148,6 +150,7 @@ impl Stage {
             standstill: None,
             leader: 0,
             takeover: None,
+            is_brake_moved: false,
             live: Reader::default(),
             seen: Reader::default(),
             inspector: Inspector::default(),
@@ -299,6 +302,9 @@ impl Stage {
     ) -> Result<(), String> {
         let mut process = std::mem::take(&mut self.processes[place]);
         let done = turn(self, &mut process);
+        if std::mem::take(&mut self.is_brake_moved) {
+            process.wake(self.now);
+        }
         self.processes[place] = process;
         done
     }
@@ -327,7 +333,8 @@ impl Stage {
                 Ok(plan) => {
                     let version = object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
                     self.act(process, plan, version);
-                    if self.cluster.get(&self.canary).is_none() {
+                    let stored = self.cluster.get(&self.canary);
+                    if stored.is_none_or(|stored| stored["metadata"]["uid"] != object["metadata"]["uid"]) {
                         // What is made for a canary that is gone is collected at once here, and after a moment elsewhere.
                         process.due = process.due.map(|due| due.max(later(self.now, COLLECTION)));
                     }

@@ -40,14 +40,15 @@ impl Checker for Capacity {
                 if has_seen(moment.after, world) {
                     self.is_edited.forget(moment.operator);
                 }
-                return self.is_kept(moment.after, world);
+                return self.is_kept(moment, world);
             }
             What::Outside | What::Asked(..) | What::Step(_) => {}
         }
         let Some(step) = moment.step() else { return Ok(()) };
         raise(moment)?;
         promotion(moment)?;
-        if self.is_edited.of(moment.operator) {
+        // What was begun before the lease was lost only arrives late; the holder sees it, and mends it.
+        if self.is_edited.of(moment.operator) || moment.is_overtaken {
             return Ok(());
         }
         comes_back_whole(step, moment)?;
@@ -57,10 +58,12 @@ impl Checker for Capacity {
 
 impl Capacity {
     /// Without an autoscaler the primary's own replicas are kept.
-    fn is_kept(&mut self, instant: &Instant, world: &World) -> Verdict {
+    fn is_kept(&mut self, moment: &Moment, world: &World) -> Verdict {
+        let instant = moment.after;
         let Instant { rollout, status, .. } = instant;
         let holds = status.phase.is_run() || healing::is_due(status);
-        let is_free = !rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
+        let is_held = rollout.suspended || instant.is_deleted();
+        let is_free = !is_held && !revision::has_gaps(world) && moment.saw_the_canary();
         let needed = needed_pods(instant);
         let is_small = |primary: Option<&Value>| wanted(rollout, primary).is_some_and(|wanted| wanted < needed);
         let is_left = is_small(world.present(&rollout.primary_key())) && is_small(instant.part(Part::Primary));

@@ -29,6 +29,10 @@ impl Checker for Deadlines {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (moment.before, moment.after);
         self.heed_the_brake(after);
+        if moment.is_still {
+            // Until he goes on, or somebody else takes the lease.
+            self.moved = self.moved.map(|_| after.now);
+        }
         match moment.what {
             What::Step(Step::Tell(telling)) => {
                 if telling.notice.event_type() == EventType::Warning {

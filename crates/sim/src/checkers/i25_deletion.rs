@@ -22,9 +22,14 @@ impl Checker for Deletion {
         }
         if moment.is_still {
             // Until he goes on, or somebody else takes the lease.
-            self.since = Some(after.now);
+            self.since = self.since.map(|_| after.now);
         }
-        let waited = after.now.duration_since(*self.since.get_or_insert(after.now));
+        if matches!(moment.what, What::Decided { .. }) && moment.saw_the_canary() {
+            // A late watch only delays (I14).
+            self.since.get_or_insert(after.now);
+        }
+        let Some(since) = self.since else { return Ok(()) };
+        let waited = after.now.duration_since(since);
         if waited > after.rollout.interval.saturating_mul(2).saturating_add(after.drain_delay()) {
             return Err(format!("the deletion of a canary that serves nobody hangs for {waited:#}"));
         }

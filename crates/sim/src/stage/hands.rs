@@ -56,6 +56,7 @@ impl Stage {
     pub fn brake(&mut self, brake: Brake) {
         Arc::make_mut(&mut self.settings).pause_new_runs = brake == Brake::On;
         self.processes[self.leader].wake(self.now);
+        self.is_brake_moved = true;
     }
 
     /// Changes the target, as a user does.
