@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Ok(rollout) => {
             let world = visit.world(canary, &rollout, &settings).await;
             let clock = Timestamp::now();
-            let now = Hours::default().now(clock, clock, world.canary.status.as_ref());
+            let now = Hours::default().now(clock, clock, world.canary.status.as_ref(), &mut Answers::default());
             Why::of(&Tick { world: &world, rollout: &rollout, settings: &settings, now, clock })
         }
         Err(reason) => Why::refused(&World::new(canary), &reason),

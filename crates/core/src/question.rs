@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -171,11 +171,20 @@ impl Answers {
         is_new
     }
 
-    /// Whether a question is out that did not go out between `since` and `now`, but before: a clock that was set back makes
-    /// no wait shorter.
-    pub fn is_awaited_longer(&self, key: &AskKey, since: Timestamp, now: Timestamp) -> bool {
+    /// The clock of the canary was set by so much: what is remembered of the time before moves along, so that no wait
+    /// gets longer or shorter by it.
+    pub(crate) fn move_along(&mut self, by: SignedDuration) {
+        let given = self.given.iter_mut().map(|given| &mut given.at);
+        let awaited = self.awaited.iter_mut().map(|awaited| &mut awaited.since);
+        for time in given.chain(awaited).chain(&mut self.quiet_until) {
+            *time = time.saturating_add(by).unwrap_or(*time);
+        }
+    }
+
+    /// Whether a question has been out since before `since`.
+    pub fn is_awaited_longer(&self, key: &AskKey, since: Timestamp) -> bool {
         let awaited = self.awaited.iter().find(|awaited| awaited.key == *key);
-        awaited.is_some_and(|awaited| awaited.since <= since || awaited.since > now)
+        awaited.is_some_and(|awaited| awaited.since <= since)
     }
 
     /// Records an answer that came at `at`.
@@ -190,10 +199,9 @@ impl Answers {
         self.given(key).map(|given| &given.answer)
     }
 
-    /// The answer to a question, if it came after `since` and not after `now`: a clock that was set back makes nothing
-    /// younger.
-    pub fn get_between(&self, key: &AskKey, since: Timestamp, now: Timestamp) -> Option<&Answer> {
-        self.given(key).filter(|given| given.at > since && given.at <= now).map(|given| &given.answer)
+    /// The answer to a question, if it came after `since`.
+    pub fn get_since(&self, key: &AskKey, since: Timestamp) -> Option<&Answer> {
+        self.given(key).filter(|given| given.at > since).map(|given| &given.answer)
     }
 
     fn given(&self, key: &AskKey) -> Option<&Given> {
@@ -234,11 +242,27 @@ mod tests {
         let mut answers = Answers::default();
         assert!(answers.ask(&key, at(10)));
         assert!(!answers.ask(&key, at(20)));
-        assert!(!answers.is_awaited_longer(&key, at(9), at(19)));
-        assert!(answers.is_awaited_longer(&key, at(10), at(20)));
-        assert!(answers.is_awaited_longer(&key, at(0), at(9)), "the clock was set back");
+        assert!(!answers.is_awaited_longer(&key, at(9)));
+        assert!(answers.is_awaited_longer(&key, at(10)));
         answers.insert(key.clone(), Answer::Hook(Ok(())), at(21));
-        assert!(!answers.is_awaited_longer(&key, at(12), at(22)));
+        assert!(!answers.is_awaited_longer(&key, at(12)));
         assert!(answers.ask(&key, at(22)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_no_wait_longer_and_nothing_younger() {
+        let key = |what: &str| AskKey { what: what.to_owned(), moment: String::new() };
+        let mut answers = Answers::default();
+        answers.insert(key("given"), Answer::Hook(Ok(())), at(100));
+        answers.ask(&key("awaited"), at(100));
+        answers.end_round(Round::Open, Some(at(110)));
+        answers.move_along(SignedDuration::from_secs(-90));
+        assert_eq!(answers.quiet_until(at(10)), Some(at(20)));
+        assert!(
+            answers.get_since(&key("given"), at(10)).is_none() && answers.get_since(&key("given"), at(9)).is_some()
+        );
+        assert!(
+            answers.is_awaited_longer(&key("awaited"), at(10)) && !answers.is_awaited_longer(&key("awaited"), at(9))
+        );
     }
 }

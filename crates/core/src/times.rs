@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::healing;
 use crate::phase::PhaseRules;
+use crate::question::Answers;
 
 /// Whoever stands still for longer than this in the middle of a plan decides anew before its next write. It is longer than
 /// a request may take of whoever keeps its lease, so that a slow API server alone stops no plan.
@@ -27,13 +28,23 @@ pub struct Hours {
 
 impl Hours {
     /// What time it is. `clock` is what the wall's clock shows, `steady` a clock of the process that nobody sets. What the
-    /// status says to have happened lies never ahead (I23).
-    pub fn now(&mut self, clock: Timestamp, steady: Timestamp, status: Option<&CanaryStatus>) -> Timestamp {
+    /// status says to have happened lies never ahead (I23). Where that sets the canary's clock, what was answered moves
+    /// along.
+    pub fn now(
+        &mut self,
+        clock: Timestamp,
+        steady: Timestamp,
+        status: Option<&CanaryStatus>,
+        answers: &mut Answers,
+    ) -> Timestamp {
         let timed = status.filter(|status| is_timed(status));
         let by_wall = clock.duration_since(steady);
         let counted = later(steady, self.ahead.filter(|_| timed.is_some()).unwrap_or(by_wall));
         let now = timed.and_then(latest).map_or(counted, |latest| latest.max(counted));
-        self.ahead = Some(now.duration_since(steady));
+        let ahead = now.duration_since(steady);
+        if let Some(by) = self.ahead.replace(ahead).map(|before| ahead.saturating_sub(before)) {
+            answers.move_along(by);
+        }
         now
     }
 
@@ -171,6 +182,10 @@ mod tests {
         format!("{:.6}", at(second))
     }
 
+    fn look(hours: &mut Hours, clock: Timestamp, steady: Timestamp, status: Option<&CanaryStatus>) -> Timestamp {
+        hours.now(clock, steady, status, &mut Answers::default())
+    }
+
     /// A run whose step began at this second, and whose drain ends at that one.
     fn status(step: i64, drain: Option<i64>) -> CanaryStatus {
         let run = Run { step_started_at: Some(text(step)), drain_until: drain.map(text), ..Run::default() };
@@ -180,28 +195,28 @@ mod tests {
     #[test]
     fn between_runs_the_clock_is_believed_and_during_one_only_its_beginning() {
         let (mut hours, run) = (Hours::default(), status(1_000, None));
-        assert_eq!(hours.now(at(1_000), at(50), None), at(1_000));
-        assert_eq!(hours.now(at(7_777), at(55), Some(&run)), at(1_005));
-        assert_eq!(hours.now(at(3), at(60), Some(&run)), at(1_010));
+        assert_eq!(look(&mut hours, at(1_000), at(50), None), at(1_000));
+        assert_eq!(look(&mut hours, at(7_777), at(55), Some(&run)), at(1_005));
+        assert_eq!(look(&mut hours, at(3), at(60), Some(&run)), at(1_010));
         assert_eq!((hours.at(at(61)), hours.steady(at(1_011))), (at(1_011), at(61)));
         let ended = CanaryStatus { phase: Phase::Succeeded, ..status(1_000, None) };
-        assert_eq!(hours.now(at(3), at(62), Some(&ended)), at(3));
+        assert_eq!(look(&mut hours, at(3), at(62), Some(&ended)), at(3));
     }
 
     #[test]
     fn what_the_status_says_to_have_happened_has_happened_by_now() {
         let mut hours = Hours::default();
-        assert_eq!(hours.now(at(3), at(50), Some(&status(1_000, Some(1_010)))), at(1_000));
-        assert_eq!(hours.now(at(3), at(52), Some(&status(1_000, Some(1_010)))), at(1_002));
-        assert_eq!(hours.now(at(3), at(52), Some(&status(1_500, None))), at(1_500));
+        assert_eq!(look(&mut hours, at(3), at(50), Some(&status(1_000, Some(1_010)))), at(1_000));
+        assert_eq!(look(&mut hours, at(3), at(52), Some(&status(1_000, Some(1_010)))), at(1_002));
+        assert_eq!(look(&mut hours, at(3), at(52), Some(&status(1_500, None))), at(1_500));
     }
 
     #[test]
     fn a_drain_after_a_run_is_counted_as_in_it() {
         let (mut hours, ended) = (Hours::default(), status(1_000, Some(1_010)));
         let ended = CanaryStatus { phase: Phase::Failed, ..ended };
-        hours.now(at(1_000), at(50), Some(&ended));
-        assert_eq!(hours.now(at(9_999), at(53), Some(&ended)), at(1_003));
+        look(&mut hours, at(1_000), at(50), Some(&ended));
+        assert_eq!(look(&mut hours, at(9_999), at(53), Some(&ended)), at(1_003));
     }
 
     #[test]
@@ -209,8 +224,8 @@ mod tests {
         let (mut hours, mut failed) = (Hours::default(), status(1_000, None));
         failed.phase = Phase::Failed;
         healing::begin(failed.run.get_or_insert_default());
-        hours.now(at(1_000), at(50), Some(&failed));
-        assert_eq!(hours.now(at(9), at(53), Some(&failed)), at(1_003));
+        look(&mut hours, at(1_000), at(50), Some(&failed));
+        assert_eq!(look(&mut hours, at(9), at(53), Some(&failed)), at(1_003));
     }
 
     #[test]

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use burgee_api::Phase;
+use burgee_api::{CanaryStatus, Phase};
 use burgee_core::question::Answers;
 use burgee_core::times::{Delays, Hours};
 use burgee_core::world::ObjectKey;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock;
 use crate::fights::Fights;
 use crate::telemetry::Subject;
 
@@ -43,6 +44,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// What time it is for the canary, when the wall's clock shows `clock`.
+    pub fn look_at_the_clock(&mut self, clock: Timestamp, status: Option<&CanaryStatus>) -> Timestamp {
+        self.hours.now(clock, clock::steady(), status, &mut self.answers)
+    }
+
     /// How long to wait after one more conflict in a row: 100 ms, doubling to 5 s.
     pub fn conflicted(&mut self) -> Duration {
         let wait = CONFLICT.0.saturating_mul(1 << self.conflicts.min(10)).min(CONFLICT.1);

@@ -45,7 +45,7 @@ pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
         Err(reason) => {
             let story = Story::new(&key, &canary, INTERVAL);
             let memory = operator.memory(&key);
-            let now = lock(&memory).hours.now(Timestamp::now(), clock::steady(), canary.status.as_ref());
+            let now = lock(&memory).look_at_the_clock(Timestamp::now(), canary.status.as_ref());
             let plan = decide::refuse(&World::new(canary), now, &reason);
             carry_out(&operator, story, plan).await
         }
@@ -63,7 +63,7 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, mut canary: Canary, 
     tell_of_forbidden(operator, &story, sight.forbidden).await;
     let settings = operator.settings_now();
     let (clock, status) = (Timestamp::now(), sight.world.canary.status.as_ref());
-    let now = lock(&memory).hours.now(clock, clock::steady(), status);
+    let now = lock(&memory).look_at_the_clock(clock, status);
     let tick = Tick { world: &sight.world, rollout, settings: &settings, now, clock };
     let verdict = (operator.decide)(&tick, &lock(&memory).answers);
     story.is_decided();

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use burgee_api::CanaryStatus;
 use burgee_core::plan::Step;
 use burgee_core::question::{Answer, Answers, Ask, AskKey};
 use burgee_core::times::{Course, Delays, Hours};
@@ -85,6 +86,11 @@ impl Process {
     /// What the wall's clock of its machine shows.
     pub(crate) fn clock(&self, now: Timestamp) -> Timestamp {
         later(now, self.skew)
+    }
+
+    /// What time it is for the canary.
+    pub(crate) fn look_at_the_clock(&mut self, now: Timestamp, status: Option<&CanaryStatus>) -> Timestamp {
+        self.hours.now(self.clock(now), now, status, &mut self.answers)
     }
 
     /// Asks for a look no later than `at`.

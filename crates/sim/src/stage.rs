@@ -350,7 +350,7 @@ impl Stage {
     /// What is done about a canary that cannot be meant.
     fn refuse(&self, process: &mut Process, reading: &Reading, reason: &str) -> Plan {
         let status = reading.canary.status.as_ref();
-        let now = process.hours.now(process.clock(self.now), self.now, status);
+        let now = process.look_at_the_clock(self.now, status);
         process.course = Course::begun(status, self.now);
         refuse(&World::new(reading.canary.clone()), now, reason)
     }
@@ -370,7 +370,7 @@ impl Stage {
         let settings = Arc::clone(&self.settings);
         let world = self.observe(process, reading, rollout);
         let (clock, status) = (process.clock(self.now), world.canary.status.as_ref());
-        let now = process.hours.now(clock, self.now, status);
+        let now = process.look_at_the_clock(self.now, status);
         process.course = Course::begun(status, self.now);
         let tick = Tick { world: &world, rollout, settings: &settings, now, clock };
         self.report(process.id, Report::Looks(&tick));

@@ -105,14 +105,14 @@ impl Asker<'_> {
     /// An answer that is not older than an interval.
     fn fresh(&self, key: &AskKey) -> Option<&Answer> {
         let Tick { now, rollout, .. } = self.tick;
-        self.answers.get_between(key, now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN), *now)
+        self.answers.get_since(key, now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN))
     }
 
     /// Whether everything that a question asks has been asked for longer than an interval already.
     pub(super) fn is_late(&self, question: &Question) -> bool {
         let Tick { now, rollout, .. } = self.tick;
         let since = now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN);
-        question.asks.iter().all(|(key, _)| self.answers.is_awaited_longer(key, since, *now))
+        question.asks.iter().all(|(key, _)| self.answers.is_awaited_longer(key, since))
     }
 
     fn key(&self, what: String) -> AskKey {
