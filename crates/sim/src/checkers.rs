@@ -44,6 +44,7 @@ mod i25_deletion;
 mod i26_takeover;
 mod revision;
 pub mod round;
+mod wait;
 
 use round::Round;
 

@@ -245,7 +245,7 @@ pub(crate) fn make_peace(stage: &mut Stage) -> Result<(), String> {
         push(stage, "podinfo:6.0.9")?;
     }
     let is_unknown = canary["status"]["lastPromotedSpec"].as_str().is_none_or(str::is_empty);
-    if matches!(phase, "Progressing" | "Waiting") && is_unknown {
+    if !matches!(phase, "" | "Initializing") && is_unknown {
         // A primary of which nobody knows the revision may have been made anew from one that never starts (I12). Nothing
         // can put it back, so somebody ships a fix without a look at it (I6).
         push(stage, "podinfo:6.0.9")?;

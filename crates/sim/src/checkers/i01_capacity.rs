@@ -10,9 +10,9 @@ use burgee_core::plan::Step;
 use burgee_core::rollout::Rollout;
 use burgee_core::world::World;
 use burgee_core::{healing, scaler, workload};
-use jiff::Timestamp;
 use serde_json::Value;
 
+use super::wait::Wait;
 use super::{ByOperator, Checker, Moment, Verdict, What, revision};
 use crate::instant::{Instant, Part};
 
@@ -23,14 +23,15 @@ pub(super) struct Capacity {
     /// plan is not to be blamed for its limits, and the next one sees them.
     is_edited: ByOperator,
     /// Since when the primary has been meant to have fewer pods than the run began with.
-    small_since: Option<Timestamp>,
-    /// Whether whoever leads has stood still since he looked last: only who looks can mend it.
-    has_stood_still: bool,
+    small: Wait,
+    /// The decision by which the traffic was last meant to return. Another one that puts the routes where the status says
+    /// they are finds as many pods as there are by then.
+    returned: u64,
 }
 
 impl Checker for Capacity {
     fn look(&mut self, moment: &Moment) -> Verdict {
-        self.has_stood_still |= moment.is_still;
+        self.small.heed(moment);
         match moment.what {
             What::Outside if !moment.before.is_same(moment.after, &[Part::PrimaryScaler]) => self.is_edited.note(),
             What::Step(_) if !moment.before.is_same(moment.after, &[Part::PrimaryScaler]) => {
@@ -46,12 +47,15 @@ impl Checker for Capacity {
         }
         let Some(step) = moment.step() else { return Ok(()) };
         raise(moment)?;
-        promotion(moment)?;
+        self.promotion(step, moment)?;
         // What was begun before the lease was lost only arrives late; the holder sees it, and mends it.
         if self.is_edited.of(moment.operator) || moment.is_overtaken {
             return Ok(());
         }
         comes_back_whole(step, moment)?;
+        if !moment.saw_the_canary() {
+            return Ok(());
+        }
         floor(step, moment.before, moment.after)
     }
 }
@@ -68,15 +72,31 @@ impl Capacity {
         let is_small = |primary: Option<&Value>| wanted(rollout, primary).is_some_and(|wanted| wanted < needed);
         let is_left = is_small(world.present(&rollout.primary_key())) && is_small(instant.part(Part::Primary));
         if !holds || !is_free || rollout.scaler.is_some() || !is_left {
-            self.small_since = None;
+            self.small.end();
             return Ok(());
         }
-        if std::mem::take(&mut self.has_stood_still) {
-            self.small_since = None;
-        }
-        let waited = instant.now.duration_since(*self.small_since.get_or_insert(instant.now));
+        let waited = self.small.goes_on(instant.now);
         if waited > rollout.interval {
             return Err(format!("the primary has been meant to have fewer than {needed} pods for {waited:#}"));
+        }
+        Ok(())
+    }
+
+    /// Services alone split nothing: there the traffic never left the primary, and its own rolling update moves it.
+    fn promotion(&mut self, step: &Step, moment: &Moment) -> Verdict {
+        if !moment.after.is_routed() {
+            return Ok(());
+        }
+        if matches!(step, Step::Status(_)) && moment.after.status.canary_weight < moment.before.status.canary_weight {
+            self.returned = moment.sight.number;
+        }
+        let (Some(old), Some(new)) = (moment.before.split, moment.after.split) else { return Ok(()) };
+        let needed = needed_pods(moment.after);
+        let is_taken_back = returns_by_promotion(moment.before) && !is_refuge(moment.before);
+        let is_decided = moment.sight.number == self.returned || moment.primary_pods() == 0;
+        if new.primary() > old.primary() && is_taken_back && is_decided && moment.primary_pods() < needed {
+            let pods = moment.primary_pods();
+            return Err(format!("the primary got {} % with {pods} of {needed} pods", new.primary()));
         }
         Ok(())
     }
@@ -86,7 +106,7 @@ impl Capacity {
 fn comes_back_whole(step: &Step, moment: &Moment) -> Verdict {
     let (before, after) = (moment.before, moment.after);
     let is_new = matches!(step, Step::Create(_)) && before.part(Part::Primary).is_none();
-    let needed = needed_pods(before);
+    let needed = needed_pods(before).min(most_pods(before, Part::Scaler));
     match wanted(&after.rollout, after.part(Part::Primary)).filter(|wanted| is_new && *wanted < needed) {
         Some(wanted) => Err(format!("the primary came back with {wanted} of {needed} pods")),
         None => Ok(()),
@@ -106,7 +126,9 @@ fn has_seen(instant: &Instant, world: &World) -> bool {
 
 fn raise(moment: &Moment) -> Verdict {
     let weight = moment.after.traffic.canary;
-    if weight > moment.before.traffic.canary && moment.canary_pods() == 0 {
+    // Where no set has pods, nobody loses anything by routes that are as the status says.
+    let is_raised = weight > moment.before.traffic.canary && moment.primary_pods() > 0;
+    if is_raised && moment.canary_pods() == 0 {
         return Err(format!("the canary got {weight} % without a ready pod"));
     }
     let meant = moment.after.status.canary_weight;
@@ -123,21 +145,6 @@ fn saw_analysed(moment: &Moment) -> bool {
     let template = |target| workload::template(rollout.target_kind, target);
     let seen = moment.sight.target.as_deref().map(|target| digest(&template(target)));
     is_foreign(&status.last_applied_spec) || seen.is_none_or(|seen| seen == status.last_applied_spec)
-}
-
-/// Services alone split nothing: there the traffic never left the primary, and its own rolling update moves it.
-fn promotion(moment: &Moment) -> Verdict {
-    if !moment.after.is_routed() {
-        return Ok(());
-    }
-    let (Some(old), Some(new)) = (moment.before.split, moment.after.split) else { return Ok(()) };
-    let needed = needed_pods(moment.after);
-    let is_taken_back = returns_by_promotion(moment.before) && !is_refuge(moment.before);
-    if new.primary() > old.primary() && is_taken_back && moment.primary_pods() < needed {
-        let pods = moment.primary_pods();
-        return Err(format!("the primary got {} % with {pods} of {needed} pods", new.primary()));
-    }
-    Ok(())
 }
 
 /// Whether traffic that returns now does so by a promotion, or by the healing after a failed one.
@@ -157,10 +164,14 @@ fn is_refuge(instant: &Instant) -> bool {
 /// The pods that the primary began with, as far as its autoscaler and the nodes allow (S13).
 fn needed_pods(instant: &Instant) -> i64 {
     let recorded = instant.status.run.as_ref().and_then(|run| run.primary_ready_at_start).unwrap_or(0);
-    let spec = &instant.object(Part::PrimaryScaler)["spec"];
-    let most = spec["maxReplicas"].as_i64().or_else(|| spec["maxReplicaCount"].as_i64());
     let nodes = instant.object(Part::Primary)["status"]["desiredNumberScheduled"].as_i64();
-    recorded.min(most.unwrap_or(i64::MAX)).min(nodes.map_or(i64::MAX, |nodes| nodes.max(1)))
+    recorded.min(most_pods(instant, Part::PrimaryScaler)).min(nodes.map_or(i64::MAX, |nodes| nodes.max(1)))
+}
+
+/// The most pods that an autoscaler allows.
+fn most_pods(instant: &Instant, scaler: Part) -> i64 {
+    let spec = &instant.object(scaler)["spec"];
+    spec["maxReplicas"].as_i64().or_else(|| spec["maxReplicaCount"].as_i64()).unwrap_or(i64::MAX)
 }
 
 fn floor(step: &Step, before: &Instant, after: &Instant) -> Verdict {

@@ -6,8 +6,8 @@ use burgee_api::Phase;
 use burgee_core::phase::PhaseRules;
 use burgee_core::split::Split;
 use burgee_core::world::World;
-use jiff::Timestamp;
 
+use super::wait::Wait;
 use super::{ByOperator, Checker, Moment, Verdict, What, revision};
 use crate::instant::{Instant, Part, Traffic};
 
@@ -15,7 +15,7 @@ use crate::instant::{Instant, Part, Traffic};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endpoints {
     /// Since when requests have gone to a canary without pods, although the primary could take them.
-    out_since: Option<Timestamp>,
+    out: Wait,
     /// Whether somebody else has changed a Service or the routes since the decision that is being carried out: what the
     /// plan was made for is gone, and the next one sees it.
     is_edited: ByOperator,
@@ -27,6 +27,7 @@ const WAYS: [Part; 4] = [Part::Apex, Part::PrimaryService, Part::CanaryService, 
 impl Checker for Endpoints {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (moment.before, moment.after);
+        self.out.heed(moment);
         match moment.what {
             What::Decided { world, .. } => {
                 self.is_edited.forget(moment.operator);
@@ -54,7 +55,9 @@ impl Checker for Endpoints {
         }
         let canary_is_late =
             moment.sight.canary_pods > 0 && (before.canary_pods == 0 || is_gone(Part::CanaryService, saw_canary));
-        if !canary_is_late && canary_is_served(before) && !canary_is_served(after) {
+        // Where the primary has no pods either, nobody loses anything by routes that are as the status says.
+        let is_served = primary_is_served(before) && canary_is_served(before);
+        if !canary_is_late && is_served && !canary_is_served(after) {
             return Err(format!("{} % go to a canary without ready endpoints", after.traffic.canary));
         }
         Ok(())
@@ -72,10 +75,10 @@ impl Endpoints {
         let is_free = !instant.rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world) && sees_it;
         let is_out = instant.canary_pods == 0 && !canary_is_served(instant);
         if !splits || !is_free || !is_out || instant.primary_pods == 0 {
-            self.out_since = None;
+            self.out.end();
             return Ok(());
         }
-        let waited = instant.now.duration_since(*self.out_since.get_or_insert(instant.now));
+        let waited = self.out.goes_on(instant.now);
         if waited > instant.rollout.interval {
             let weight = instant.traffic.canary;
             return Err(format!("{weight} % have gone to a canary without pods for {waited:#}"));

@@ -12,25 +12,28 @@ use burgee_core::question::Ask;
 use burgee_core::world::{Observed, World};
 use jiff::Timestamp;
 
+use super::wait::Wait;
 use super::{Checker, Moment, Verdict, What, act, revision};
 use crate::instant::{Instant, Part};
 
 /// Since when a fix has been wanted and not begun.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fix {
-    since: Option<Timestamp>,
+    wait: Wait,
     /// When its gate was asked last.
     asked: Option<Timestamp>,
 }
 
 impl Checker for Fix {
     fn look(&mut self, moment: &Moment) -> Verdict {
+        self.wait.heed(moment);
         let (plan, world) = match moment.what {
             What::Decided { plan, world, .. } => (plan, world),
             What::Step(Step::Status(_)) => return keeps_the_traffic(moment),
             What::Asked(_, Ask::Hook { webhook, .. }) if webhook.kind == WebhookType::ConfirmRollout => {
-                let is_waiting = moment.after.status.phase == Phase::Waiting;
-                self.since = self.since.filter(|_| !is_waiting);
+                if moment.after.status.phase == Phase::Waiting {
+                    self.wait.end();
+                }
                 self.asked = Some(moment.after.now);
                 return Ok(());
             }
@@ -39,13 +42,13 @@ impl Checker for Fix {
         let now = moment.after.now;
         if let Some(asked) = self.asked.take() {
             // What the gate takes for its answer is not the primary's doing.
-            self.since = self.since.and_then(|since| since.checked_add(now.duration_since(asked)).ok());
+            self.wait.postpone(now.duration_since(asked));
         }
-        if !is_blocked(moment.after, plan, world) {
-            self.since = None;
+        if !moment.saw_the_canary() || !is_blocked(moment.after, plan, world) {
+            self.wait.end();
             return Ok(());
         }
-        let waited = now.duration_since(*self.since.get_or_insert(now));
+        let waited = self.wait.goes_on(now);
         if waited > moment.after.rollout.interval {
             return Err(format!("the fix has waited {waited:#} for a primary that is not ready"));
         }

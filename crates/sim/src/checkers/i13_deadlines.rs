@@ -8,8 +8,9 @@ use burgee_core::plan::{Plan, Step};
 use burgee_core::timetable::Wake;
 use burgee_core::world::World;
 use burgee_core::{healing, kept};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
+use super::wait::Wait;
 use super::{Checker, Moment, Verdict, What, act, revision, without_marks};
 use crate::instant::{Instant, Part};
 
@@ -20,7 +21,7 @@ const DEADLINE_SECONDS: i64 = 600;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deadlines {
     has_warned: bool,
-    moved: Option<Timestamp>,
+    rest: Wait,
     /// Whether the brake holds a run that has no traffic yet.
     is_braked: bool,
 }
@@ -29,10 +30,7 @@ impl Checker for Deadlines {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (moment.before, moment.after);
         self.heed_the_brake(after);
-        if moment.is_still {
-            // Until he goes on, or somebody else takes the lease.
-            self.moved = self.moved.map(|_| after.now);
-        }
+        self.rest.heed(moment);
         match moment.what {
             What::Step(Step::Tell(telling)) => {
                 if telling.notice.event_type() == EventType::Warning {
@@ -42,17 +40,18 @@ impl Checker for Deadlines {
             }
             What::Step(Step::Status(_)) => {
                 if without_marks(&before.status) != without_marks(&after.status) {
-                    *self = Self { has_warned: false, moved: Some(after.now), is_braked: self.is_braked };
+                    self.has_warned = false;
+                    self.rest.begin(after.now);
                 }
                 Ok(())
             }
             What::Outside if !before.is_same(after, &[Part::Canary, Part::Target, Part::Primary]) => {
-                self.moved = Some(after.now);
+                self.rest.begin(after.now);
                 Ok(())
             }
             What::Decided { world, .. } if revision::has_gaps(world) => {
                 // Nobody is blamed for the time in which he could not read what he needs (I11).
-                self.moved = self.moved.map(|_| after.now);
+                self.rest.renew(after.now);
                 Ok(())
             }
             What::Decided { plan, world, .. } => {
@@ -70,7 +69,7 @@ impl Deadlines {
     fn heed_the_brake(&mut self, instant: &Instant) {
         let is_braked = instant.settings.pause_new_runs && !act::has_begun(&instant.status);
         if std::mem::replace(&mut self.is_braked, is_braked) {
-            self.moved = self.moved.map(|_| instant.now);
+            self.rest.renew(instant.now);
         }
     }
 
@@ -88,8 +87,8 @@ impl Deadlines {
     fn stands_still(&self, instant: &Instant) -> Verdict {
         let phase = instant.status.phase;
         let is_run = matches!(phase, Phase::Progressing | Phase::Promoting | Phase::Finalising);
-        let Some(moved) = self.moved.filter(|_| is_run && !is_held(&instant.status)) else { return Ok(()) };
-        let waited = instant.now.duration_since(moved);
+        let rest = self.rest.so_far(instant.now).filter(|_| is_run && !is_held(&instant.status));
+        let Some(waited) = rest else { return Ok(()) };
         if !instant.rollout.suspended && waited > longest_wait(instant) {
             return Err(format!("{phase} has not moved for {waited:#}"));
         }

@@ -6,19 +6,19 @@ use burgee_core::notice::Notice;
 use burgee_core::plan::Plan;
 use burgee_core::workload::{self, Side};
 use burgee_core::world::World;
-use jiff::Timestamp;
 
 use super::act::{self, Act};
 use super::round::{Outcome, Round};
+use super::wait::Wait;
 use super::{Checker, Moment, Verdict, What, revision};
 use crate::instant::{Instant, Part};
 
 /// Since when a rollback has been due.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rollback {
-    due: Option<(Timestamp, Cause)>,
+    due: Option<(Wait, Cause)>,
     /// Since when one has waited for a primary without pods, and nobody was told.
-    untold: Option<Timestamp>,
+    untold: Wait,
 }
 
 /// Of what it was due: in which run, and with how many failed checks allowed, because whoever allows more of them calls it
@@ -33,12 +33,8 @@ struct Cause {
 
 impl Checker for Rollback {
     fn look(&mut self, moment: &Moment) -> Verdict {
-        if moment.is_still
-            && let Some((since, _)) = &mut self.due
-        {
-            // Until he goes on, or somebody else takes the lease.
-            *since = moment.after.now;
-        }
+        self.untold.heed(moment);
+        self.due.iter_mut().for_each(|(wait, _)| wait.heed(moment));
         let What::Decided { plan, world, round } = moment.what else { return Ok(()) };
         let instant = moment.after;
         let Some(status) = &world.canary.status else { return Ok(()) };
@@ -50,23 +46,22 @@ impl Checker for Rollback {
             let is_raised = cause.allowed > known.allowed;
             is_raised || *known != Cause { allowed: known.allowed, ..cause.clone() }
         });
-        // What failed and could not be written down is void when the canary has no pods to be checked any more.
-        let is_void = status.failed_checks < i64::from(instant.rollout.threshold) && !instant.is_ready(Part::Target);
+        // What failed and could not be written down is void when a set is not ready any more: then nothing is checked.
+        let is_void = status.failed_checks < i64::from(instant.rollout.threshold)
+            && !(instant.is_ready(Part::Target) && instant.is_ready(Part::Primary));
         let passes = matches!(act::of(&instant.rollout, status, plan), Some(Act::Advance | Act::Hold));
         if is_over || is_void || passes || !is_checking(status) || !is_possible(instant, world) {
             self.due = None;
         }
         let ends = plan.status().is_some_and(|next| next.phase != status.phase || begun(next) != begun(status));
         if is_checking(status) && is_possible(instant, world) && !passes && has_failed(instant, status, round) {
-            self.due.get_or_insert((instant.now, cause));
+            self.due.get_or_insert((Wait::default(), cause));
         }
-        match &self.due {
-            Some((since, _)) if !ends && instant.now.duration_since(*since) > instant.rollout.interval => {
-                let waited = instant.now.duration_since(*since);
-                Err(format!("the rollback has been due for {waited:#}"))
-            }
-            Some(_) | None => Ok(()),
+        let Some(waited) = self.due.as_mut().map(|(wait, _)| wait.goes_on(instant.now)) else { return Ok(()) };
+        if !ends && waited > instant.rollout.interval {
+            return Err(format!("the rollback has been due for {waited:#}"));
         }
+        Ok(())
     }
 }
 
@@ -83,10 +78,10 @@ impl Rollback {
         let is_free = !instant.rollout.suspended && run.paused_since.is_none() && !instant.is_deleted();
         let is_known = instant.primary_pods == 0 && !revision::has_gaps(world);
         if !is_due || !is_stuck || !is_free || !is_known || has_told {
-            self.untold = None;
+            self.untold.end();
             return Ok(());
         }
-        let waited = instant.now.duration_since(*self.untold.get_or_insert(instant.now));
+        let waited = self.untold.goes_on(instant.now);
         if waited > instant.rollout.interval {
             return Err(format!("the rollback has waited {waited:#} for a pod of the primary, and nobody was told"));
         }

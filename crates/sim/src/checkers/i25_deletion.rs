@@ -1,35 +1,30 @@
 //! I25: what is missing never hangs a deletion: a canary without a target, or without a ready pod on either side, is gone
 //! within a few intervals and the drain.
 
-use jiff::Timestamp;
-
+use super::wait::Wait;
 use super::{Checker, Moment, Verdict, What, revision};
 use crate::instant::{Instant, Part};
 
 /// Since when there has been nothing to put back, or nobody who could lose anything by it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deletion {
-    since: Option<Timestamp>,
+    wait: Wait,
 }
 
 impl Checker for Deletion {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let after = moment.after;
+        self.wait.heed(moment);
         let has_gaps = matches!(moment.what, What::Decided { world, .. } if revision::has_gaps(world));
         if !after.exists() || !after.is_deleted() || protects(after) || has_gaps {
-            self.since = None;
+            self.wait.end();
             return Ok(());
-        }
-        if moment.is_still {
-            // Until he goes on, or somebody else takes the lease.
-            self.since = self.since.map(|_| after.now);
         }
         if matches!(moment.what, What::Decided { .. }) && moment.saw_the_canary() {
             // A late watch only delays (I14).
-            self.since.get_or_insert(after.now);
+            self.wait.goes_on(after.now);
         }
-        let Some(since) = self.since else { return Ok(()) };
-        let waited = after.now.duration_since(since);
+        let Some(waited) = self.wait.so_far(after.now) else { return Ok(()) };
         if waited > after.rollout.interval.saturating_mul(2).saturating_add(after.drain_delay()) {
             return Err(format!("the deletion of a canary that serves nobody hangs for {waited:#}"));
         }
