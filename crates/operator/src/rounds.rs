@@ -18,6 +18,7 @@ use crate::observe;
 use crate::operator::{Operator, Wish, lock};
 use crate::tell::Story;
 use crate::tick;
+use crate::watch;
 
 /// Ticks that run at the same time.
 const CONCURRENT: usize = 64;
@@ -28,6 +29,8 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 const SPREAD: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 /// How often a process that may not write looks whether it may.
 const LEASE_LOOK: Duration = Duration::from_secs(1);
+/// So long may the list of canaries take that a new holder of the lease reads.
+const CATCHING_UP: Duration = Duration::from_secs(10);
 /// A canary whose tick panicked is left alone for this long.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
@@ -41,6 +44,8 @@ pub(crate) struct Rounds {
     /// By canary what its last tick looked at, and by object who looked at it.
     reads: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     readers: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// Whether the lease is ours, and nothing that whoever had it before wrote is unknown.
+    has_caught_up: bool,
 }
 
 impl Rounds {
@@ -54,6 +59,7 @@ impl Rounds {
             canaries: BTreeSet::new(),
             reads: BTreeMap::new(),
             readers: BTreeMap::new(),
+            has_caught_up: false,
         }
     }
 
@@ -76,7 +82,9 @@ impl Rounds {
                 Ok(()) = leading.changed() => {
                     let leads = *leading.borrow_and_update();
                     self.operator.telemetry.set("burgee_leader", &[], f64::from(u8::from(leads)));
+                    self.has_caught_up = false;
                     if leads {
+                        self.catch_up(stop).await;
                         self.wake_all();
                     }
                 }
@@ -93,7 +101,7 @@ impl Rounds {
 
     /// Starts whoever is due, unless somebody else leads: then nothing is even looked at.
     fn start_due(&mut self) {
-        if !self.operator.leadership.may_write() {
+        if !self.operator.leadership.may_write() || !self.has_caught_up {
             return;
         }
         let free = CONCURRENT.saturating_sub(self.running.len());
@@ -101,6 +109,24 @@ impl Rounds {
             let task = self.running.spawn(tick::tick(self.operator.clone(), key.clone()));
             self.names.insert(task.id(), key);
         }
+    }
+
+    /// Whoever wins the lease reads the canaries once more: its watch may be behind what the holder before it wrote last,
+    /// and an old status would lead routes and autoscalers back to where that run was (I14).
+    async fn catch_up(&mut self, stop: &CancellationToken) {
+        let scope = self.operator.stores.scope(&ObjectKey::new(Kind::Canary, "", ""));
+        let listing = watch::catch_up(&self.operator.cluster, &self.operator.stores, &scope);
+        let trouble = tokio::select! {
+            listed = tokio::time::timeout(CATCHING_UP, listing) => match listed {
+                Ok(listed) => listed.err().map(|error| error.to_string()),
+                Err(_) => Some(format!("no answer within {} s", CATCHING_UP.as_secs())),
+            },
+            () = stop.cancelled() => return,
+        };
+        if let Some(trouble) = trouble {
+            tracing::warn!("canaries could not be listed after the lease was won, the watch is believed: {trouble}");
+        }
+        self.has_caught_up = true;
     }
 
     fn pause(&self) -> Duration {

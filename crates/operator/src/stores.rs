@@ -372,6 +372,19 @@ impl Stores {
         }
     }
 
+    /// Enters an object that a request has shown, if it is newer than what is known of it. One that is not known is left to
+    /// the watch: it may be gone by now, and nothing would take it away again.
+    pub(crate) fn renew(&self, scope: &Scope, object: Value) {
+        let Some(arrival) = self.arrival(scope.kind, object) else { return };
+        let key = arrival.key.clone();
+        let place = (key.namespace.clone(), key.name.clone());
+        let changed =
+            self.lock().get_mut(scope).is_some_and(|store| store.objects.contains_key(&place) && store.apply(arrival));
+        if changed {
+            self.tell(key);
+        }
+    }
+
     /// Takes in one watch event. Answers its version.
     pub(crate) fn event(&self, scope: &Scope, object: Value, deletion: Deletion) -> u64 {
         let version = version_of(&object);

@@ -89,18 +89,29 @@ fn jittered(pause: Duration) -> Duration {
 /// Lists everything, page by page, and answers the version to watch from.
 async fn list(cluster: &Cluster, stores: &Stores, scope: &Scope) -> Result<u64, ApiError> {
     let mut objects = Vec::new();
+    let version = pages(cluster, scope, |object| objects.extend(stores.arrival(scope.kind, object))).await?;
+    stores.listing(scope, version, objects);
+    Ok(version)
+}
+
+/// Enters what is newer than the watch has shown it. The API server answers a list with no older state than
+/// there was when it was asked; a watch may be behind.
+pub(crate) async fn catch_up(cluster: &Cluster, stores: &Stores, scope: &Scope) -> Result<(), ApiError> {
+    pages(cluster, scope, |object| stores.renew(scope, object)).await.map(|_| ())
+}
+
+/// All objects of a scope, page by page. Answers their version.
+async fn pages(cluster: &Cluster, scope: &Scope, mut take: impl FnMut(Value)) -> Result<u64, ApiError> {
     let mut token = String::new();
     loop {
         let query = format!("limit={PAGE}&continue={}", escape(&token));
         let mut page: Value = send(cluster.client(scope.kind), prepared(scope, &query)?).await?;
         if let Value::Array(items) = page["items"].take() {
-            objects.extend(items.into_iter().filter_map(|object| stores.arrival(scope.kind, object)));
+            items.into_iter().for_each(&mut take);
         }
         page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
         if token.is_empty() {
-            let version = crate::stores::version_of(&page);
-            stores.listing(scope, version, objects);
-            return Ok(version);
+            return Ok(crate::stores::version_of(&page));
         }
     }
 }

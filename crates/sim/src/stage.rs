@@ -267,7 +267,10 @@ impl Stage {
         }
         self.leader = 1 - self.leader;
         let now = self.now;
-        self.processes[self.leader].wake(now);
+        let leader = &mut self.processes[self.leader];
+        // Whoever wins the lease reads the canaries once more.
+        leader.blurs.remove(&Kind::Canary);
+        leader.wake(now);
     }
 
     /// What has come to a process: answers, watch events, and its own going on.

@@ -71,6 +71,7 @@ async fn a_canary_on_which_a_decision_panics_harms_no_other_and_is_tried_again_a
     operator.stores.start(&operator.cluster, &scope);
     operator.stores.list(&scope, 7, vec![canary("odd"), canary("even")]);
     let mut rounds = Rounds::new(operator.clone());
+    rounds.has_caught_up = true;
     for name in ["odd", "even"] {
         rounds.timetable.wake(&key(name), clock::steady());
     }
@@ -93,6 +94,46 @@ async fn a_canary_on_which_a_decision_panics_harms_no_other_and_is_tried_again_a
     rounds.turn().await;
     assert_eq!(rounds.due_in(61), ["odd"]);
     assert_eq!(rounds.due_in(3_601), ["even"]);
+}
+
+/// A canary at a version.
+fn canary_at(version: &str) -> Value {
+    let mut canary = canary("podinfo");
+    canary["metadata"]["resourceVersion"] = version.into();
+    canary
+}
+
+/// Wins the lease while the watch shows version 7. Answers which version is decided on, if it is looked at.
+async fn won(answer: impl Fn() -> axum::response::Response + Send + Sync + 'static) -> Option<String> {
+    let fake = Fake::start(move |request| match request.path.contains("/canaries?limit=") {
+        true => answer(),
+        false => failure(500, "down"),
+    })
+    .await;
+    let operator = fake.operator_deciding(make_a_service);
+    let scope = operator.stores.scope(&key("podinfo"));
+    operator.stores.start(&operator.cluster, &scope);
+    operator.stores.list(&scope, 7, vec![canary_at("7")]);
+    let mut rounds = Rounds::new(operator.clone());
+    rounds.timetable.wake(&key("podinfo"), clock::steady());
+    rounds.start_due();
+    assert!(rounds.running.is_empty(), "nobody is looked at before");
+    rounds.catch_up(&CancellationToken::new()).await;
+    rounds.start_due();
+    let is_started = !rounds.running.is_empty();
+    let seen = observe::canary(&operator, &key("podinfo")).unwrap().unwrap();
+    seen.metadata.resource_version.filter(|_| is_started)
+}
+
+#[tokio::test]
+async fn whoever_wins_the_lease_reads_the_canaries_once_more_before_it_looks_at_any() {
+    let listed = |versions: &[&str]| {
+        let items: Vec<Value> = versions.iter().map(|version| canary_at(version)).collect();
+        object(&json!({"metadata": {"resourceVersion": "9"}, "items": items}))
+    };
+    assert_eq!(won(move || listed(&["9"])).await.as_deref(), Some("9"), "the watch was behind");
+    assert_eq!(won(move || listed(&["6"])).await.as_deref(), Some("7"), "the list was");
+    assert_eq!(won(|| failure(503, "not now")).await.as_deref(), Some("7"), "the watch is believed");
 }
 
 /// A decision that makes a Service.
@@ -119,6 +160,7 @@ async fn refused(seconds: u64) -> (Rounds, Vec<Value>) {
     let since = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
     operator.doubts.weigh("create Service podinfo.test", &refusal, since);
     let mut rounds = Rounds::new(operator);
+    rounds.has_caught_up = true;
     rounds.timetable.wake(&key("podinfo"), Timestamp::now());
     rounds.turn().await;
     let events = fake.seen().into_iter().filter(|seen| seen.method == "POST" && seen.path.contains("/events"));
