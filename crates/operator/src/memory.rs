@@ -35,6 +35,8 @@ pub struct Memory {
     pub fights: Fights,
     /// What its last tick looked at.
     pub reads: BTreeSet<ObjectKey>,
+    /// What its last plan could not write because it is not as it was seen: the next tick reads it anew.
+    pub outdated: BTreeSet<ObjectKey>,
     /// Uids of what was kept for it, as far as this process kept it.
     pub kept: BTreeMap<ObjectKey, String>,
     /// Whose series it has on `/metrics`.

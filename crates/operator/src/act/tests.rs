@@ -75,12 +75,13 @@ fn patch() -> Step {
 
 #[tokio::test]
 async fn a_version_that_moved_is_a_conflict_however_it_is_said() {
-    let conflict = |message: &str| Err(Stopped::Conflict(message.to_owned()));
+    let conflict = |message: &str| Err(Stopped::Conflict(key_of(&service()).unwrap(), message.to_owned()));
     assert_eq!(check_answer(Step::Create(service()), 409, "exists").await, conflict("exists"));
     assert_eq!(check_answer(Step::Replace(service()), 409, "modified").await, conflict("modified"));
     assert_eq!(check_answer(Step::Replace(service()), 404, "gone").await, conflict("gone"));
     let test = "the server rejected our request due to an error in our request";
-    assert_eq!(check_answer(patch(), 422, test).await, conflict(test));
+    let target = ObjectKey::new(Kind::Deployment, "test", "podinfo");
+    assert_eq!(check_answer(patch(), 422, test).await, Err(Stopped::Conflict(target, test.to_owned())));
     assert_eq!(check_answer(Step::Keep(service()), 409, "exists").await, Ok(()), "its name is its digest");
 }
 
@@ -196,7 +197,8 @@ async fn check_copy(checksum: &str) -> (Result<(), Stopped>, Vec<String>) {
 async fn a_config_is_copied_only_with_the_content_that_was_analysed() {
     let analysed = tracked::checksum(&json!({"data": {"a": "1"}}));
     assert_eq!(check_copy(&analysed).await, (Ok(()), ["GET", "GET", "POST"].map(str::to_owned).to_vec()));
-    let moved = Stopped::Conflict("ConfigMap settings.test is no longer what was analysed".to_owned());
+    let source = ObjectKey::new(Kind::ConfigMap, "test", "settings");
+    let moved = Stopped::Conflict(source, "ConfigMap settings.test is no longer what was analysed".to_owned());
     assert_eq!(check_copy("0000000000000000").await, (Err(moved), vec!["GET".to_owned()]));
 }
 
@@ -274,7 +276,8 @@ async fn what_was_kept_is_dropped_with_one_request_and_only_if_it_is_still_the_s
     }
     let (result, mut asked) = dropped_after(vec![Step::Keep(kept())], 409).await;
     let exact = deletion(json!({"propagationPolicy": "Background", "preconditions": {"uid": "k"}}));
-    assert_eq!((result, asked.pop()), (Err(Stopped::Conflict("no".to_owned())), Some(exact)));
+    let conflict = Stopped::Conflict(ObjectKey::of(&kept()).unwrap(), "no".to_owned());
+    assert_eq!((result, asked.pop()), (Err(conflict), Some(exact)));
 }
 
 fn telling(suffix: &str) -> Telling {
