@@ -79,7 +79,7 @@ async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> R
         Step::Status(status) => write_status(operator, story, *status).await,
         Step::Tell(telling) => {
             may_write(operator)?;
-            tell::tell(operator, story, &telling).await
+            tell::tell_in_time(operator, story, &telling).await
         }
         Step::Alert(alert) => {
             operator.post(story, Letter::Alert(alert));

@@ -11,6 +11,7 @@ use burgee_core::world::ObjectKey;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fights::Fights;
+use crate::silence::Silence;
 use crate::telemetry::Subject;
 
 /// First and longest wait after a conflict.
@@ -31,6 +32,8 @@ pub struct Memory {
     pub delays: Delays,
     /// What was said.
     pub told: Told,
+    /// How long the API server has taken no event.
+    pub silence: Silence,
     /// Repairs of objects that others change.
     pub fights: Fights,
     /// What its last tick looked at.

@@ -313,6 +313,53 @@ async fn an_event_that_cannot_be_had_for_a_moment_is_not_lost_and_one_that_may_n
     assert_eq!(told_while(|own| refused_for_long(own, "create events in namespace test"), 403).await, (Ok(()), all));
 }
 
+/// An operator whose API server takes no events as long as they are `down`, and has taken none of the canary for so many
+/// seconds.
+async fn silent_for(seconds: i64, down: Arc<AtomicBool>) -> (Fake, Arc<Operator>) {
+    let fake = Fake::start(move |request| {
+        let is_refused = request.path.contains("/events") && down.load(Ordering::Relaxed);
+        if is_refused { failure(503, "no") } else { object(&request.body) }
+    })
+    .await;
+    let operator = fake.operator();
+    let since = clock::steady() - jiff::SignedDuration::from_secs(seconds);
+    lock(&operator.memory(&story().key)).silence.goes_on(since, clock::steady());
+    (fake, operator)
+}
+
+#[tokio::test]
+async fn a_plan_waits_half_a_minute_for_an_event_and_then_goes_on_without() {
+    let down = Arc::new(AtomicBool::new(true));
+    let plan = |suffix: &str| vec![Step::Tell(telling(suffix)), Step::Create(service())];
+    let (fake, operator) = silent_for(20, down.clone()).await;
+    assert!(matches!(act(&operator, &mut story(), plan("00ff")).await, Err(Stopped::Unavailable(_))));
+    assert_eq!(fake.seen().len(), 1, "the event, and nothing after it");
+
+    let (fake, operator) = silent_for(30, down.clone()).await;
+    let asked = || fake.seen().into_iter().map(|seen| seen.path.contains("/events")).collect::<Vec<bool>>();
+    act(&operator, &mut story(), vec![Step::Tell(telling("00ff"))]).await.unwrap();
+    assert!(!operator.is_delivered(), "event webhooks are told all the same");
+    act(&operator, &mut story(), plan("00ff")).await.unwrap();
+    assert_eq!(asked(), [true, false], "what was given up is not tried again");
+    let mut other = story();
+    other.key.name = "frontend".to_owned();
+    assert!(act(&operator, &mut other, plan("00ff")).await.is_err(), "another canary waits by itself");
+}
+
+#[tokio::test]
+async fn an_event_that_is_taken_ends_the_silence() {
+    let down = Arc::new(AtomicBool::new(true));
+    let (_fake, operator) = silent_for(30, down.clone()).await;
+    let tell = |suffix: &str, notice: Notice| vec![Step::Tell(Telling { notice, ..telling(suffix) })];
+    act(&operator, &mut story(), tell("1", Notice::Copying)).await.unwrap();
+    act(&operator, &mut story(), tell("2", Notice::NewRevision)).await.unwrap();
+    down.store(false, Ordering::Relaxed);
+    act(&operator, &mut story(), tell("3", Notice::CanaryFailed)).await.unwrap();
+    down.store(true, Ordering::Relaxed);
+    let stopped = act(&operator, &mut story(), tell("4", Notice::Problem("odd".to_owned()))).await;
+    assert!(matches!(stopped, Err(Stopped::Unavailable(_))), "{stopped:?}");
+}
+
 #[tokio::test]
 async fn an_event_that_was_refused_at_first_is_told_by_the_next_look() {
     let first = AtomicBool::new(true);
