@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use axum::response::Response;
-use burgee_api::{CanaryStatus, Phase};
+use burgee_api::{CanaryStatus, Phase, Run};
 use burgee_core::question::Answers;
 use burgee_core::world::Kind;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ use crate::operator::Decide;
 struct Objects {
     by_path: BTreeMap<String, Value>,
     version: u64,
+    /// How long a status is on its way.
+    pause: Duration,
 }
 
 impl Objects {
@@ -49,6 +52,7 @@ impl Objects {
         match request.method.as_str() {
             "PUT" if is_current(&body["metadata"]["resourceVersion"]) => self.put(path, body.clone()),
             "PATCH" if is_current(&body[0]["value"]) => {
+                std::thread::sleep(self.pause);
                 stored["status"] = body[1]["value"].clone();
                 self.put(path, stored)
             }
@@ -187,4 +191,30 @@ async fn after_a_conflict_on_another_object_that_one_is_read_once() {
     check_service(vec![], Some(manifest()), ["POST", "GET", "PUT", "PUT"]).await;
     check_service(vec![manifest()], Some(manifest()), ["PUT", "GET", "PUT", "PUT"]).await;
     check_service(vec![manifest()], None, ["PUT", "GET", "POST", "PUT"]).await;
+}
+
+/// A decision that begins a step, and then counts twice, leaving the step as it is.
+#[expect(clippy::unnecessary_wraps, reason = "this is how every decision answers")]
+fn begin_and_count(tick: &Tick, _: &Answers) -> Result<Plan, Question> {
+    let status = match tick.world.canary.status.clone() {
+        None => {
+            let run = Run { step_started_at: Some(format!("{:.6}", tick.now)), ..Run::default() };
+            CanaryStatus { phase: Phase::Progressing, run: Some(run), ..CanaryStatus::default() }
+        }
+        Some(seen) => CanaryStatus { iterations: seen.iterations + 1, ..seen },
+    };
+    Ok(Plan { steps: vec![Step::Status(Box::new(status))], ..Plan::idle() })
+}
+
+#[tokio::test]
+async fn a_step_whose_status_was_long_on_its_way_is_decided_on_as_one_that_began_later() {
+    let case = Case::new(begin_and_count).await;
+    let pause = Duration::from_millis(300);
+    lock(&case.objects).pause = pause;
+    case.tick(3).await;
+    let written = case.api.seen().into_iter().filter(|seen| seen.method == "PATCH").map(|seen| seen.body);
+    let started = written.map(|body| body[1]["value"]["run"]["stepStartedAt"].as_str().unwrap().parse().unwrap());
+    let started: Vec<Timestamp> = started.collect();
+    assert!(started[1].duration_since(started[0]) >= SignedDuration::try_from(pause).unwrap(), "{started:?}");
+    assert_eq!(started[2], started[1], "it is corrected once");
 }
