@@ -1,4 +1,5 @@
 //! What the machine must have before a lab can run. It only looks; it changes nothing.
+use crate::recipe;
 use std::path::Path;
 
 /// One thing that is missing and what to do about it.
@@ -54,11 +55,13 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cargo", "install Rust: https://rustup.rs"),
     ("dpkg-deb", "apt-get install dpkg"),
     ("git", "apt-get install git"),
-    ("go", "install Go 1.26 or newer: https://go.dev/doc/install"),
     ("mount", "apt-get install mount"),
     ("nsenter", "apt-get install util-linux"),
     ("python3", "apt-get install python3 python3-pip"),
 ];
+
+/// How to get a Go.
+const INSTALL_GO: &str = "https://go.dev/doc/install";
 
 /// Programs with which a cluster that exists is talked to, and how to get each.
 const CLIENTS: &[(&str, &str)] = &[
@@ -96,23 +99,39 @@ fn missing() -> Vec<Missing> {
     if on_search_path("python3") && !has_pip() {
         found.push(Missing::new("pip for python3", "apt-get install python3-pip"));
     }
-    if on_search_path("go") && !go_is_new_enough(&go_version()) {
-        found.push(Missing::new("go 1.26", &format!("{} is too old: https://go.dev/doc/install", go_version())));
-    }
+    found.extend(lack_of_go(on_search_path("go").then(go_version).as_deref()));
     found.extend(kernel());
     found
 }
 
-/// What `go env GOVERSION` says, such as `go1.26.8`; an old Go that may fetch a newer one names that one.
+/// What is wrong with the Go that is there, if there is one: it must be as new as the modules of the lab ask for, because a
+/// Go that may fetch no other one (`GOTOOLCHAIN=local`) refuses them otherwise.
+fn lack_of_go(version: Option<&str>) -> Option<Missing> {
+    let needed = needed_go();
+    match version {
+        None => Some(Missing::new("go", &format!("install Go {needed} or newer: {INSTALL_GO}"))),
+        Some(version) if numbers(version) < numbers(needed) => {
+            Some(Missing::new(&format!("go {needed}"), &format!("{version} is too old: {INSTALL_GO}")))
+        }
+        Some(_) => None,
+    }
+}
+
+/// The Go that all modules of the lab can be built with, such as `1.26.4`.
+fn needed_go() -> &'static str {
+    recipe::go_versions().max_by_key(|version| numbers(version)).unwrap_or_default()
+}
+
+/// What `go env GOVERSION` says, such as `go1.26.8`.
 fn go_version() -> String {
     let output = std::process::Command::new("go").args(["env", "GOVERSION"]).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-fn go_is_new_enough(version: &str) -> bool {
+/// The three numbers of a version of Go; what is not there, or is a candidate's, counts as 0.
+fn numbers(version: &str) -> [u32; 3] {
     let mut numbers = version.trim_start_matches("go").split(|letter: char| !letter.is_ascii_digit());
-    let mut number = || numbers.next().and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
-    (number(), number()) >= (1, 26)
+    std::array::from_fn(|_| numbers.next().and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
 fn kernel() -> Vec<Missing> {
@@ -145,10 +164,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_go_that_cannot_build_istiod_is_too_old() {
-        for (version, expected) in [("go1.26.8", true), ("go1.27rc1", true), ("go1.25.9", false), ("", false)] {
-            assert_eq!(go_is_new_enough(version), expected, "{version}");
+    fn a_go_that_is_older_than_the_lab_asks_for_is_too_old() {
+        let [major, minor, patch] = numbers(needed_go());
+        let asked = include_str!("../parts/tools/go.mod").lines().find_map(|line| line.strip_prefix("go ")).unwrap();
+        assert!([major, minor, patch] >= numbers(asked) && minor > 0, "{asked}");
+        let check =
+            |version: String, expected: bool| assert_eq!(lack_of_go(Some(&version)).is_none(), expected, "{version}");
+        check(format!("go{major}.{minor}.{patch}"), true);
+        check(format!("go{major}.{minor}.{}", patch + 1), true);
+        check(format!("go{major}.{}rc1", minor + 1), true);
+        check(format!("go{major}.{}.99", minor - 1), false);
+        check(String::new(), false);
+        if let Some(older) = patch.checked_sub(1) {
+            check(format!("go{major}.{minor}.{older}"), false);
+            check(format!("go{major}.{minor}rc9"), false);
         }
+        let text = lack_of_go(None).unwrap().fix;
+        assert!(text.starts_with(&format!("install Go {major}.{minor}.{patch} or newer: ")), "{text}");
+    }
+
+    #[test]
+    fn the_readme_names_the_go_that_the_lab_asks_for() {
+        let asks = format!("Go {} or newer,", needed_go());
+        assert!(include_str!("../../../README.md").contains(&asks), "README.md does not say {asks:?}");
     }
 
     #[test]

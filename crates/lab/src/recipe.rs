@@ -25,6 +25,14 @@ const TOOLS_FILES: &[File] = &[
 ];
 const KEDA_FILES: &[File] =
     &[("go.mod", include_str!("../parts/keda/go.mod")), ("go.sum", include_str!("../parts/keda/go.sum"))];
+
+/// The version of Go that each carried module asks for.
+pub(crate) fn go_versions() -> impl Iterator<Item = &'static str> {
+    let files = [KUBE_FILES, TOOLS_FILES, KEDA_FILES].into_iter().flatten();
+    let modules = files.filter(|(name, _)| *name == "go.mod");
+    modules.filter_map(|(_, text)| text.lines().find_map(|line| line.strip_prefix("go ")).map(str::trim))
+}
+
 /// Path of KEDA's module.
 const KEDA: &str = "github.com/kedacore/keda/v2";
 

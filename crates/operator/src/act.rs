@@ -21,9 +21,9 @@ use crate::tell::{self, Story};
 /// Why a plan was not carried out to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
-    /// The world has moved since: look again soon.
-    #[error("{0}")]
-    Conflict(String),
+    /// The world has moved since: this object is not what the plan was made for. Look again soon, and at that one anew.
+    #[error("{1}")]
+    Conflict(ObjectKey, String),
     /// The lease is not ours, or nearly over: do nothing until it is.
     #[error("the lease is not held for long enough")]
     Fenced,
@@ -79,7 +79,7 @@ async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> R
         Step::Status(status) => write_status(operator, story, *status).await,
         Step::Tell(telling) => {
             may_write(operator)?;
-            tell::tell(operator, story, &telling).await
+            tell::tell_in_time(operator, story, &telling).await
         }
         Step::Alert(alert) => {
             operator.post(story, Letter::Alert(alert));
@@ -117,10 +117,10 @@ fn judge<T>(operator: &Operator, key: &ObjectKey, verb: &str, answer: Result<T, 
 
 fn meaning(key: &ObjectKey, verb: &str, error: ApiError) -> Stopped {
     match error {
-        ApiError::Conflict(message) => Stopped::Conflict(message),
-        ApiError::Missing(message) if verb != "create" => Stopped::Conflict(message),
+        ApiError::Conflict(message) => Stopped::Conflict(key.clone(), message),
+        ApiError::Missing(message) if verb != "create" => Stopped::Conflict(key.clone(), message),
         ApiError::Refused(message) if verb.starts_with("patch") && is_failed_test(&message) => {
-            Stopped::Conflict(message)
+            Stopped::Conflict(key.clone(), message)
         }
         ApiError::Failed(message) => Stopped::Unavailable(format!("{key} {verb} error: {message}")),
         error @ (ApiError::Missing(_) | ApiError::Forbidden(_) | ApiError::Gone(_) | ApiError::Refused(_)) => {
@@ -158,7 +158,7 @@ async fn keep(operator: &Operator, story: &Story, key: &ObjectKey, object: &Valu
             lock(&operator.memory(&story.key)).kept.insert(key.clone(), uid.to_owned());
             Ok(())
         }
-        Err(Stopped::Conflict(_)) => Ok(()),
+        Err(Stopped::Conflict(..)) => Ok(()),
         Err(stopped) => Err(stopped),
     }
 }
@@ -191,7 +191,8 @@ async fn patch(operator: &Operator, story: &mut Story, key: &ObjectKey, operatio
 async fn copy_config(operator: &Operator, copy: &ConfigCopy) -> Result<(), Stopped> {
     let source = judge(operator, &copy.source, "get", operator.cluster.get(&copy.source).await)?;
     let Some(source) = source.filter(|source| tracked::checksum(source) == copy.checksum) else {
-        return Err(Stopped::Conflict(format!("{} is no longer what was analysed", copy.source)));
+        let message = format!("{} is no longer what was analysed", copy.source);
+        return Err(Stopped::Conflict(copy.source.clone(), message));
     };
     put_config(operator, &copy.key(), |seen| tracked::copy(&source, copy, seen)).await
 }

@@ -117,11 +117,16 @@ impl Cluster {
 
     /// One object, or none if there is none.
     pub async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ApiError> {
-        match send(self.client(key.kind), request(Method::GET, &path(key), None)?).await {
+        match self.find(key).await {
             Ok(object) => Ok(Some(object)),
             Err(ApiError::Missing(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// One object. The error may be that there is none, or that the API server does not know its kind.
+    pub async fn find(&self, key: &ObjectKey) -> Result<Value, ApiError> {
+        send(self.client(key.kind), request(Method::GET, &path(key), None)?).await
     }
 
     /// Creates an object.

@@ -158,6 +158,19 @@ pub(crate) fn failure(code: u16, message: &str) -> Response {
     (StatusCode::from_u16(code).unwrap(), [("content-type", "application/json")], status.to_string()).into_response()
 }
 
+/// A canary of the namespace `test` at version 7, as an API server has it.
+pub(crate) fn canary(name: &str) -> Value {
+    json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+        "metadata": {"name": name, "namespace": "test", "uid": name, "resourceVersion": "7"},
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "service": {"port": 80},
+            "analysis": {"interval": "30m", "threshold": 3, "stepWeight": 10, "maxWeight": 50},
+        },
+    })
+}
+
 /// The story of a canary `podinfo.test` at version 7.
 pub(crate) fn story() -> Story {
     let canary = serde_json::from_value(json!({

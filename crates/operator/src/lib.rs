@@ -27,6 +27,7 @@ mod rounds;
 pub mod run;
 mod secrets;
 pub mod serve;
+mod silence;
 pub mod stores;
 pub mod telemetry;
 pub mod tell;

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock;
 use crate::fights::Fights;
+use crate::silence::Silence;
 use crate::telemetry::Subject;
 
 /// First and longest wait after a conflict.
@@ -32,10 +33,14 @@ pub struct Memory {
     pub delays: Delays,
     /// What was said.
     pub told: Told,
+    /// How long the API server has taken no event.
+    pub silence: Silence,
     /// Repairs of objects that others change.
     pub fights: Fights,
     /// What its last tick looked at.
     pub reads: BTreeSet<ObjectKey>,
+    /// What its last plan could not write because it is not as it was seen: the next tick reads it anew.
+    pub outdated: BTreeSet<ObjectKey>,
     /// Uids of what was kept for it, as far as this process kept it.
     pub kept: BTreeMap<ObjectKey, String>,
     /// Whose series it has on `/metrics`.

@@ -29,6 +29,18 @@ pub fn canary(operator: &Operator, key: &ObjectKey) -> Option<Result<Canary, Str
     operator.stores.read(key).map(|read| read.map_err(|error| error.to_string()))
 }
 
+/// Reads anew what the last plan could not write because it is not as it was seen. Its watch may be late, and who decided
+/// again on what it has shown would have the same conflict until it has caught up.
+pub async fn renew(operator: &Operator, key: &ObjectKey) {
+    if !operator.exists(key) {
+        return;
+    }
+    let outdated = std::mem::take(&mut lock(&operator.memory(key)).outdated);
+    for object in outdated {
+        operator.stores.renew(&operator.cluster, &object).await;
+    }
+}
+
 /// From now on what a canary looks at is kept, so that nothing of it has to be asked for.
 pub fn want(operator: &Operator, key: &ObjectKey) {
     if let Some(Ok(canary)) = canary(operator, key)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use burgee_api::{AlertProvider, Phase, Severity, Webhook, WebhookType};
+use burgee_api::{AlertProvider, AlertProviderSpec, Phase, Severity, Webhook, WebhookType};
 use burgee_core::alert::{self, Alert, Chat, Destination, Facts};
 use burgee_core::notice::{AlertText, Detail, EventType, Gate, Loudness, Notice};
 use burgee_core::plan::Telling;
@@ -13,9 +13,11 @@ use burgee_core::webhook::{EventPayload, chat};
 use burgee_core::world::{Kind, ObjectKey};
 use jiff::Timestamp;
 
+use crate::cluster::ApiError;
 use crate::hooks;
 use crate::http::{Limits, Outside, Trust};
 use crate::operator::{Operator, lock};
+use crate::secrets::{Content, Reading};
 use crate::stores::Look;
 use crate::tell::{self, Story};
 
@@ -222,18 +224,47 @@ async fn alert_provider(operator: &Operator, key: &ObjectKey, alert: &Alert) -> 
     };
     let object = object.ok_or_else(|| format!("error: alertproviders.flagger.app {:?} not found", key.name))?;
     let provider: AlertProvider = serde_json::from_value(object).map_err(|error| format!("error: {error}"))?;
-    let secret = match &provider.spec.secret_ref {
-        None => None,
-        Some(reference) => {
-            let secret = ObjectKey::new(Kind::Secret, &key.namespace, &reference.name);
-            let found = operator.cluster.get(&secret).await.map_err(|error| format!("secretRef error: {error}"))?;
-            let found = found.ok_or_else(|| format!("secretRef error: secrets {:?} not found", secret.name))?;
-            Some(crate::secrets::decode(&found))
-        }
-    };
-    let destination = Destination::from_provider(&provider.spec, secret.as_ref()).map_err(|error| error.to_string())?;
-    let proxy = provider.spec.proxy.unwrap_or_default();
-    let sent = chat_through(&operator.outside, &proxy, &destination, alert).await;
+    let Some(reference) = &provider.spec.secret_ref else { return notify(operator, &provider.spec, None, alert).await };
+    let secret = ObjectKey::new(Kind::Secret, &key.namespace, &reference.name);
+    notify_by(operator, &provider.spec, &secret, alert).await
+}
+
+/// Sends an alert where a Secret says. If that fails with what was kept of the Secret, it is read again at once.
+async fn notify_by(
+    operator: &Operator,
+    spec: &AlertProviderSpec,
+    key: &ObjectKey,
+    alert: &Alert,
+) -> Result<(), String> {
+    let (started, metadata) = (Instant::now(), operator.stores.peek(key));
+    let read = operator.secrets.read(&operator.cluster, key, &metadata, started).await;
+    let secret = found(key, read)?;
+    let sent = notify(operator, spec, Some(&secret.content), alert).await;
+    if sent.is_ok() || !secret.is_older_than(started) {
+        return sent;
+    }
+    let read = operator.secrets.read_again(&operator.cluster, key, &secret, Instant::now()).await;
+    let renewed = found(key, read)?;
+    if renewed.content == secret.content {
+        return sent;
+    }
+    notify(operator, spec, Some(&renewed.content), alert).await
+}
+
+fn found(key: &ObjectKey, read: Result<Option<Reading>, ApiError>) -> Result<Reading, String> {
+    let found = read.map_err(|error| format!("secretRef error: {error}"))?;
+    found.ok_or_else(|| format!("secretRef error: secrets {:?} not found", key.name))
+}
+
+async fn notify(
+    operator: &Operator,
+    spec: &AlertProviderSpec,
+    secret: Option<&Content>,
+    alert: &Alert,
+) -> Result<(), String> {
+    let destination = Destination::from_provider(spec, secret).map_err(|error| error.to_string())?;
+    let proxy = spec.proxy.as_deref().unwrap_or_default();
+    let sent = chat_through(&operator.outside, proxy, &destination, alert).await;
     sent.map_err(|error| format!("send error: {error}"))
 }
 
@@ -269,3 +300,6 @@ async fn chat_to(outside: &Outside, to: &Destination, alert: &Alert) -> Result<(
     let response = outside.send(request, CHAT).await?;
     alert::sent(&response).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! Credentials of metric providers, which are not read at each ask: kept for a minute at most, or as long as a watch shows
-//! that they are the same. What is in them can be shown by nothing in here: no type of this file has `Debug`.
+//! Credentials of metric and alert providers, which are not read at each use: kept for a minute at most, or as long as a
+//! watch shows that they are the same. What is in them can be shown by nothing in here: no type of this file has `Debug`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -109,7 +109,7 @@ async fn get(cluster: &Cluster, key: &ObjectKey, now: Instant) -> Result<Option<
 }
 
 /// The decoded `data` of a Secret.
-pub(crate) fn decode(secret: &Value) -> Content {
+fn decode(secret: &Value) -> Content {
     let entries = secret["data"].as_object().into_iter().flatten();
     let decoded = entries.filter_map(|(key, value)| Some((key.clone(), BASE64.decode(value.as_str()?).ok()?)));
     decoded.collect()

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
-use crate::cluster::Cluster;
+use crate::cluster::{ApiError, Cluster};
 use crate::operator::lock;
 use crate::watch;
 
@@ -227,6 +227,29 @@ impl Stores {
         }
     }
 
+    /// Reads an object anew after a write has shown that it is not what is known of it: its watch may be late. What is
+    /// newer is entered, and wakes whoever looks at it, because the watch will have nothing new to tell.
+    pub async fn renew(&self, cluster: &Cluster, key: &ObjectKey) {
+        // What no store answers for is asked for by each tick anyway.
+        if self.progress(&self.scope(key)) != Some(Progress::Synced) {
+            return;
+        }
+        let known = self.uid(key);
+        let moved = match cluster.find(key).await {
+            Ok(object) => self.enter(key, &object),
+            Err(ApiError::Missing(message)) if is_gone(key, &message) => {
+                known.is_some_and(|uid| self.take_out(key, &uid))
+            }
+            Err(error) => {
+                tracing::debug!("{key} get query error: {error}");
+                false
+            }
+        };
+        if moved {
+            self.tell(key.clone());
+        }
+    }
+
     /// Returns when the first list of a kind has come or failed.
     pub async fn listed(&self, scope: &Scope) {
         loop {
@@ -310,26 +333,42 @@ impl Stores {
 
     /// Enters the object that a write of ours returned. It wakes nobody.
     pub fn wrote(&self, key: &ObjectKey, object: &Value) {
+        self.enter(key, object);
+    }
+
+    /// Enters an object if it is newer than what is known. Answers whether anything that matters has changed.
+    fn enter(&self, key: &ObjectKey, object: &Value) -> bool {
         let scope = self.scope(key);
         if !self.lock().contains_key(&scope) {
-            return;
+            return false;
         }
-        let Some(arrival) = self.arrival(key.kind, object.clone()) else { return };
-        if let Some(store) = self.lock().get_mut(&scope) {
-            store.apply(arrival);
-        }
+        let Some(arrival) = self.arrival(key.kind, object.clone()) else { return false };
+        self.lock().get_mut(&scope).is_some_and(|store| store.apply(arrival))
     }
 
     /// Notes that we deleted an object.
     pub fn deleted(&self, key: &ObjectKey, uid: &str) {
-        let scope = self.scope(key);
-        if let Some(store) = self.lock().get_mut(&scope) {
-            let place = (key.namespace.clone(), key.name.clone());
-            if store.objects.get(&place).is_some_and(|known| *known.uid == *uid) {
-                store.objects.remove(&place);
-                store.deleted.insert(uid.to_owned());
-            }
+        self.take_out(key, uid);
+    }
+
+    /// Takes out an object that is gone, if it is still the one that is known. Answers whether it was.
+    fn take_out(&self, key: &ObjectKey, uid: &str) -> bool {
+        let (scope, place) = (self.scope(key), (key.namespace.clone(), key.name.clone()));
+        let mut stores = self.lock();
+        let Some(store) = stores.get_mut(&scope) else { return false };
+        let is_known = store.objects.get(&place).is_some_and(|known| *known.uid == *uid);
+        if is_known {
+            store.objects.remove(&place);
+            store.deleted.insert(uid.to_owned());
         }
+        is_known
+    }
+
+    /// The uid of an object as it is known.
+    fn uid(&self, key: &ObjectKey) -> Option<Box<str>> {
+        let stores = self.lock();
+        let objects = &stores.get(&self.scope(key))?.objects;
+        objects.get(&(key.namespace.clone(), key.name.clone())).map(|known| known.uid.clone())
     }
 
     /// Takes in a complete list. What we wrote after the list was taken stays, unless the list shows that the cluster
@@ -457,6 +496,12 @@ pub(crate) fn strip(kind: Kind, mut object: Value) -> Value {
         fields.retain(|field, _| ["apiVersion", "kind", "metadata"].contains(&field.as_str()));
     }
     object
+}
+
+/// Whether an answer 404 speaks of the object. An API server that has just started answers so for whole kinds of custom
+/// resources, which it does not know yet.
+fn is_gone(key: &ObjectKey, message: &str) -> bool {
+    message.contains(&format!("{:?} not found", key.name))
 }
 
 /// Versions are compared as numbers; one that is none counts as the oldest.

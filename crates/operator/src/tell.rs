@@ -20,6 +20,7 @@ use crate::memory::{Manner, Moment, Repetition, Saying};
 use crate::operator::{Operator, lock};
 use crate::outbox::Letter;
 use crate::refusals::{Belief, News};
+use crate::silence::Way;
 
 /// Whom a telling is about.
 #[derive(Clone, Debug)]
@@ -100,7 +101,7 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
         Manner::Again { event: name, count } => {
             let patch = json!({"count": count, "lastTimestamp": format!("{now:.0}")});
             let address = format!("{}/{name}", Resource::EVENTS.collection(Some(&story.key.namespace)));
-            match operator.cluster.raw(Method::PATCH, &address, Some(&patch)).await {
+            match send(operator, story, Method::PATCH, &address, &patch).await {
                 // The API server forgets events after an hour; what is still so is said again.
                 Err(ApiError::Missing(_)) => {
                     let name = format!("{}.{:016x}", story.key.name, now.as_nanosecond());
@@ -116,17 +117,57 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
     };
     lock(&memory).told.said(saying, &name, times, clock::steady());
     if is_news {
-        log(story, notice, &text);
-        let letter = Letter::Event { text, event_type: notice.event_type(), phase: *phase, at: now };
-        operator.post(story, letter);
+        spread(operator, story, telling, text);
     }
     Ok(())
+}
+
+/// Tells what a plan has to say. The plan waits for its event, but a rollout does not hang on an API server that takes
+/// none for ever: after a while it goes on without, and the log says what was not told.
+pub async fn tell_in_time(operator: &Arc<Operator>, story: &Story, telling: &Telling) -> Result<(), Stopped> {
+    let sent = clock::steady();
+    let told = tell(operator, story, telling).await;
+    let Err(Stopped::Unavailable(error)) = told else { return told };
+    let memory = operator.memory(&story.key);
+    let now = clock::steady();
+    if lock(&memory).silence.goes_on(sent, now) == Way::Again {
+        return Err(Stopped::Unavailable(error));
+    }
+    let text = telling.notice.event_text(&story.names);
+    let name = format!("{}.{}", story.key.name, telling.event_suffix);
+    tracing::warn!(canary = story.title(), "going on without event {name}: {text}: {error}");
+    lock(&memory).told.said(Saying { text: &text, name: &name }, &name, 1, now);
+    spread(operator, story, telling, text);
+    Ok(())
+}
+
+/// Tells it to those who are told besides the event: the log and the event webhooks.
+fn spread(operator: &Arc<Operator>, story: &Story, telling: &Telling, text: String) {
+    let Telling { notice, phase, .. } = telling;
+    log(story, notice, &text);
+    let letter = Letter::Event { text, event_type: notice.event_type(), phase: *phase, at: Timestamp::now() };
+    operator.post(story, letter);
+}
+
+/// One request for an event. What says that the API server takes events again ends its silence.
+async fn send(operator: &Operator, story: &Story, method: Method, path: &str, body: &Value) -> Result<Value, ApiError> {
+    let memory = operator.memory(&story.key);
+    let patience = lock(&memory).silence.patience();
+    let request = Box::pin(operator.cluster.raw(method, path, Some(body)));
+    let answer = match tokio::time::timeout(patience, request).await {
+        Ok(answer) => answer,
+        Err(_) => Err(ApiError::Failed(format!("the API server did not answer in {} s", patience.as_secs()))),
+    };
+    if !matches!(answer, Err(ApiError::Failed(_) | ApiError::Forbidden(_))) {
+        lock(&memory).silence.end();
+    }
+    answer
 }
 
 /// Creates an event. Answers false if it was told before.
 async fn create(operator: &Operator, story: &Story, event: &Value) -> Result<bool, Stopped> {
     let collection = Resource::EVENTS.collection(Some(&story.key.namespace));
-    match operator.cluster.raw(Method::POST, &collection, Some(event)).await {
+    match send(operator, story, Method::POST, &collection, event).await {
         Err(ApiError::Conflict(_)) => Ok(false),
         other => forgiving(operator, story, "create", other).map(|()| true),
     }
@@ -193,75 +234,4 @@ fn log(story: &Story, notice: &Notice, text: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use burgee_core::world::Kind;
-    use tracing_subscriber::fmt::writer::BoxMakeWriter;
-
-    use super::*;
-    use crate::logs::Json;
-
-    /// Where lines of the log go.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            lock(&self.0).extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// The line that a notice makes in the log.
-    fn logged(notice: &Notice) -> Value {
-        let lines = Lines::default();
-        let own = lines.clone();
-        let builder = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).event_format(Json);
-        let subscriber = builder.with_writer(BoxMakeWriter::new(move || own.clone())).finish();
-        let story = crate::fixtures::story();
-        tracing::subscriber::with_default(subscriber, || log(&story, notice, &notice.text(&story.names)));
-        let written = lock(&lines.0).clone();
-        serde_json::from_slice(&written).unwrap()
-    }
-
-    #[test]
-    fn warnings_are_logged_at_info_like_everything_but_what_the_operator_itself_could_not_do() {
-        let check = |notice: &Notice, event_type: &str, level: &str, text: &str| {
-            let mut line = logged(notice);
-            assert!(line["ts"].take().is_string(), "{line}");
-            assert_eq!(line, json!({"level": level, "ts": null, "msg": text, "canary": "podinfo.test"}));
-            assert_eq!(notice.event_type().as_str(), event_type, "{text}");
-        };
-        let text = || "deployment podinfo.test get query error: no".to_owned();
-        check(&Notice::NewRevision, "Normal", "info", "New revision detected! Scaling up podinfo.test");
-        check(&Notice::Problem(text()), "Warning", "info", &text());
-        check(&Notice::MetricHalt(text()), "Warning", "info", &text());
-        check(&Notice::ProviderSilent(text()), "Warning", "info", &text());
-        check(&Notice::CanaryFailed, "Warning", "info", "Canary failed! Scaling down podinfo.test");
-        check(&Notice::Invalid("no".to_owned()), "Warning", "info", "Invalid canary spec: no");
-        check(&Notice::OperatorFault(text()), "Warning", "error", &text());
-    }
-
-    #[test]
-    fn an_event_looks_as_kubectl_describe_wants_it() {
-        let canary: Canary = serde_json::from_value(json!({
-            "metadata": {"name": "podinfo", "namespace": "test", "uid": "u", "resourceVersion": "7"},
-            "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "target"}},
-        }))
-        .unwrap();
-        let key = ObjectKey::new(Kind::Canary, "test", "podinfo");
-        let story = Story::new(&key, &canary, SignedDuration::from_secs(10));
-        let event = event(&story, &Notice::Copying, "podinfo.0", "text", Timestamp::from_second(5).unwrap());
-        assert_eq!(event["involvedObject"]["uid"], "u");
-        assert_eq!(event["involvedObject"]["resourceVersion"], "7");
-        assert_eq!(event["involvedObject"]["apiVersion"], "flagger.app/v1beta1");
-        assert_eq!((event["reason"].as_str(), event["type"].as_str()), (Some("Synced"), Some("Normal")));
-        assert_eq!(event["firstTimestamp"], "1970-01-01T00:00:05Z");
-        assert_eq!(event["source"], json!({"component": "flagger"}));
-    }
-}
+mod tests;

@@ -31,6 +31,7 @@ const FENCED: SignedDuration = SignedDuration::from_secs(1);
 
 /// One tick. Answers when to look again, by the steady clock.
 pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
+    observe::renew(&operator, &key).await;
     let canary = match observe::canary(&operator, &key) {
         None => return Wake::OnChange,
         Some(Ok(canary)) => canary,
@@ -143,8 +144,13 @@ async fn tell_of_fight(operator: &Arc<Operator>, story: &Story, object: &ObjectK
 async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wake {
     let now = clock::steady();
     match stopped {
-        Stopped::Conflict(message) => {
-            let wait = lock(&operator.memory(&story.key)).conflicted();
+        Stopped::Conflict(object, message) => {
+            let wait = {
+                let memory = operator.memory(&story.key);
+                let mut memory = lock(&memory);
+                memory.outdated.insert(object);
+                memory.conflicted()
+            };
             tracing::debug!(canary = story.title(), "conflict, looking again in {} ms: {message}", wait.as_millis());
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
@@ -205,3 +211,6 @@ async fn tell(operator: &Arc<Operator>, story: &Story, notice: Notice, event_suf
         tracing::error!(canary = story.title(), "event cannot be written: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests;

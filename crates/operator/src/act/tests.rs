@@ -75,12 +75,13 @@ fn patch() -> Step {
 
 #[tokio::test]
 async fn a_version_that_moved_is_a_conflict_however_it_is_said() {
-    let conflict = |message: &str| Err(Stopped::Conflict(message.to_owned()));
+    let conflict = |message: &str| Err(Stopped::Conflict(key_of(&service()).unwrap(), message.to_owned()));
     assert_eq!(check_answer(Step::Create(service()), 409, "exists").await, conflict("exists"));
     assert_eq!(check_answer(Step::Replace(service()), 409, "modified").await, conflict("modified"));
     assert_eq!(check_answer(Step::Replace(service()), 404, "gone").await, conflict("gone"));
     let test = "the server rejected our request due to an error in our request";
-    assert_eq!(check_answer(patch(), 422, test).await, conflict(test));
+    let target = ObjectKey::new(Kind::Deployment, "test", "podinfo");
+    assert_eq!(check_answer(patch(), 422, test).await, Err(Stopped::Conflict(target, test.to_owned())));
     assert_eq!(check_answer(Step::Keep(service()), 409, "exists").await, Ok(()), "its name is its digest");
 }
 
@@ -196,7 +197,8 @@ async fn check_copy(checksum: &str) -> (Result<(), Stopped>, Vec<String>) {
 async fn a_config_is_copied_only_with_the_content_that_was_analysed() {
     let analysed = tracked::checksum(&json!({"data": {"a": "1"}}));
     assert_eq!(check_copy(&analysed).await, (Ok(()), ["GET", "GET", "POST"].map(str::to_owned).to_vec()));
-    let moved = Stopped::Conflict("ConfigMap settings.test is no longer what was analysed".to_owned());
+    let source = ObjectKey::new(Kind::ConfigMap, "test", "settings");
+    let moved = Stopped::Conflict(source, "ConfigMap settings.test is no longer what was analysed".to_owned());
     assert_eq!(check_copy("0000000000000000").await, (Err(moved), vec!["GET".to_owned()]));
 }
 
@@ -274,7 +276,8 @@ async fn what_was_kept_is_dropped_with_one_request_and_only_if_it_is_still_the_s
     }
     let (result, mut asked) = dropped_after(vec![Step::Keep(kept())], 409).await;
     let exact = deletion(json!({"propagationPolicy": "Background", "preconditions": {"uid": "k"}}));
-    assert_eq!((result, asked.pop()), (Err(Stopped::Conflict("no".to_owned())), Some(exact)));
+    let conflict = Stopped::Conflict(ObjectKey::of(&kept()).unwrap(), "no".to_owned());
+    assert_eq!((result, asked.pop()), (Err(conflict), Some(exact)));
 }
 
 fn telling(suffix: &str) -> Telling {
@@ -308,6 +311,53 @@ async fn an_event_that_cannot_be_had_for_a_moment_is_not_lost_and_one_that_may_n
     assert_eq!(asked, std::slice::from_ref(&events));
     let all = vec![events, services];
     assert_eq!(told_while(|own| refused_for_long(own, "create events in namespace test"), 403).await, (Ok(()), all));
+}
+
+/// An operator whose API server takes no events as long as they are `down`, and has taken none of the canary for so many
+/// seconds.
+async fn silent_for(seconds: i64, down: Arc<AtomicBool>) -> (Fake, Arc<Operator>) {
+    let fake = Fake::start(move |request| {
+        let is_refused = request.path.contains("/events") && down.load(Ordering::Relaxed);
+        if is_refused { failure(503, "no") } else { object(&request.body) }
+    })
+    .await;
+    let operator = fake.operator();
+    let since = clock::steady() - jiff::SignedDuration::from_secs(seconds);
+    lock(&operator.memory(&story().key)).silence.goes_on(since, clock::steady());
+    (fake, operator)
+}
+
+#[tokio::test]
+async fn a_plan_waits_half_a_minute_for_an_event_and_then_goes_on_without() {
+    let down = Arc::new(AtomicBool::new(true));
+    let plan = |suffix: &str| vec![Step::Tell(telling(suffix)), Step::Create(service())];
+    let (fake, operator) = silent_for(20, down.clone()).await;
+    assert!(matches!(act(&operator, &mut story(), plan("00ff")).await, Err(Stopped::Unavailable(_))));
+    assert_eq!(fake.seen().len(), 1, "the event, and nothing after it");
+
+    let (fake, operator) = silent_for(30, down.clone()).await;
+    let asked = || fake.seen().into_iter().map(|seen| seen.path.contains("/events")).collect::<Vec<bool>>();
+    act(&operator, &mut story(), vec![Step::Tell(telling("00ff"))]).await.unwrap();
+    assert!(!operator.is_delivered(), "event webhooks are told all the same");
+    act(&operator, &mut story(), plan("00ff")).await.unwrap();
+    assert_eq!(asked(), [true, false], "what was given up is not tried again");
+    let mut other = story();
+    other.key.name = "frontend".to_owned();
+    assert!(act(&operator, &mut other, plan("00ff")).await.is_err(), "another canary waits by itself");
+}
+
+#[tokio::test]
+async fn an_event_that_is_taken_ends_the_silence() {
+    let down = Arc::new(AtomicBool::new(true));
+    let (_fake, operator) = silent_for(30, down.clone()).await;
+    let tell = |suffix: &str, notice: Notice| vec![Step::Tell(Telling { notice, ..telling(suffix) })];
+    act(&operator, &mut story(), tell("1", Notice::Copying)).await.unwrap();
+    act(&operator, &mut story(), tell("2", Notice::NewRevision)).await.unwrap();
+    down.store(false, Ordering::Relaxed);
+    act(&operator, &mut story(), tell("3", Notice::CanaryFailed)).await.unwrap();
+    down.store(true, Ordering::Relaxed);
+    let stopped = act(&operator, &mut story(), tell("4", Notice::Problem("odd".to_owned()))).await;
+    assert!(matches!(stopped, Err(Stopped::Unavailable(_))), "{stopped:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::ApiError;
-use crate::fixtures::{Fake, failure, object};
+use crate::fixtures::{Fake, canary, failure, object};
 
 #[test]
 fn a_few_canaries_are_looked_at_at_once_and_thousands_over_two_seconds() {
@@ -19,18 +19,6 @@ fn a_few_canaries_are_looked_at_at_once_and_thousands_over_two_seconds() {
 
 fn key(name: &str) -> ObjectKey {
     ObjectKey::new(Kind::Canary, "test", name)
-}
-
-fn canary(name: &str) -> Value {
-    json!({
-        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
-        "metadata": {"name": name, "namespace": "test", "uid": name, "resourceVersion": "7"},
-        "spec": {
-            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-            "service": {"port": 80},
-            "analysis": {"interval": "30m", "threshold": 3, "stepWeight": 10, "maxWeight": 50},
-        },
-    })
 }
 
 /// A decision that fails on one canary, and wants the other one again much later.

@@ -165,6 +165,42 @@ async fn an_object_that_a_canary_wants_later_is_asked_for_once() {
     assert_eq!((object["spec"]["replicas"].as_u64(), fake.seen().len()), (Some(5), 1), "the watch goes on with it");
 }
 
+/// Reads a Deployment anew that the API server has at this version, or of which it says that it is missing. Answers its
+/// replicas afterwards, and how many were woken.
+async fn renewed(case: &mut Case, has: Result<Value, &'static str>) -> (Option<u64>, usize) {
+    let answer = move |_: &crate::fixtures::Seen| match &has {
+        Ok(has) => crate::fixtures::object(has),
+        Err(missing) => crate::fixtures::failure(404, missing),
+    };
+    let fake = crate::fixtures::Fake::start(answer).await;
+    case.stores.renew(&fake.operator().cluster, &key()).await;
+    assert_eq!(fake.seen().len(), 1);
+    (case.replicas(), case.woken())
+}
+
+#[tokio::test]
+async fn what_is_read_anew_is_entered_if_it_is_newer_and_wakes_whoever_looks_at_it() {
+    let mut case = Case::new(vec![deployment(5, 1)]);
+    assert_eq!(renewed(&mut case, Ok(deployment(4, 9))).await, (Some(1), 0), "it is older");
+    assert_eq!(renewed(&mut case, Ok(deployment(12, 3))).await, (Some(3), 1));
+    case.stores.event(&case.scope, deployment(12, 3), Deletion::No);
+    assert_eq!((case.replicas(), case.woken()), (Some(3), 0), "the watch has nothing new to tell");
+    assert_eq!(renewed(&mut case, Err("404 page not found")).await, (Some(3), 0), "the server has just started");
+    assert_eq!(renewed(&mut case, Err("deployments.apps \"podinfo\" not found")).await, (None, 1));
+    case.stores.event(&case.scope, deployment(13, 4), Deletion::No);
+    assert_eq!((case.replicas(), case.woken()), (None, 0), "it is late");
+}
+
+#[tokio::test]
+async fn what_no_watch_covers_is_not_read_anew_because_each_tick_reads_it() {
+    let fake = crate::fixtures::Fake::start(|_| crate::fixtures::object(&deployment(12, 3))).await;
+    let (cluster, case) = (fake.operator().cluster.clone(), Case::new(vec![]));
+    case.stores.report(&case.scope, Progress::Forbidden("no".to_owned()));
+    case.stores.renew(&cluster, &key()).await;
+    case.stores.renew(&cluster, &ObjectKey::new(Kind::ControllerRevision, "test", "kept")).await;
+    assert_eq!(fake.seen(), []);
+}
+
 #[test]
 fn an_answer_that_is_no_object_is_not_kept() {
     let case = Case::new(vec![deployment(5, 3)]);

@@ -1,0 +1,69 @@
+//! Alerts against an API server and a chat on the loopback.
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+
+use super::*;
+use crate::fixtures::{Fake, object};
+
+/// A chat that takes letters under one path at a time, an API server whose Secret holds such a path, and an operator.
+struct Case {
+    operator: Arc<Operator>,
+    chat: Fake,
+    api: Fake,
+    stored: Arc<Mutex<&'static str>>,
+    taken: Arc<Mutex<&'static str>>,
+}
+
+impl Case {
+    async fn new() -> Self {
+        let (stored, taken) = (Arc::new(Mutex::new("/one")), Arc::new(Mutex::new("/one")));
+        let (kept, wanted) = (stored.clone(), taken.clone());
+        let chat = Fake::start(move |request| {
+            let is_taken = request.path == *lock(&wanted);
+            if is_taken { StatusCode::OK.into_response() } else { (StatusCode::NOT_FOUND, "no").into_response() }
+        })
+        .await;
+        let url = chat.url.clone();
+        let api = Fake::start(move |request| {
+            if request.path.contains("/secrets/") {
+                let address = BASE64.encode(format!("{url}{}", *lock(&kept)));
+                return object(&json!({"metadata": {"resourceVersion": "1"}, "data": {"address": address}}));
+            }
+            object(&json!({"metadata": {"name": "chat"}, "spec": {"type": "slack", "secretRef": {"name": "address"}}}))
+        })
+        .await;
+        Self { operator: api.operator(), chat, api, stored, taken }
+    }
+
+    async fn alert(&self) -> Result<(), String> {
+        let alert = worded(&crate::fixtures::story(), "no", Severity::Error, Vec::new());
+        alert_provider(&self.operator, &ObjectKey::new(Kind::AlertProvider, "test", "chat"), &alert).await
+    }
+
+    /// How often the Secret was read, and something was sent.
+    fn counts(&self) -> (usize, usize) {
+        let reads = self.api.seen().into_iter().filter(|seen| seen.path.contains("/secrets/"));
+        (reads.count(), self.chat.seen().len())
+    }
+}
+
+#[tokio::test]
+async fn the_secret_of_an_alert_provider_is_read_once_for_many_alerts_and_again_when_its_address_fails() {
+    let case = Case::new().await;
+    for _ in 0..3 {
+        assert_eq!(case.alert().await, Ok(()));
+    }
+    assert_eq!(case.counts(), (1, 3));
+    *lock(&case.stored) = "/two";
+    *lock(&case.taken) = "/two";
+    assert_eq!(case.alert().await, Ok(()));
+    assert_eq!(case.counts(), (2, 5), "refused, read, taken");
+    *lock(&case.taken) = "/three";
+    let error = case.alert().await.unwrap_err();
+    assert_eq!(error, "send error: sending notification bad response 404: no");
+    assert_eq!(case.counts(), (3, 6), "the same address is not tried twice");
+}

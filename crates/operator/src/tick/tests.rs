@@ -1,0 +1,220 @@
+//! Ticks against a small API server whose watches are down: the stores are as late as can be.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::response::Response;
+use burgee_api::{CanaryStatus, Phase, Run};
+use burgee_core::question::Answers;
+use burgee_core::world::Kind;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::path;
+use crate::fixtures::{Fake, Seen, canary, failure, object};
+use crate::operator::Decide;
+
+/// What is in the cluster, by path.
+#[derive(Default)]
+struct Objects {
+    by_path: BTreeMap<String, Value>,
+    version: u64,
+    /// How long a status is on its way.
+    pause: Duration,
+}
+
+impl Objects {
+    /// Stores an object under a new version, and answers it.
+    fn put(&mut self, path: &str, mut stored: Value) -> Response {
+        self.version += 1;
+        stored["metadata"]["resourceVersion"] = self.version.to_string().into();
+        self.by_path.insert(path.to_owned(), stored.clone());
+        object(&stored)
+    }
+
+    fn answer(&mut self, request: &Seen) -> Response {
+        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        if query.contains("limit=") {
+            return failure(500, "no watch today");
+        }
+        let body = &request.body;
+        if request.method == "POST" {
+            let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
+            let is_there = self.by_path.contains_key(&path);
+            let mut made = body.clone();
+            made["metadata"]["uid"] = format!("made-{}", self.version).into();
+            return if is_there { failure(409, "exists") } else { self.put(&path, made) };
+        }
+        let path = path.trim_end_matches("/status");
+        let Some(mut stored) = self.by_path.get(path).cloned() else { return failure(404, "\"podinfo\" not found") };
+        let is_current = |version: &Value| *version == stored["metadata"]["resourceVersion"];
+        match request.method.as_str() {
+            "PUT" if is_current(&body["metadata"]["resourceVersion"]) => self.put(path, body.clone()),
+            "PATCH" if is_current(&body[0]["value"]) => {
+                std::thread::sleep(self.pause);
+                stored["status"] = body[1]["value"].clone();
+                self.put(path, stored)
+            }
+            "GET" => object(&stored),
+            _ => failure(409, "modified"),
+        }
+    }
+}
+
+/// A canary `podinfo.test` at version 7 in the store, and what is in the cluster.
+struct Case {
+    api: Fake,
+    objects: Arc<Mutex<Objects>>,
+    operator: Arc<Operator>,
+}
+
+impl Case {
+    async fn new(decide: Decide) -> Self {
+        let objects: Arc<Mutex<Objects>> = Arc::new(Mutex::new(Objects { version: 6, ..Objects::default() }));
+        let own = objects.clone();
+        let api = Fake::start(move |request| lock(&own).answer(request)).await;
+        let case = Self { operator: api.operator_deciding(decide), api, objects };
+        case.edit(&key(), canary("podinfo"));
+        case.show(&key(), vec![canary("podinfo")]);
+        case
+    }
+
+    /// What of a kind the watch has shown so far.
+    fn show(&self, key: &ObjectKey, objects: Vec<Value>) {
+        let stores = &self.operator.stores;
+        let scope = stores.scope(key);
+        stores.want([key]);
+        stores.start(&self.operator.cluster, &scope);
+        stores.list(&scope, 7, objects);
+    }
+
+    /// Somebody writes an object, and the watch does not show it.
+    fn edit(&self, key: &ObjectKey, object: Value) {
+        let _ = lock(&self.objects).put(&path(key), object);
+    }
+
+    /// Looks at the canary so many times. Answers what was asked about single objects: watches do not count.
+    async fn tick(&self, times: usize) -> Vec<String> {
+        for _ in 0..times {
+            Box::pin(tick(self.operator.clone(), key())).await;
+        }
+        let single = self.api.seen().into_iter().filter(|seen| !seen.path.contains("limit="));
+        single
+            .map(|seen| format!("{} {}", seen.method, seen.path.split_once('?').unwrap_or((&seen.path, "")).0))
+            .collect()
+    }
+}
+
+fn key() -> ObjectKey {
+    ObjectKey::new(Kind::Canary, "test", "podinfo")
+}
+
+fn service() -> ObjectKey {
+    ObjectKey::new(Kind::Service, "test", "podinfo")
+}
+
+/// A decision that begins a run, once.
+#[expect(clippy::unnecessary_wraps, reason = "this is how every decision answers")]
+fn begin(tick: &Tick, _: &Answers) -> Result<Plan, Question> {
+    let status = tick.world.canary.status.clone().unwrap_or_default();
+    if status.phase == Phase::Progressing {
+        return Ok(Plan::idle());
+    }
+    let begun = CanaryStatus { phase: Phase::Progressing, ..status };
+    Ok(Plan { steps: vec![Step::Status(Box::new(begun))], ..Plan::idle() })
+}
+
+#[tokio::test]
+async fn after_a_conflict_on_its_status_a_canary_is_read_once_and_decided_on_as_it_is() {
+    let case = Case::new(begin).await;
+    let mut edited = canary("podinfo");
+    edited["spec"]["analysis"]["threshold"] = 9.into();
+    case.edit(&key(), edited);
+    let (write, read) = (format!("PATCH {}/status", path(&key())), format!("GET {}", path(&key())));
+    assert_eq!(case.tick(1).await, [write.as_str()], "the watch is late");
+    let all = [write.as_str(), read.as_str(), write.as_str()];
+    assert_eq!(case.tick(1).await, all);
+    let written = lock(&case.objects).by_path[&path(&key())].clone();
+    assert_eq!(
+        (written["status"]["phase"].as_str(), &written["spec"]["analysis"]["threshold"]),
+        (Some("Progressing"), &9.into())
+    );
+    assert_eq!(case.tick(2).await, all, "nothing is asked any more");
+}
+
+#[tokio::test]
+async fn a_canary_that_was_deleted_meanwhile_is_known_to_be_gone_after_one_conflict() {
+    let case = Case::new(begin).await;
+    lock(&case.objects).by_path.clear();
+    let asked = case.tick(3).await;
+    assert_eq!(asked, [format!("PATCH {}/status", path(&key())), format!("GET {}", path(&key()))]);
+    assert!(!case.operator.exists(&key()));
+}
+
+#[tokio::test]
+async fn without_a_conflict_nothing_is_read_anew() {
+    let case = Case::new(begin).await;
+    assert_eq!(case.tick(3).await, [format!("PATCH {}/status", path(&key()))]);
+}
+
+/// A decision that wants a Service as it is not.
+#[expect(clippy::unnecessary_wraps, reason = "this is how every decision answers")]
+fn write_a_service(tick: &Tick, _: &Answers) -> Result<Plan, Question> {
+    let step = match tick.world.present(&service()) {
+        Some(seen) => Step::Replace(seen.clone()),
+        None => Step::Create(manifest()),
+    };
+    Ok(Plan { steps: vec![step], ..Plan::idle() })
+}
+
+fn manifest() -> Value {
+    let metadata = json!({"name": "podinfo", "namespace": "test", "uid": "s", "resourceVersion": "5"});
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {}})
+}
+
+/// Writes a Service three times over. The first time it is not as the watch has shown it.
+async fn check_service(shown: Vec<Value>, is_there: Option<Value>, expected: [&str; 4]) {
+    let case = Case::new(write_a_service).await;
+    case.show(&service(), shown);
+    if let Some(there) = is_there {
+        case.edit(&service(), there);
+    }
+    let asked = case.tick(3).await;
+    let methods: Vec<&str> = asked.iter().filter_map(|asked| asked.split(' ').next()).collect();
+    assert_eq!(methods, expected);
+    assert!(asked.iter().all(|asked| asked.contains("/services")), "the canary is as it was: {asked:?}");
+}
+
+#[tokio::test]
+async fn after_a_conflict_on_another_object_that_one_is_read_once() {
+    check_service(vec![], Some(manifest()), ["POST", "GET", "PUT", "PUT"]).await;
+    check_service(vec![manifest()], Some(manifest()), ["PUT", "GET", "PUT", "PUT"]).await;
+    check_service(vec![manifest()], None, ["PUT", "GET", "POST", "PUT"]).await;
+}
+
+/// A decision that begins a step, and then counts twice, leaving the step as it is.
+#[expect(clippy::unnecessary_wraps, reason = "this is how every decision answers")]
+fn begin_and_count(tick: &Tick, _: &Answers) -> Result<Plan, Question> {
+    let status = match tick.world.canary.status.clone() {
+        None => {
+            let run = Run { step_started_at: Some(format!("{:.6}", tick.now)), ..Run::default() };
+            CanaryStatus { phase: Phase::Progressing, run: Some(run), ..CanaryStatus::default() }
+        }
+        Some(seen) => CanaryStatus { iterations: seen.iterations + 1, ..seen },
+    };
+    Ok(Plan { steps: vec![Step::Status(Box::new(status))], ..Plan::idle() })
+}
+
+#[tokio::test]
+async fn a_step_whose_status_was_long_on_its_way_is_decided_on_as_one_that_began_later() {
+    let case = Case::new(begin_and_count).await;
+    let pause = Duration::from_millis(300);
+    lock(&case.objects).pause = pause;
+    case.tick(3).await;
+    let written = case.api.seen().into_iter().filter(|seen| seen.method == "PATCH").map(|seen| seen.body);
+    let started = written.map(|body| body[1]["value"]["run"]["stepStartedAt"].as_str().unwrap().parse().unwrap());
+    let started: Vec<Timestamp> = started.collect();
+    assert!(started[1].duration_since(started[0]) >= SignedDuration::try_from(pause).unwrap(), "{started:?}");
+    assert_eq!(started[2], started[1], "it is corrected once");
+}
