@@ -3,7 +3,7 @@
 //! that no canary wants nothing is kept but that it is there; it is asked for when one does.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,6 +18,8 @@ use crate::cluster::{ApiError, Cluster};
 use crate::operator::lock;
 use crate::watch;
 
+/// So many objects that are gone are remembered of each watch, longer than any answer is on its way.
+const GONE: usize = 256;
 /// How long a tick waits for the first list of a kind.
 const FIRST_LIST: Duration = Duration::from_secs(20);
 
@@ -100,13 +102,21 @@ struct Store {
     objects: BTreeMap<(String, String), Stored>,
     /// Uids of objects that we deleted: late watch events do not bring them back.
     deleted: BTreeSet<String>,
+    /// Uids that a watch has shown to be gone, the last ones: an answer that was on its way brings none of them back.
+    gone: VecDeque<Box<str>>,
     /// The newest version that a list or watch has shown.
     version: u64,
 }
 
 impl Store {
     const fn new() -> Self {
-        Self { progress: Progress::Listing, objects: BTreeMap::new(), deleted: BTreeSet::new(), version: 0 }
+        Self {
+            progress: Progress::Listing,
+            objects: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            gone: VecDeque::new(),
+            version: 0,
+        }
     }
 
     /// Enters an object if it is newer than what is known. Answers whether anything that matters has changed; of one that
@@ -115,7 +125,8 @@ impl Store {
         let Arrival { key, stored } = arrival;
         let place = (key.namespace, key.name);
         let known = self.objects.get(&place);
-        if self.deleted.contains(&*stored.uid) || known.is_some_and(|known| !stored.is_news(known)) {
+        let is_gone = self.deleted.contains(&*stored.uid) || self.gone.contains(&stored.uid);
+        if is_gone || known.is_some_and(|known| !stored.is_news(known)) {
             return false;
         }
         let changed = known.is_none_or(|known| stored.json.is_none() || known.meaning != stored.meaning);
@@ -126,6 +137,12 @@ impl Store {
     /// Removes an object unless a newer one has taken its name.
     fn remove(&mut self, key: &ObjectKey, version: u64, uid: &str) -> bool {
         self.deleted.remove(uid);
+        if !uid.is_empty() {
+            self.gone.push_back(uid.into());
+        }
+        if self.gone.len() > GONE {
+            self.gone.pop_front();
+        }
         let place = (key.namespace.clone(), key.name.clone());
         let is_older = self.objects.get(&place).is_some_and(|known| *known.uid == *uid || known.version <= version);
         is_older && self.objects.remove(&place).is_some()
@@ -377,6 +394,10 @@ impl Stores {
         let mut changed = Vec::new();
         if let Some(store) = self.lock().get_mut(scope) {
             let restored = version < store.version;
+            if restored {
+                // What was gone may be there again.
+                store.gone.clear();
+            }
             let was_blind = matches!(store.progress, Progress::Failing(_) | Progress::Forbidden(_));
             let mut left: BTreeMap<_, _> = std::mem::take(&mut store.objects);
             for arrival in arrivals {
@@ -411,14 +432,11 @@ impl Stores {
         }
     }
 
-    /// Enters an object that a request has shown, if it is newer than what is known of it. One that is not known is left to
-    /// the watch: it may be gone by now, and nothing would take it away again.
-    pub(crate) fn renew(&self, scope: &Scope, object: Value) {
+    /// Enters an object that a list has shown, if it is newer than what is known of it.
+    pub(crate) fn shown(&self, scope: &Scope, object: Value) {
         let Some(arrival) = self.arrival(scope.kind, object) else { return };
         let key = arrival.key.clone();
-        let place = (key.namespace.clone(), key.name.clone());
-        let changed =
-            self.lock().get_mut(scope).is_some_and(|store| store.objects.contains_key(&place) && store.apply(arrival));
+        let changed = self.lock().get_mut(scope).is_some_and(|store| store.apply(arrival));
         if changed {
             self.tell(key);
         }

@@ -97,7 +97,7 @@ async fn list(cluster: &Cluster, stores: &Stores, scope: &Scope) -> Result<u64, 
 /// Enters what is newer than the watch has shown it. The API server answers a list with no older state than
 /// there was when it was asked; a watch may be behind.
 pub(crate) async fn catch_up(cluster: &Cluster, stores: &Stores, scope: &Scope) -> Result<(), ApiError> {
-    pages(cluster, scope, |object| stores.renew(scope, object)).await.map(|_| ())
+    pages(cluster, scope, |object| stores.shown(scope, object)).await.map(|_| ())
 }
 
 /// All objects of a scope, page by page. Answers their version.

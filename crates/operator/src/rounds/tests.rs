@@ -93,9 +93,9 @@ fn canary_at(version: &str) -> Value {
 
 /// Wins the lease while the watch shows version 7. Answers which version is decided on, if it is looked at.
 async fn won(answer: impl Fn() -> axum::response::Response + Send + Sync + 'static) -> Option<String> {
-    let fake = Fake::start(move |request| match request.path.contains("/canaries?limit=") {
-        true => answer(),
-        false => failure(500, "down"),
+    let fake = Fake::start(move |request| {
+        let is_list = request.path.contains("/canaries?limit=");
+        if is_list { answer() } else { failure(500, "down") }
     })
     .await;
     let operator = fake.operator_deciding(make_a_service);

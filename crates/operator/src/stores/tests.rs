@@ -49,6 +49,17 @@ impl Case {
 }
 
 #[test]
+fn what_a_watch_has_shown_to_be_gone_is_not_brought_back_by_an_answer_that_was_on_its_way() {
+    let mut case = Case::new(vec![deployment(5, 1)]);
+    case.stores.event(&case.scope, deployment(11, 1), Deletion::Yes);
+    case.stores.wrote(&key(), &deployment(10, 2));
+    case.stores.shown(&case.scope, deployment(10, 2));
+    assert_eq!((case.replicas(), case.woken()), (None, 1));
+    case.list(8, vec![deployment(5, 1)]);
+    assert_eq!(case.replicas(), Some(1), "the cluster has gone back in time");
+}
+
+#[test]
 fn a_write_of_ours_is_seen_at_once_and_an_older_event_does_not_undo_it() {
     let mut case = Case::new(vec![deployment(5, 1)]);
     case.stores.wrote(&key(), &deployment(12, 3));
