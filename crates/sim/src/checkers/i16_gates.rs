@@ -41,6 +41,10 @@ impl Checker for Gates {
 impl Gates {
     fn promotes_once(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (&moment.before.status, moment.after);
+        if before.phase == Phase::Promoting && after.status.phase == Phase::Progressing {
+            // The run begins anew, maybe at the same time by a clock that was set back.
+            self.promoted.clear();
+        }
         let begins = before.phase != Phase::Promoting && after.status.phase == Phase::Promoting;
         let run = format!("{} of {}", after.run_start(), after.status.last_applied_spec);
         if begins && !self.promoted.insert(run) {

@@ -1,6 +1,8 @@
 //! I20: the verdict follows from the answers and not from their order: failed beats no data beats silent beats passed.
 //! That a step without data or with a silent provider does not pass is I8 and I19.
 
+use burgee_core::notice::Notice;
+
 use super::act::{self, Act};
 use super::round::Outcome;
 use super::{Checker, Moment, Verdict, What, revision};
@@ -27,7 +29,10 @@ impl Checker for Verdicts {
         let is_right = match (verdict, act) {
             (Outcome::Failed, act) => act == Act::Fail || rollout.skip_analysis || revision::is_ordered(status),
             (Outcome::NoData, Act::Hold) => is_held,
-            (Outcome::Passed, Act::Fail) => round.has_failed_hook() || !all_were_asked,
+            (Outcome::Passed, Act::Fail) => {
+                let is_fought = act::tells(plan, |notice| matches!(notice, Notice::RoutesFought));
+                round.has_failed_hook() || !all_were_asked || is_fought
+            }
             (Outcome::Passed, Act::Hold) => false,
             (Outcome::NoData | Outcome::Silent, _) | (Outcome::Passed, Act::Advance) => true,
         };

@@ -99,12 +99,13 @@ fn is_checking(status: &CanaryStatus) -> bool {
 }
 
 /// Nobody rolls back what he cannot see, nor by an old version of the canary: a late watch only delays (I14). Nor to a
-/// primary without pods, nor what a person holds.
+/// primary without pods, nor what a person or the brake holds.
 fn is_possible(instant: &Instant, world: &World) -> bool {
     let sees_it = instant.version() == world.canary.metadata.resource_version.as_deref();
     let sees_all = !revision::has_gaps(world) && sees_it;
     let run = world.canary.status.as_ref().and_then(|status| status.run.as_ref());
-    let is_held = instant.rollout.suspended || run.is_some_and(|run| run.paused_since.is_some());
+    let is_braked = instant.settings.pause_new_runs && !act::has_begun(&instant.status);
+    let is_held = instant.rollout.suspended || is_braked || run.is_some_and(|run| run.paused_since.is_some());
     sees_all && instant.primary_pods > 0 && !is_held && !instant.is_deleted()
 }
 

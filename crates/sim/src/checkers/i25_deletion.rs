@@ -9,6 +9,9 @@ use crate::instant::{Instant, Part};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deletion {
     wait: Wait,
+    /// Who looked last: which operator, and how often that one had been killed. One that does not know when the drain began
+    /// may have to wait for all of it.
+    looked: (usize, u64),
 }
 
 impl Checker for Deletion {
@@ -21,6 +24,10 @@ impl Checker for Deletion {
             return Ok(());
         }
         if matches!(moment.what, What::Decided { .. }) && moment.saw_the_canary() {
+            let looks = (moment.operator, moment.sight.deaths);
+            if std::mem::replace(&mut self.looked, looks) != looks {
+                self.wait.renew(after.now);
+            }
             // A late watch only delays (I14).
             self.wait.goes_on(after.now);
         }
