@@ -32,6 +32,9 @@ pub(super) struct Capacity {
 impl Checker for Capacity {
     fn look(&mut self, moment: &Moment) -> Verdict {
         self.small.heed(moment);
+        if !is_small(moment.after, moment.after.part(Part::Primary)) {
+            self.small.end();
+        }
         match moment.what {
             What::Outside if !moment.before.is_same(moment.after, &[Part::PrimaryScaler]) => self.is_edited.note(),
             What::Step(_) if !moment.before.is_same(moment.after, &[Part::PrimaryScaler]) => {
@@ -69,8 +72,8 @@ impl Capacity {
         let is_held = rollout.suspended || instant.is_deleted();
         let is_free = !is_held && !revision::has_gaps(world) && moment.saw_the_canary();
         let needed = needed_pods(instant);
-        let is_small = |primary: Option<&Value>| wanted(rollout, primary).is_some_and(|wanted| wanted < needed);
-        let is_left = is_small(world.present(&rollout.primary_key())) && is_small(instant.part(Part::Primary));
+        let is_left =
+            is_small(instant, world.present(&rollout.primary_key())) && is_small(instant, instant.part(Part::Primary));
         if !holds || !is_free || rollout.scaler.is_some() || !is_left {
             self.small.end();
             return Ok(());
@@ -111,6 +114,11 @@ fn comes_back_whole(step: &Step, moment: &Moment) -> Verdict {
         Some(wanted) => Err(format!("the primary came back with {wanted} of {needed} pods")),
         None => Ok(()),
     }
+}
+
+/// Whether a primary is meant to have fewer pods than the run began with.
+fn is_small(instant: &Instant, primary: Option<&Value>) -> bool {
+    wanted(&instant.rollout, primary).is_some_and(|wanted| wanted < needed_pods(instant))
 }
 
 /// The pods that a Deployment is meant to have.

@@ -110,11 +110,12 @@ fn heals_with_an_alarm(instant: &Instant, plan: &Plan, world: &World) -> Verdict
     Ok(())
 }
 
-/// Whether somebody holds the run, and says so: a provider, a gate that is closed, or a person.
+/// Whether something holds the run, and that is said: a provider, a gate that is closed, a person, or a primary without
+/// pods to roll back to.
 fn is_held(status: &CanaryStatus) -> bool {
     status.run.as_ref().is_some_and(|run| {
-        let is_closed = run.hooks_passed.iter().any(|hook| hook.starts_with("closed "));
-        run.held_since.is_some() || run.paused_since.is_some() || is_closed
+        let is_told = |hook: &String| hook.starts_with("closed ") || hook == "primary/away";
+        run.held_since.is_some() || run.paused_since.is_some() || run.hooks_passed.iter().any(is_told)
     })
 }
 
