@@ -58,7 +58,8 @@ pub(super) fn standing(tick: &Tick, scene: &Scene) -> Standing {
     standing.add(source(tick).map(|_| Vec::new()));
     standing.add(primary_scaler(tick, Sync::CreateOnly, capacity::floor(tick)));
     standing.steps.extend(capacity::replicas(tick, capacity::kept_pods(tick)));
-    standing.steps.extend(leave::scaler(tick, &standing.steps));
+    let left = leave::scalers(tick, &standing.steps);
+    standing.steps.extend(left);
     standing
 }
 
