@@ -121,7 +121,10 @@ impl Asker<'_> {
 
     /// Leaves with the question, or waits if it was answered less than an interval ago.
     fn leave(&self, asks: Vec<(AskKey, Ask)>) -> Stop {
-        if let Some(until) = self.answers.quiet_until(self.tick.now) {
+        let Tick { now, rollout, .. } = self.tick;
+        // Nobody waits for longer than an interval: a later time is one of a clock that was set back since.
+        let is_near = |until: &Timestamp| until.duration_since(*now) <= rollout.interval;
+        if let Some(until) = self.answers.quiet_until(*now).filter(is_near) {
             return Stop::Wait(Plan { next: Wake::At(until), ..Plan::idle() });
         }
         let tellings = (0..).zip(&self.before);
