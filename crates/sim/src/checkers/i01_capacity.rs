@@ -8,8 +8,9 @@ use burgee_core::digest::{digest, is_foreign};
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
 use burgee_core::rollout::Rollout;
+use burgee_core::workload::{self, Side};
 use burgee_core::world::World;
-use burgee_core::{healing, scaler, workload};
+use burgee_core::{healing, scaler};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -46,11 +47,11 @@ impl Checker for Capacity {
         }
         let Some(step) = moment.step() else { return Ok(()) };
         raise(moment)?;
-        promotion(moment)?;
         // What was begun before the lease was lost only arrives late; the holder sees it, and mends it.
         if self.is_edited.of(moment.operator) || moment.is_overtaken {
             return Ok(());
         }
+        promotion(moment)?;
         comes_back_whole(step, moment)?;
         floor(step, moment.before, moment.after)
     }
@@ -86,7 +87,9 @@ impl Capacity {
 fn comes_back_whole(step: &Step, moment: &Moment) -> Verdict {
     let (before, after) = (moment.before, moment.after);
     let is_new = matches!(step, Step::Create(_)) && before.part(Part::Primary).is_none();
-    let needed = needed_pods(before);
+    // Before the primary has an autoscaler of its own, the target's says how many pods it may have.
+    let most = before.part(Part::PrimaryScaler).or(before.part(Part::Scaler)).and_then(most_pods);
+    let needed = needed_pods(before).min(most.unwrap_or(i64::MAX));
     match wanted(&after.rollout, after.part(Part::Primary)).filter(|wanted| is_new && *wanted < needed) {
         Some(wanted) => Err(format!("the primary came back with {wanted} of {needed} pods")),
         None => Ok(()),
@@ -106,7 +109,7 @@ fn has_seen(instant: &Instant, world: &World) -> bool {
 
 fn raise(moment: &Moment) -> Verdict {
     let weight = moment.after.traffic.canary;
-    if weight > moment.before.traffic.canary && moment.canary_pods() == 0 {
+    if weight > moment.before.traffic.canary && moment.canary_pods() == 0 && !moment.takes_from_nobody(Side::Primary) {
         return Err(format!("the canary got {weight} % without a ready pod"));
     }
     let meant = moment.after.status.canary_weight;
@@ -127,7 +130,7 @@ fn saw_analysed(moment: &Moment) -> bool {
 
 /// Services alone split nothing: there the traffic never left the primary, and its own rolling update moves it.
 fn promotion(moment: &Moment) -> Verdict {
-    if !moment.after.is_routed() {
+    if !moment.after.is_routed() || moment.is_put_back {
         return Ok(());
     }
     let (Some(old), Some(new)) = (moment.before.split, moment.after.split) else { return Ok(()) };
@@ -157,10 +160,14 @@ fn is_refuge(instant: &Instant) -> bool {
 /// The pods that the primary began with, as far as its autoscaler and the nodes allow (S13).
 fn needed_pods(instant: &Instant) -> i64 {
     let recorded = instant.status.run.as_ref().and_then(|run| run.primary_ready_at_start).unwrap_or(0);
-    let spec = &instant.object(Part::PrimaryScaler)["spec"];
-    let most = spec["maxReplicas"].as_i64().or_else(|| spec["maxReplicaCount"].as_i64());
+    let most = instant.part(Part::PrimaryScaler).and_then(most_pods);
     let nodes = instant.object(Part::Primary)["status"]["desiredNumberScheduled"].as_i64();
     recorded.min(most.unwrap_or(i64::MAX)).min(nodes.map_or(i64::MAX, |nodes| nodes.max(1)))
+}
+
+fn most_pods(scaler: &Value) -> Option<i64> {
+    let spec = &scaler["spec"];
+    spec["maxReplicas"].as_i64().or_else(|| spec["maxReplicaCount"].as_i64())
 }
 
 fn floor(step: &Step, before: &Instant, after: &Instant) -> Verdict {

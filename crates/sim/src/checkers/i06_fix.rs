@@ -3,12 +3,14 @@
 //! asked in either case; while they are, and when the run begins, the traffic stays where it is.
 
 use burgee_api::{Phase, WebhookType};
+use burgee_core::digest::digest;
 use burgee_core::healing;
 use burgee_core::kept;
 use burgee_core::notice::Notice;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::Ask;
+use burgee_core::workload;
 use burgee_core::world::{Observed, World};
 use jiff::Timestamp;
 
@@ -21,12 +23,15 @@ pub(super) struct Fix {
     since: Option<Timestamp>,
     /// When its gate was asked last.
     asked: Option<Timestamp>,
+    /// Whether whoever leads has stood still since he looked last.
+    has_stood_still: bool,
 }
 
 impl Checker for Fix {
     fn look(&mut self, moment: &Moment) -> Verdict {
-        let (plan, world) = match moment.what {
-            What::Decided { plan, world, .. } => (plan, world),
+        self.has_stood_still |= moment.is_still;
+        let (plan, world, round) = match moment.what {
+            What::Decided { plan, world, round } => (plan, world, round),
             What::Step(Step::Status(_)) => return keeps_the_traffic(moment),
             What::Asked(_, Ask::Hook { webhook, .. }) if webhook.kind == WebhookType::ConfirmRollout => {
                 let is_waiting = moment.after.status.phase == Phase::Waiting;
@@ -37,12 +42,18 @@ impl Checker for Fix {
             What::Step(_) | What::Asked(..) | What::Outside => return Ok(()),
         };
         let now = moment.after.now;
-        if let Some(asked) = self.asked.take() {
-            // What the gate takes for its answer is not the primary's doing.
-            self.since = self.since.and_then(|since| since.checked_add(now.duration_since(asked)).ok());
+        if std::mem::take(&mut self.has_stood_still) {
+            // Until he went on, or somebody else took the lease.
+            self.since = self.since.map(|_| now);
         }
-        if !is_blocked(moment.after, plan, world) {
-            self.since = None;
+        if let Some(asked) = self.asked.take() {
+            // What the gate takes for its answer is not the primary's doing, whatever is decided meanwhile.
+            self.since = self.since.and_then(|since| since.checked_add(now.duration_since(asked)).ok());
+            self.asked = Some(now).filter(|_| !round.has_answer_of(WebhookType::ConfirmRollout));
+        }
+        // Whoever sees an old version of the canary can begin nothing: a late watch only delays (I14).
+        if !moment.saw_the_canary() || !is_blocked(moment.after, plan, world) {
+            (self.since, self.asked) = (None, None);
             return Ok(());
         }
         let waited = now.duration_since(*self.since.get_or_insert(now));
@@ -72,7 +83,10 @@ fn is_blocked(instant: &Instant, plan: &Plan, world: &World) -> bool {
     let is_skipping = rollout.skip_analysis && !(can_heal && instant.settings.pause_new_runs);
     let waits_for_nothing = is_skipping || (healing::is_due(status) && !can_heal);
     let is_free = waits_for_nothing && !rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
-    let is_new = *instant.revision != *status.last_applied_spec
+    // Nobody is blamed for a revision that he could not see yet (I14).
+    let seen = revision::target(instant, world).map(|target| digest(&workload::template(rollout.target_kind, &target)));
+    let is_new = seen.as_deref() == Some(&*instant.revision)
+        && *instant.revision != *status.last_applied_spec
         && *instant.revision != *status.last_promoted_spec
         && revision::has_moved(instant, world);
     let begins = plan.status().is_some_and(|after| after.phase != status.phase);

@@ -23,14 +23,17 @@ pub(super) struct Deadlines {
     moved: Option<Timestamp>,
     /// Whether the brake holds a run that has no traffic yet.
     is_braked: bool,
+    /// Which operator acted last, and how often that one had been killed.
+    life: (usize, u64),
 }
 
 impl Checker for Deadlines {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (moment.before, moment.after);
         self.heed_the_brake(after);
-        if moment.is_still {
-            // Until he goes on, or somebody else takes the lease.
+        let life = (moment.operator, moment.sight.deaths);
+        if moment.is_still || std::mem::replace(&mut self.life, life) != life {
+            // Until he goes on, or somebody else takes the lease; and whoever was killed asks his hooks anew.
             self.moved = self.moved.map(|_| after.now);
         }
         match moment.what {
@@ -42,7 +45,7 @@ impl Checker for Deadlines {
             }
             What::Step(Step::Status(_)) => {
                 if without_marks(&before.status) != without_marks(&after.status) {
-                    *self = Self { has_warned: false, moved: Some(after.now), is_braked: self.is_braked };
+                    (self.has_warned, self.moved) = (false, Some(after.now));
                 }
                 Ok(())
             }
@@ -57,7 +60,10 @@ impl Checker for Deadlines {
             }
             What::Decided { plan, world, .. } => {
                 heals_with_an_alarm(after, plan, world)?;
-                self.falls_asleep(after, plan)?;
+                // By an old version of the canary there may be nothing to wait for: a late watch only delays (I14).
+                if moment.saw_the_canary() {
+                    self.falls_asleep(after, plan)?;
+                }
                 self.stands_still(after)
             }
             What::Step(_) | What::Outside | What::Asked(..) => Ok(()),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use burgee_api::{Phase, Webhook, WebhookType};
 use burgee_core::digest::is_foreign;
+use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
 use burgee_core::question::Ask;
 use burgee_core::rollout::Strategy;
@@ -41,6 +42,10 @@ impl Checker for Gates {
 impl Gates {
     fn promotes_once(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (&moment.before.status, moment.after);
+        if !before.phase.is_run() && after.status.phase == Phase::Progressing {
+            // By a clock that was set back two runs may have begun at the same time.
+            self.promoted.clear();
+        }
         let begins = before.phase != Phase::Promoting && after.status.phase == Phase::Promoting;
         let run = format!("{} of {}", after.run_start(), after.status.last_applied_spec);
         if begins && !self.promoted.insert(run) {

@@ -51,7 +51,10 @@ impl Checker for Rollback {
             is_raised || *known != Cause { allowed: known.allowed, ..cause.clone() }
         });
         // What failed and could not be written down is void when the canary has no pods to be checked any more.
-        let is_void = status.failed_checks < i64::from(instant.rollout.threshold) && !instant.is_ready(Part::Target);
+        // Nor when the brake holds it before it has had any traffic.
+        let is_braked = instant.settings.pause_new_runs && !act::has_begun(status);
+        let is_unchecked = !instant.is_ready(Part::Target) || is_braked;
+        let is_void = status.failed_checks < i64::from(instant.rollout.threshold) && is_unchecked;
         let passes = matches!(act::of(&instant.rollout, status, plan), Some(Act::Advance | Act::Hold));
         if is_over || is_void || passes || !is_checking(status) || !is_possible(instant, world) {
             self.due = None;

@@ -10,6 +10,8 @@ use crate::instant::{Instant, Part};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deletion {
     since: Option<Timestamp>,
+    /// Which operator acted last, and how often that one had been killed.
+    life: (usize, u64),
 }
 
 impl Checker for Deletion {
@@ -20,8 +22,10 @@ impl Checker for Deletion {
             self.since = None;
             return Ok(());
         }
-        if moment.is_still {
-            // Until he goes on, or somebody else takes the lease.
+        let life = (moment.operator, moment.sight.deaths);
+        if moment.is_still || std::mem::replace(&mut self.life, life) != life {
+            // Until he goes on, or somebody else takes the lease. Whoever has just begun knows when the drain ends by the
+            // status alone, and waits for it once more if his clock was set back.
             self.since = self.since.map(|_| after.now);
         }
         if matches!(moment.what, What::Decided { .. }) && moment.saw_the_canary() {
