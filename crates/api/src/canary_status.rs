@@ -109,7 +109,8 @@ pub struct Run {
     /// Who splits the traffic, and the Service that the routes are made for, as PROVIDER/NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routed: Option<String>,
-    /// The autoscaler of the target of which the primary has a copy, as KIND/NAME.
+    /// The autoscalers of the target of which the primary may have copies, each as KIND/NAME, the newest last, with commas
+    /// between them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaler: Option<String>,
     /// Since when somebody else has kept changing the routes of the step.

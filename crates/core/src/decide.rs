@@ -106,7 +106,9 @@ fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
         return Ok(plan);
     }
     if !tick.rollout.suspended
-        && let Some(plan) = leave::routes(tick).map_or_else(|| strategy::change(tick), |plan| Ok(Some(plan)))?
+        && let Some(plan) = leave::routes(tick)
+            .or_else(|| leave::scaler(tick))
+            .map_or_else(|| strategy::change(tick), |plan| Ok(Some(plan)))?
     {
         return Ok(plan);
     }

@@ -10,6 +10,12 @@ use crate::router;
 use crate::scaler;
 use crate::world::{Kind, ObjectKey, Observed, World};
 
+/// Between the autoscalers that are noted.
+const SEPARATOR: &str = ",";
+
+/// So many autoscalers are remembered.
+const REMEMBERED: usize = 4;
+
 /// Kinds of autoscalers.
 const SCALERS: [Kind; 2] = [Kind::HorizontalPodAutoscaler, Kind::ScaledObject];
 
@@ -29,10 +35,23 @@ pub fn notice(rollout: &Rollout, old: &Rollout) -> Notice {
     Notice::RoutesLeft(Left::Service, rollout.apex.clone(), old.apex.clone())
 }
 
-/// The primary's copy of an autoscaler that the canary no longer names.
-pub fn scaler(rollout: &Rollout, canary: &Canary) -> Option<ObjectKey> {
-    let copied = canary.status.as_ref()?.run.as_ref()?.scaler.as_deref()?;
-    let (kind, name) = copied.split_once('/').filter(|_| name_of_scaler(rollout).is_some_and(|name| name != copied))?;
+/// The primary's copies of autoscalers that the canary no longer names.
+pub fn scalers(rollout: &Rollout, canary: &Canary) -> Vec<ObjectKey> {
+    let named = scaler::primary_key(rollout);
+    copies(rollout, noted(canary)).into_iter().filter(|copy| named.as_ref() != Some(copy)).collect()
+}
+
+fn noted(canary: &Canary) -> Option<&str> {
+    canary.status.as_ref()?.run.as_ref()?.scaler.as_deref()
+}
+
+/// The copies that are noted, the newest last.
+fn copies(rollout: &Rollout, noted: Option<&str>) -> Vec<ObjectKey> {
+    noted.into_iter().flat_map(|noted| noted.split(SEPARATOR)).filter_map(|name| copy(rollout, name)).collect()
+}
+
+fn copy(rollout: &Rollout, name: &str) -> Option<ObjectKey> {
+    let (kind, name) = name.split_once('/')?;
     let kind = SCALERS.into_iter().find(|known| known.name() == kind)?;
     Some(rollout.key(kind, &format!("{name}-primary")))
 }
@@ -40,17 +59,23 @@ pub fn scaler(rollout: &Rollout, canary: &Canary) -> Option<ObjectKey> {
 /// What has to be looked at because of it.
 pub fn reads(rollout: &Rollout, canary: &Canary) -> Vec<ObjectKey> {
     let routes = routed(rollout, canary).map(|old| router::of(&old).reads(&old));
-    routes.into_iter().flatten().chain(scaler(rollout, canary)).collect()
+    routes.into_iter().flatten().chain(copies(rollout, noted(canary))).collect()
 }
 
-/// Notes for whom routes and autoscaler are made. What was left behind stays noted until it is seen to.
-pub fn note(run: &mut Run, rollout: &Rollout, world: &World) {
+/// Notes for whom the routes are made, and of which autoscaler there is a copy. Routes that were left behind stay noted until
+/// they are seen to; autoscalers for good, because what an operator had begun that has lost the lease may arrive late.
+pub fn note(run: &mut Run, rollout: &Rollout) {
     run.routed.get_or_insert_with(|| name_of_routes(rollout));
-    let has_left = scaler(rollout, &world.canary).is_some_and(|key| is_ours(rollout, world, &key));
-    let is_copied = scaler::primary_key(rollout).is_some_and(|key| world.present(&key).is_some());
-    if run.scaler.is_none() || (is_copied && !has_left) {
-        run.scaler = name_of_scaler(rollout).or_else(|| run.scaler.take());
-    }
+    let Some(named) = name_of_scaler(rollout) else { return };
+    let known = run.scaler.as_deref().into_iter().flat_map(|noted| noted.split(SEPARATOR));
+    let mut copied: Vec<&str> = known.filter(|name| *name != named).chain([named.as_str()]).collect();
+    copied.drain(..copied.len().saturating_sub(REMEMBERED));
+    run.scaler = Some(copied.join(SEPARATOR));
+}
+
+/// Whether it is noted that the autoscaler that the canary names is the newest of which there is a copy.
+pub fn is_noted(rollout: &Rollout, canary: &Canary) -> bool {
+    scaler::primary_key(rollout).is_none_or(|named| copies(rollout, noted(canary)).pop() == Some(named))
 }
 
 /// Notes that the routes of before are seen to.
@@ -103,7 +128,7 @@ mod tests {
 
     fn is_ours_with(metadata: &Value) -> bool {
         let (canary, rollout) = (edited("istio/podinfo"), rollout(&spec("ScaledObject")));
-        let key = scaler(&rollout, &canary).unwrap();
+        let key = scalers(&rollout, &canary).remove(0);
         let mut copy = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata});
         copy["metadata"]["name"] = json!("podinfo-primary");
         copy["metadata"]["namespace"] = json!("test");
@@ -131,20 +156,29 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_behind_stays_noted_until_it_is_gone() {
+    fn what_was_left_behind_stays_noted() {
         let rollout = rollout(&spec("ScaledObject"));
         let canary = edited("istio/frontend");
         let mut run = canary.status.clone().unwrap_or_default().run.unwrap_or_default();
-        let keys = [scaler(&rollout, &canary), scaler::primary_key(&rollout)];
-        let keys: Vec<ObjectKey> = keys.into_iter().flatten().collect();
-        let metadata = json!({"name": "podinfo-primary", "namespace": "test"});
-        let successor = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": metadata});
-        note(&mut run, &rollout, &world(canary.clone(), keys.clone(), &json!([])));
-        assert_eq!(run.scaler.as_deref(), Some("HorizontalPodAutoscaler/podinfo"));
-        note(&mut run, &rollout, &world(canary, keys, &json!([successor])));
-        assert_eq!(run.scaler.as_deref(), Some("ScaledObject/podinfo"));
+        assert!(!is_noted(&rollout, &canary), "a copy is noted before it is made");
+        note(&mut run, &rollout);
+        assert_eq!(run.scaler.as_deref(), Some("HorizontalPodAutoscaler/podinfo,ScaledObject/podinfo"));
+        let again = run.clone();
+        note(&mut run, &rollout);
+        assert_eq!(run, again);
         assert_eq!(run.routed.as_deref(), Some("istio/frontend"));
         forget_routes(&mut run, &rollout);
         assert_eq!(run.routed.as_deref(), Some("istio/podinfo"));
+    }
+
+    #[test]
+    fn copies_go_that_the_canary_no_longer_names() {
+        let mut canary = edited("istio/podinfo");
+        let run = canary.status.as_mut().and_then(|status| status.run.as_mut());
+        run.unwrap().scaler = Some("HorizontalPodAutoscaler/podinfo,ScaledObject/podinfo".to_owned());
+        let go = |spec: &Value| scalers(&rollout(spec), &canary).iter().map(|key| key.kind).collect::<Vec<_>>();
+        assert_eq!(go(&spec("HorizontalPodAutoscaler")), [Kind::ScaledObject]);
+        assert_eq!(go(&spec("ScaledObject")), [Kind::HorizontalPodAutoscaler]);
+        assert_eq!(go(&json!({})), SCALERS);
     }
 }

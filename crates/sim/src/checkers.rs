@@ -12,7 +12,7 @@ use burgee_core::world::{Observed, World};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::instant::Instant;
+use crate::instant::{Instant, Part};
 
 mod act;
 mod i01_capacity;
@@ -86,6 +86,8 @@ pub struct Sight {
     pub target: Option<Arc<Value>>,
     /// Version of the canary that it saw.
     pub version: Option<String>,
+    /// Generation of the canary that it saw: it moves with the spec, and not with the status.
+    pub generation: Option<i64>,
     /// What time it was by its own reckoning.
     pub now: Timestamp,
     /// Number of the decision.
@@ -109,6 +111,7 @@ impl Sight {
             has_services: [Role::Primary, Role::Canary].map(|role| world.present(&role.key(rollout)).is_some()),
             target,
             version: world.canary.metadata.resource_version.clone(),
+            generation: world.canary.metadata.generation,
             now,
             number,
             deaths: 0,
@@ -130,6 +133,8 @@ pub struct Moment<'a> {
     pub is_overtaken: bool,
     /// Whether whoever holds the lease stands still, so that nobody can do anything.
     pub is_still: bool,
+    /// Whether the step leads the traffic to where an operator led it last: somebody else moved it since.
+    pub is_put_back: bool,
     /// What was before it.
     pub before: &'a Instant,
     /// What is after it; the same instant if it moved nothing.
@@ -154,6 +159,22 @@ impl Moment<'_> {
     /// Whether the operator decided on the canary as it was before: an old view of it only delays (I14).
     fn saw_the_canary(&self) -> bool {
         self.before.version() == self.sight.version.as_deref()
+    }
+
+    /// Whether the canary still wants what it wanted when the operator decided: the objects that a plan writes do not tell
+    /// that somebody has edited the spec since, and the next plan puts them right.
+    fn saw_the_spec(&self) -> bool {
+        self.before.object(Part::Canary)["metadata"]["generation"].as_i64() == self.sight.generation
+    }
+
+    /// Whether traffic that somebody else moved is put back while the other set, as far as the operator knew, has no pod
+    /// either: that takes nothing from anybody.
+    fn takes_from_nobody(&self, other: Side) -> bool {
+        let pods = match other {
+            Side::Primary => self.before.primary_pods.min(self.sight.primary_pods),
+            Side::Canary => self.before.canary_pods.min(self.sight.canary_pods),
+        };
+        self.is_put_back && pods == 0
     }
 
     /// The most pods of the primary that there are, or that the operator saw: nobody is blamed for a late report.

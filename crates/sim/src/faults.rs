@@ -101,6 +101,14 @@ faults! {
     Steps = "steps edited",
     /// Ports or timeouts of the service change.
     Service = "service edited",
+    /// The analysis goes by another strategy.
+    Strategy = "strategy edited",
+    /// A metric comes or goes, or its bounds change.
+    Metrics = "metrics edited",
+    /// The Service gets another name.
+    ServiceName = "service renamed",
+    /// The target gets another autoscaler, or none.
+    AutoscalerRef = "autoscaler swapped",
     /// The target's autoscaler, or its replicas, change.
     TargetScaler = "target scaled",
     /// The primary's autoscaler, or its replicas, change by hand.
@@ -187,10 +195,15 @@ pub const TRIED: &[Fault] = &[
     Fault::Reapplied,
     Fault::PrimaryDeleted,
     Fault::OwnedDeleted,
+    Fault::RouteEdit,
     Fault::Interval,
     Fault::Threshold,
     Fault::Steps,
     Fault::Service,
+    Fault::Strategy,
+    Fault::Metrics,
+    Fault::ServiceName,
+    Fault::AutoscalerRef,
     Fault::TargetScaler,
     Fault::PrimaryScaler,
     Fault::Order,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burgee_core::decide::Tick;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{self, Answer, Ask, AskKey};
+use burgee_core::split::Split;
 use burgee_core::world::World;
 
 use crate::checkers::round::Round;
@@ -45,6 +46,8 @@ pub struct Inspector {
     deaths: BTreeMap<usize, u64>,
     /// For each operator, the number of its decision that was written last.
     wrote: BTreeMap<usize, u64>,
+    /// Where an operator led the traffic last.
+    routed: Option<Split>,
     broken: Option<String>,
 }
 
@@ -132,7 +135,12 @@ impl Inspector {
         let sight = self.sights.entry(operator).or_default();
         let is_overtaken = self.wrote.iter().any(|(other, number)| *other != operator && *number > sight.number);
         let is_still = view.is_still;
-        let moment = Moment { what, operator, sight, is_overtaken, is_still, before, after };
+        let is_led = matches!(what, What::Step(_)) && before.split != after.split;
+        let is_put_back = is_led && self.routed == after.split;
+        if is_led {
+            self.routed = after.split;
+        }
+        let moment = Moment { what, operator, sight, is_overtaken, is_still, is_put_back, before, after };
         let found = self.checkers.look(&moment);
         let second = after.now.duration_since(view.start).as_secs();
         self.broken = found.err().map(|wrong| format!("{wrong} (at {second}s)"));

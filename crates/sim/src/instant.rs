@@ -301,6 +301,11 @@ impl Instant {
         parts.iter().all(|part| is_same(self.shared(*part), other.shared(*part)))
     }
 
+    /// Whether an object was seen as it is.
+    pub fn is_seen(&self, world: &World, part: Part) -> bool {
+        self.keys[part as usize].as_ref().is_none_or(|key| world.present(key) == self.part(part))
+    }
+
     /// Whether the Service of a set leads to its ready pods. Where the target is a Service, nobody here knows its pods; a
     /// Knative Service leads to its revisions by itself.
     pub fn has_endpoints(&self, service: Part, workload: Part) -> bool {

@@ -9,6 +9,7 @@ mod asked;
 pub mod checkers;
 pub mod cluster;
 pub mod coverage;
+mod edits;
 pub mod faults;
 pub mod film;
 pub mod inspector;

@@ -146,6 +146,7 @@ fn rests_well(stage: &mut Stage) -> Result<(), String> {
     let Ok(rollout) = &reading.rollout else { return Ok(()) };
     let status = reading.canary.status.clone().unwrap_or_default();
     debug_assert!(status.phase.is_terminal(), "whoever rests has come to an end");
+    has_one_autoscaler(stage)?;
     let Some(target) = stage.cluster.get(&rollout.target_key()) else { return Ok(()) };
     let template = burgee_core::workload::template(rollout.target_kind, target);
     let revision = burgee_core::digest::digest(&template);
@@ -155,6 +156,16 @@ fn rests_well(stage: &mut Stage) -> Result<(), String> {
     }
     if stage.workloads.ready(&rollout.primary_key(), stage.now) == 0 && status.canary_weight == 0 {
         return Err("all traffic is on a primary without pods".to_owned());
+    }
+    Ok(())
+}
+
+/// Two autoscalers would fight over the primary's pods.
+fn has_one_autoscaler(stage: &Stage) -> Result<(), String> {
+    let kinds = [Kind::HorizontalPodAutoscaler, Kind::ScaledObject];
+    let copies = kinds.map(|kind| stage.cluster.get(&ObjectKey::new(kind, NAMESPACE, "podinfo-primary")));
+    if copies.iter().all(Option::is_some) {
+        return Err("two autoscalers scale the primary".to_owned());
     }
     Ok(())
 }
@@ -208,20 +219,30 @@ fn with_daemonset() -> Vec<Value> {
     [vec![workload(Kind::DaemonSet, json!({}))], configs().to_vec()].concat()
 }
 
-fn with_hpa() -> Vec<Value> {
+/// An HPA of the target.
+pub(crate) fn hpa() -> Value {
     let mut hpa = key_object(Kind::HorizontalPodAutoscaler, "podinfo");
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"});
     hpa["spec"] = json!({"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 6});
-    [vec![hpa], plain()].concat()
+    hpa
 }
 
-fn with_keda() -> Vec<Value> {
+fn with_hpa() -> Vec<Value> {
+    [vec![hpa()], plain()].concat()
+}
+
+/// A `ScaledObject` of the target.
+pub(crate) fn scaled_object() -> Value {
     let mut scaler = key_object(Kind::ScaledObject, "podinfo");
     let trigger = json!({"type": "prometheus", "name": "load", "metadata": {"query": "sum(rate(requests{app=\"podinfo\"}[1m]))"}});
     scaler["spec"] = json!({
         "scaleTargetRef": {"name": "podinfo"}, "minReplicaCount": 2, "maxReplicaCount": 6, "triggers": [trigger],
     });
-    [vec![scaler], plain()].concat()
+    scaler
+}
+
+fn with_keda() -> Vec<Value> {
+    [vec![scaled_object()], plain()].concat()
 }
 
 fn canary(spec: Value) -> Value {
@@ -264,8 +285,13 @@ fn spec(analysis: &Value) -> Value {
     spec
 }
 
+/// The reference to an autoscaler of the target.
+pub(crate) fn autoscaler_ref(kind: Kind) -> Value {
+    json!({"apiVersion": kind.api_version(), "kind": kind.name(), "name": "podinfo"})
+}
+
 fn scaled(mut spec: Value, kind: Kind) -> Value {
-    spec["autoscalerRef"] = json!({"apiVersion": kind.api_version(), "kind": kind.name(), "name": "podinfo"});
+    spec["autoscalerRef"] = autoscaler_ref(kind);
     spec
 }
 

@@ -26,13 +26,19 @@ impl Scalers {
         if !self.are_at_work {
             return;
         }
-        let mut moves = Vec::new();
+        let mut moves = BTreeMap::new();
         for kind in [Kind::HorizontalPodAutoscaler, Kind::ScaledObject] {
             for (key, scaler) in cluster.of_kind(kind) {
-                moves.extend(self.scale(cluster, key, scaler));
+                let Some((workload, replicas)) = self.scale(cluster, key, scaler) else { continue };
+                // Two of them would scale one workload up and down for ever, if only now and then; here the first one wins.
+                moves.entry(workload).or_insert(replicas);
             }
         }
         for (key, replicas) in moves {
+            if cluster.get(&key).is_some_and(|workload| workload["spec"]["replicas"].as_i64().unwrap_or(1) == replicas)
+            {
+                continue;
+            }
             let operations = json!([{"op": "add", "path": "/spec/replicas", "value": replicas}]);
             // Somebody who deletes the workload at the same instant makes this pointless, not wrong.
             let _ = cluster.patch(&key, &operations);
@@ -46,7 +52,7 @@ impl Scalers {
         let wanted = self.wanted.get(name).copied().unwrap_or(replicas);
         let is_keda = key.kind == Kind::ScaledObject;
         let replicas_then = if is_keda { keda(scaler, wanted) } else { hpa(scaler, replicas, wanted) };
-        (replicas_then != replicas).then_some((target, replicas_then))
+        Some((target, replicas_then))
     }
 }
 

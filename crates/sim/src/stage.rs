@@ -445,7 +445,8 @@ impl Stage {
             }
             world.objects.push((key.clone(), observed));
         }
-        for key in reads::more(rollout, &reading.canary, &world) {
+        let more = reads::more(rollout, &reading.canary, &world);
+        for key in more.clone() {
             let observed = process.observe(&self.cluster, &key);
             world.insert(key, observed);
         }
@@ -459,10 +460,12 @@ impl Stage {
             };
             world.configs.push((reference.key, seen));
         }
-        let looked_at = reading.reads.len() + world.configs.len();
-        if process.reads.len() != looked_at || !world.configs.iter().all(|(key, _)| process.reads.contains(key)) {
-            let configs = world.configs.iter().map(|(key, _)| key);
-            process.reads = reading.reads.iter().chain(configs).cloned().collect();
+        // Kept templates are asked for, not watched.
+        let more = more.iter().filter(|key| key.kind != Kind::ControllerRevision);
+        let besides: Vec<&ObjectKey> = world.configs.iter().map(|(key, _)| key).chain(more).collect();
+        let looked_at = reading.reads.len() + besides.len();
+        if process.reads.len() != looked_at || !besides.iter().all(|key| process.reads.contains(key)) {
+            process.reads = reading.reads.iter().chain(besides).cloned().collect();
         }
         world
     }

@@ -71,6 +71,10 @@ pub(crate) fn bring(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
         | Fault::Threshold
         | Fault::Steps
         | Fault::Service
+        | Fault::Strategy
+        | Fault::Metrics
+        | Fault::ServiceName
+        | Fault::AutoscalerRef
         | Fault::TargetScaler
         | Fault::PrimaryScaler
         | Fault::Order

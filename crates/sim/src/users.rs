@@ -2,15 +2,17 @@
 //! server takes.
 
 use burgee_core::order::Word;
-use burgee_core::rollout::{Rollout, Strategy};
+use burgee_core::rollout::Rollout;
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
+use crate::edits;
 use crate::faults::{Fault, Faults};
 use crate::plays::{BROKEN, NAMESPACE};
 use crate::stage::{Brake, Stage};
 
-type Done = Result<bool, String>;
+/// Whether there was anything to do it to.
+pub(crate) type Done = Result<bool, String>;
 
 /// Whether this is something that somebody does.
 pub(crate) fn is_users(fault: Fault) -> bool {
@@ -39,10 +41,14 @@ pub(crate) fn act(faults: &mut Faults, stage: &mut Stage, fault: Fault) -> Done 
         Fault::PrimaryDeleted => Ok(delete(stage, |rollout| vec![rollout.primary_key()], 0)),
         Fault::OwnedDeleted => Ok(delete(stage, owned, faults.chance.usize(..6))),
         Fault::RouteEdit => route(faults, stage),
-        Fault::Interval => analysis(stage, "interval", &json!(faults.chance.choice(["10s", "20s", "45s"]))),
-        Fault::Threshold => analysis(stage, "threshold", &json!(faults.chance.i64(1..5))),
-        Fault::Steps => steps(faults, stage),
-        Fault::Service => service(faults, stage),
+        Fault::Interval => edits::analysis(stage, "interval", &json!(faults.chance.choice(["10s", "20s", "45s"]))),
+        Fault::Threshold => edits::analysis(stage, "threshold", &json!(faults.chance.i64(1..5))),
+        Fault::Steps => edits::steps(faults, stage),
+        Fault::Service => edits::service(faults, stage),
+        Fault::Strategy => edits::strategy(faults, stage),
+        Fault::Metrics => edits::metrics(faults, stage),
+        Fault::ServiceName => edits::service_name(faults, stage),
+        Fault::AutoscalerRef => edits::autoscaler(faults, stage),
         Fault::TargetScaler => scaler(faults, stage, "podinfo"),
         Fault::PrimaryScaler => scaler(faults, stage, "podinfo-primary"),
         Fault::Order => {
@@ -78,12 +84,12 @@ pub(crate) fn act(faults: &mut Faults, stage: &mut Stage, fault: Fault) -> Done 
     }
 }
 
-fn rollout(stage: &mut Stage) -> Option<Rollout> {
+pub(crate) fn rollout(stage: &mut Stage) -> Option<Rollout> {
     stage.reading()?.rollout.as_ref().ok().cloned()
 }
 
 /// Patches an object; one that is not there is left alone.
-fn patch(stage: &mut Stage, key: &ObjectKey, pointer: &str, value: &Value) -> Done {
+pub(crate) fn patch(stage: &mut Stage, key: &ObjectKey, pointer: &str, value: &Value) -> Done {
     if stage.cluster.get(key).is_none() {
         return Ok(false);
     }
@@ -139,51 +145,21 @@ fn owned(rollout: &Rollout) -> Vec<ObjectKey> {
     keys
 }
 
-/// Somebody shifts the traffic by hand.
+/// Somebody shifts the traffic by hand, or deletes the routes.
 fn route(faults: &mut Faults, stage: &mut Stage) -> Done {
     let Some(rollout) = rollout(stage) else { return Ok(false) };
     let key = rollout.key(Kind::VirtualService, &rollout.apex);
     let Some(seen) = stage.cluster.get(&key) else { return Ok(false) };
+    if faults.chance.u32(..4) == 0 {
+        stage.cluster.delete(&key);
+        return Ok(true);
+    }
     if !seen["spec"]["http"][0]["route"][1]["weight"].is_number() {
         return Ok(false);
     }
     let weight = faults.chance.i64(0..=100);
     patch(stage, &key, "/spec/http/0/route/0/weight", &json!(100 - weight))?;
     patch(stage, &key, "/spec/http/0/route/1/weight", &json!(weight))
-}
-
-fn analysis(stage: &mut Stage, field: &str, value: &Value) -> Done {
-    let key = stage.canary.clone();
-    patch(stage, &key, &format!("/spec/analysis/{field}"), value)
-}
-
-fn steps(faults: &mut Faults, stage: &mut Stage) -> Done {
-    let Some(rollout) = rollout(stage) else { return Ok(false) };
-    match rollout.strategy {
-        Strategy::BlueGreen(_) | Strategy::AbTesting(_) => {
-            let spec = &stage.canary()["spec"]["analysis"];
-            let field = if spec["iterations"].is_number() { "iterations" } else { "stepWeight" };
-            analysis(stage, field, &json!(faults.chance.i64(1..6)))
-        }
-        Strategy::Canary(_) if faults.chance.bool() => {
-            let weights = faults.chance.choice([json!([5, 20, 60]), json!([30])]);
-            analysis(stage, "stepWeights", &weights.unwrap_or_default())
-        }
-        Strategy::Canary(_) => {
-            let (field, choices) =
-                if faults.chance.bool() { ("stepWeight", [10, 25]) } else { ("maxWeight", [30, 60]) };
-            analysis(stage, field, &json!(faults.chance.choice(choices)))
-        }
-    }
-}
-
-fn service(faults: &mut Faults, stage: &mut Stage) -> Done {
-    let key = stage.canary.clone();
-    match faults.chance.u32(..3) {
-        0 => patch(stage, &key, "/spec/service/port", &json!(faults.chance.choice([9898, 80]))),
-        1 => patch(stage, &key, "/spec/service/timeout", &json!(faults.chance.choice(["5s", "15s"]))),
-        _ => patch(stage, &key, "/spec/service/retries", &json!({"attempts": faults.chance.i64(1..4)})),
-    }
 }
 
 /// Another number of replicas, by hand or by the limits of the autoscaler.
@@ -207,6 +183,7 @@ fn scaler(faults: &mut Faults, stage: &mut Stage, name: &str) -> Done {
 fn reapply(faults: &mut Faults, stage: &mut Stage) -> Done {
     let Some(manifest) = stage.manifest.clone() else { return Ok(false) };
     stage.cluster.apply(manifest).map_err(|refusal| refusal.to_string())?;
+    edits::scale_as_named(stage)?;
     if faults.chance.bool() {
         scale_up(stage)?;
     }
@@ -227,6 +204,7 @@ pub(crate) fn make_peace(stage: &mut Stage) -> Result<(), String> {
     if stage.cluster.get(&stage.canary).is_none() {
         let Some(manifest) = stage.manifest.clone() else { return Ok(()) };
         stage.cluster.apply(manifest).map_err(|refusal| refusal.to_string())?;
+        edits::scale_as_named(stage)?;
         scale_up(stage)?;
     }
     let canary = stage.canary();

@@ -177,10 +177,10 @@ impl<'a> Draft<'a> {
             self.tell_what_is_missing(&before);
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
             let told = if same_run { told_so_far(self.tick) + self.told.all() } else { 0 };
-            let (rollout, world) = (self.tick.rollout, self.tick.world);
+            let rollout = self.tick.rollout;
             let run = self.run();
             run.told = told;
-            left::note(run, rollout, world);
+            left::note(run, rollout);
             self.status.last_transition_time = Some(seconds(self.tick.now));
             self.steps.push(Step::Status(Box::new(std::mem::take(&mut self.status))));
         }

@@ -61,7 +61,8 @@ fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {
     let replaced = std::mem::take(&mut draft.status.last_promoted_spec);
     draft.status.last_promoted_spec.clone_from(&draft.status.last_applied_spec);
     if !replaced.is_empty() && replaced != draft.status.last_promoted_spec {
-        draft.step(Step::Drop(kept::key(tick.rollout, &replaced)));
+        // After the status that does not need it any more: until then a primary that is deleted comes back from it (I12).
+        draft.intend([Step::Drop(kept::key(tick.rollout, &replaced))]);
     }
     // A run that ships a fix may have found configs kept by the promotion that failed before it.
     let may_be_kept =

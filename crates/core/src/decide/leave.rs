@@ -1,6 +1,7 @@
-//! What an edit of the spec leaves behind: routes that nobody looks after lead to the primary, and of two autoscalers of
-//! the primary the one goes that the canary no longer names. It deletes nothing that others made.
+//! What an edit of the spec leaves behind: routes that nobody looks after lead to the primary, and the primary's copies of
+//! autoscalers go that the canary no longer names. It deletes nothing that others made.
 
+use super::draft::fraction;
 use super::scene::ready_pods;
 use super::settle::settle_seen;
 use super::{Draft, Tick};
@@ -31,18 +32,37 @@ pub(super) fn routes(tick: &Tick) -> Option<Plan> {
     draft.steps(objects.filter_map(|object| settle_seen(tick, object)));
     draft.tell(left::notice(rollout, &old));
     left::forget_routes(draft.run(), rollout);
+    // Whoever renames the Service fights for no routes. What they led to the canary begins to be drained now.
+    draft.run().fought_since = None;
+    if draft.run().drain_until.is_some() {
+        draft.run().drain_until = Some(fraction(tick.drained_at()));
+    }
     Some(draft.finish(Wake::At(tick.now)))
 }
 
-/// The step that drops the primary's copy of an autoscaler that the canary no longer names, once there is another one, or
-/// it is made right before: two of them would fight over the primary.
-pub(super) fn scaler(tick: &Tick, made: &[Step]) -> Option<Step> {
+/// The plan that notes of which autoscaler the primary is about to get a copy: whatever is made after it and goes wrong, and
+/// however often the canary names another one, no copy is forgotten.
+pub(super) fn scaler(tick: &Tick) -> Option<Plan> {
     let Tick { rollout, world, .. } = tick;
-    let former = left::scaler(rollout, &world.canary)?;
-    let current = scaler::primary_key(rollout)?;
-    let is_made =
-        |step: &Step| matches!(step, Step::Create(object) if ObjectKey::of(object).as_ref() == Some(&current));
-    let has_successor = world.present(&current).is_some() || made.iter().any(is_made);
-    let goes = has_successor && world.present(&former).is_some() && left::is_ours(rollout, world, &former);
-    goes.then_some(Step::Drop(former))
+    if tick.run().is_none() || left::is_noted(rollout, &world.canary) {
+        return None;
+    }
+    let mut draft = Draft::new(tick);
+    left::note(draft.run(), rollout);
+    Some(draft.finish(Wake::At(tick.now)))
+}
+
+/// The steps that drop the primary's copies of autoscalers that the canary no longer names. If it names another one, that
+/// one is there, or made right before: two of them would fight over the primary, but without any it would not be scaled.
+pub(super) fn scalers(tick: &Tick, made: &[Step]) -> Vec<Step> {
+    let Tick { rollout, world, .. } = tick;
+    let is_made = |key: &ObjectKey| {
+        let makes = |step: &Step| matches!(step, Step::Create(object) if ObjectKey::of(object).as_ref() == Some(key));
+        world.present(key).is_some() || made.iter().any(makes)
+    };
+    if scaler::primary_key(rollout).is_some_and(|named| !is_made(&named)) {
+        return Vec::new();
+    }
+    let goes = |key: &ObjectKey| world.present(key).is_some() && left::is_ours(rollout, world, key);
+    left::scalers(rollout, &world.canary).into_iter().filter(goes).map(Step::Drop).collect()
 }

@@ -150,9 +150,19 @@ fn primary_is_ready(tick: &Tick) -> Decision<()> {
     }
     match readiness {
         Readiness::Ready => Ok(()),
-        Readiness::Waiting { reason, deadline } => Err(not_ready(tick, reason, deadline)),
-        Readiness::Failed(reason) if is_nowhere(tick) => Err(not_ready(tick, reason, None)),
+        Readiness::Waiting { reason, deadline } => Err(led_back(tick, reason, deadline)),
+        Readiness::Failed(reason) if is_nowhere(tick) => Err(led_back(tick, reason, None)),
         Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
+    }
+}
+
+/// Ends a tick in which a set is not ready. Routes that are not where they are meant to be, because they could not be
+/// written or somebody moved them, are not left as they are until it is (I3).
+fn led_back(tick: &Tick, reason: String, deadline: Option<Timestamp>) -> Stop {
+    match settle::misrouted(tick) {
+        Ok(Some(plan)) => Stop::Wait(plan),
+        Ok(None) => not_ready(tick, reason, deadline),
+        Err(stop) => stop,
     }
 }
 
@@ -164,13 +174,7 @@ fn is_nowhere(tick: &Tick) -> bool {
 fn canary_is_ready(tick: &Tick) -> Decision<()> {
     match canary_readiness(tick) {
         Readiness::Ready => Ok(()),
-        Readiness::Waiting { reason, deadline } => {
-            // Routes that were to leave it and could not be written are not left as they are until it has pods again (I3).
-            if let Some(plan) = settle::misrouted(tick)? {
-                return Err(Stop::Wait(plan));
-            }
-            Err(not_ready(tick, reason, deadline))
-        }
+        Readiness::Waiting { reason, deadline } => Err(led_back(tick, reason, deadline)),
         Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
     }
 }

@@ -50,9 +50,7 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     if !is_copied(tick, primary) {
         return copy(tick, &scene, primary);
     }
-    // Without the match of an A/B test its routes would lead everybody to the canary: they stay until the traffic returns.
-    let stays = strategy::has_changed(tick) && intended_split(tick).canary() > 0;
-    let misrouted = if stays { None } else { settle::misrouted(tick)? };
+    let misrouted = if strategy::keeps_routes(tick) { None } else { settle::misrouted(tick)? };
     let mut standing = settle::standing(tick, &scene);
     match misrouted {
         // Whoever fights for the routes does not keep the traffic from going back to the primary.

@@ -109,7 +109,10 @@ pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decisio
     if is_stuck(tick, &draft) {
         return Ok(wait(tick, Draft::new(tick)));
     }
-    draft.intend(settle::routes(tick, Split::PRIMARY)?);
+    // Traffic that somebody shifted to the canary because the primary has no pod stays there until it has one (I2, I3).
+    if settle::led_astray(tick).is_none() {
+        draft.intend(settle::routes(tick, Split::PRIMARY)?);
+    }
     // After the routes: nothing about the primary's pods may keep the traffic from going back to those that it has.
     draft.intend(capacity::replicas(tick, capacity::needed_pods(tick)));
     if tick.phase() == Phase::Waiting {

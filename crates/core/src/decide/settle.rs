@@ -58,7 +58,8 @@ pub(super) fn standing(tick: &Tick, scene: &Scene) -> Standing {
     standing.add(source(tick).map(|_| Vec::new()));
     standing.add(primary_scaler(tick, Sync::CreateOnly, capacity::floor(tick)));
     standing.steps.extend(capacity::replicas(tick, capacity::kept_pods(tick)));
-    standing.steps.extend(leave::scaler(tick, &standing.steps));
+    let left = leave::scalers(tick, &standing.steps);
+    standing.steps.extend(left);
     standing
 }
 
@@ -158,8 +159,9 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
     if steps.is_empty() {
         return Ok(None);
     }
-    if let Some(reason) = led_astray(tick) {
-        return Err(halt(tick, reason));
+    if led_astray(tick).is_some() {
+        // Whatever ends that, the next pod or a deadline, must not wait for the routes.
+        return Ok(None);
     }
     let repairs = replaced(&steps);
     let mut draft = Draft::new(tick);
@@ -180,7 +182,7 @@ pub(super) fn misrouted(tick: &Tick) -> Decision<Option<Plan>> {
 
 /// Why the routes cannot be put back: the set that would get more has no ready pod, and the one that has it now has some
 /// (I1). Whoever shifted the traffic by hand may have had that very reason.
-fn led_astray(tick: &Tick) -> Option<String> {
+pub(super) fn led_astray(tick: &Tick) -> Option<String> {
     let seen = router::of(tick.rollout).read(tick.rollout, tick.world).ok().flatten()?;
     let wanted = intended_split(tick);
     let (primary, canary) = (ready_pods(tick, Side::Primary), ready_pods(tick, Side::Canary));

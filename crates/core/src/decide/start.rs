@@ -7,7 +7,7 @@ use super::draft::{fraction, time};
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, Standing};
-use super::{Decision, Draft, Tick, capacity, heal, initialize, orders, rollback};
+use super::{Decision, Draft, Tick, capacity, heal, initialize, orders, rollback, strategy};
 use crate::healing;
 use crate::notice::{Gate, Notice, Voice};
 use crate::plan::Plan;
@@ -28,7 +28,9 @@ pub(super) fn start(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if scene.primary.is_none() {
         return initialize::recreate_primary(tick, &scene);
     }
-    if let Some(plan) = settle::misrouted(tick)? {
+    if !strategy::keeps_routes(tick)
+        && let Some(plan) = settle::misrouted(tick)?
+    {
         return Ok(plan);
     }
     let mut standing = settle::standing(tick, &scene);
@@ -67,7 +69,9 @@ pub(super) fn rest(tick: &Tick, scene: &Scene) -> Plan {
     }
     draft.tell_new_blame(tick);
     let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
-        return draft.finish(Wake::OnChange);
+        let Some(reason) = settle::led_astray(tick) else { return draft.finish(Wake::OnChange) };
+        draft.tell(Notice::Problem(reason));
+        return draft.finish(Wake::At(tick.after(tick.rollout.interval)));
     };
     if tick.now < until {
         return draft.finish(Wake::At(until));

@@ -37,6 +37,12 @@ pub(super) fn has_changed(tick: &Tick) -> bool {
     known.is_some_and(|known| known != tick.rollout.strategy.name())
 }
 
+/// Whether the routes stay as they are, whatever the strategy is now: without the match of an A/B test they would lead
+/// everybody to the canary, and with one not all to the canary who are there because the primary cannot start.
+pub(super) fn keeps_routes(tick: &Tick) -> bool {
+    has_changed(tick) && intended_split(tick).canary() > 0
+}
+
 /// The strategy was edited in the middle of the analysis: its weights and iterations say nothing of the new one, and routes
 /// to one part of the users would lead all of them to the canary. So the analysis begins again, with the traffic on the
 /// primary; its first step comes an interval from now.

@@ -35,7 +35,7 @@ pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
     if tick.phase() != Phase::Terminating {
         draft.enter(Phase::Terminating);
         draft.tell(Notice::Terminating);
-        draft.run().drain_until = None;
+        (draft.run().drain_until, draft.run().fought_since) = (None, None);
         return Ok(draft.finish(Wake::At(tick.now)));
     }
     let Some(scene) = Scene::find(tick)? else { return Ok(end(tick, draft)) };
@@ -45,16 +45,36 @@ pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
         draft.tell(Notice::Problem(format!("canary not ready during finalizing: {reason}")));
         return Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))));
     }
-    draft.steps(user_objects(tick, &scene)?);
-    let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
-        let until = tick.drained_at();
-        draft.run().drain_until = Some(fraction(until));
-        return Ok(draft.finish(Wake::At(until)));
+    let objects = user_objects(tick, &scene)?;
+    let known = draft.run().drain_until.as_deref().and_then(time);
+    let Some(until) = known.filter(|_| objects.is_empty() || is_fought(tick)) else {
+        return Ok(drain(tick, draft, objects));
     };
+    draft.steps(objects);
     if tick.now < until {
         return Ok(draft.finish(Wake::At(until)));
     }
     Ok(end(tick, draft))
+}
+
+/// Gives the traffic back, and begins to drain the primary: anew, if somebody moved the traffic meanwhile. The time first:
+/// routes that are back before it could be noted would be drained too early.
+fn drain(tick: &Tick, mut draft: Draft, objects: Vec<Step>) -> Plan {
+    let until = tick.drained_at();
+    let run = draft.run();
+    if run.drain_until.replace(fraction(until)).is_some() {
+        run.fought_since.get_or_insert_with(|| fraction(tick.now));
+    }
+    draft.intend(objects);
+    draft.finish(Wake::At(until))
+}
+
+/// Whether somebody has moved the traffic again and again for longer than a workload may take to get ready: whoever fights
+/// for it holds up no deletion for ever (I25).
+fn is_fought(tick: &Tick) -> bool {
+    let since = tick.run().and_then(|run| time(run.fought_since.as_deref()?));
+    let allowed = jiff::SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
+    since.is_some_and(|since| tick.now.duration_since(since) > allowed)
 }
 
 /// Why the target cannot take the traffic yet; nothing if the primary has no ready pod either, for then nobody loses

@@ -8,8 +8,9 @@ use burgee_core::digest::{digest, is_foreign};
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
 use burgee_core::rollout::Rollout;
+use burgee_core::workload::{self, Side};
 use burgee_core::world::World;
-use burgee_core::{healing, scaler, workload};
+use burgee_core::{healing, scaler};
 use serde_json::Value;
 
 use super::wait::Wait;
@@ -50,11 +51,11 @@ impl Checker for Capacity {
         }
         let Some(step) = moment.step() else { return Ok(()) };
         raise(moment)?;
-        self.promotion(step, moment)?;
         // What was begun before the lease was lost only arrives late; the holder sees it, and mends it.
         if self.is_edited.of(moment.operator) || moment.is_overtaken {
             return Ok(());
         }
+        self.promotion(step, moment)?;
         comes_back_whole(step, moment)?;
         if !moment.saw_the_canary() {
             return Ok(());
@@ -87,7 +88,7 @@ impl Capacity {
 
     /// Services alone split nothing: there the traffic never left the primary, and its own rolling update moves it.
     fn promotion(&mut self, step: &Step, moment: &Moment) -> Verdict {
-        if !moment.after.is_routed() {
+        if !moment.after.is_routed() || moment.is_put_back {
             return Ok(());
         }
         if matches!(step, Step::Status(_)) && moment.after.status.canary_weight < moment.before.status.canary_weight {
@@ -109,7 +110,9 @@ impl Capacity {
 fn comes_back_whole(step: &Step, moment: &Moment) -> Verdict {
     let (before, after) = (moment.before, moment.after);
     let is_new = matches!(step, Step::Create(_)) && before.part(Part::Primary).is_none();
-    let needed = needed_pods(before).min(most_pods(before, Part::Scaler));
+    // Before the primary has an autoscaler of its own, the target's says how many pods it may have.
+    let most = before.part(Part::PrimaryScaler).or(before.part(Part::Scaler)).and_then(most_pods);
+    let needed = needed_pods(before).min(most.unwrap_or(i64::MAX));
     match wanted(&after.rollout, after.part(Part::Primary)).filter(|wanted| is_new && *wanted < needed) {
         Some(wanted) => Err(format!("the primary came back with {wanted} of {needed} pods")),
         None => Ok(()),
@@ -134,9 +137,7 @@ fn has_seen(instant: &Instant, world: &World) -> bool {
 
 fn raise(moment: &Moment) -> Verdict {
     let weight = moment.after.traffic.canary;
-    // Where no set has pods, nobody loses anything by routes that are as the status says.
-    let is_raised = weight > moment.before.traffic.canary && moment.primary_pods() > 0;
-    if is_raised && moment.canary_pods() == 0 {
+    if weight > moment.before.traffic.canary && moment.canary_pods() == 0 && !moment.takes_from_nobody(Side::Primary) {
         return Err(format!("the canary got {weight} % without a ready pod"));
     }
     let meant = moment.after.status.canary_weight;
@@ -172,14 +173,15 @@ fn is_refuge(instant: &Instant) -> bool {
 /// The pods that the primary began with, as far as its autoscaler and the nodes allow (S13).
 fn needed_pods(instant: &Instant) -> i64 {
     let recorded = instant.status.run.as_ref().and_then(|run| run.primary_ready_at_start).unwrap_or(0);
+    let most = instant.part(Part::PrimaryScaler).and_then(most_pods);
     let nodes = instant.object(Part::Primary)["status"]["desiredNumberScheduled"].as_i64();
-    recorded.min(most_pods(instant, Part::PrimaryScaler)).min(nodes.map_or(i64::MAX, |nodes| nodes.max(1)))
+    recorded.min(most.unwrap_or(i64::MAX)).min(nodes.map_or(i64::MAX, |nodes| nodes.max(1)))
 }
 
 /// The most pods that an autoscaler allows.
-fn most_pods(instant: &Instant, scaler: Part) -> i64 {
-    let spec = &instant.object(scaler)["spec"];
-    spec["maxReplicas"].as_i64().or_else(|| spec["maxReplicaCount"].as_i64()).unwrap_or(i64::MAX)
+fn most_pods(scaler: &Value) -> Option<i64> {
+    let spec = &scaler["spec"];
+    spec["maxReplicas"].as_i64().or_else(|| spec["maxReplicaCount"].as_i64())
 }
 
 fn floor(step: &Step, before: &Instant, after: &Instant) -> Verdict {

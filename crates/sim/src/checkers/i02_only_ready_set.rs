@@ -15,7 +15,9 @@ impl Checker for OnlyReadySet {
             return Ok(());
         }
         let (before, after) = (moment.before, moment.after);
-        if before.target_is_up && !after.target_is_up && before.canary_pods > 0 && moment.primary_pods() == 0 {
+        // Nobody is blamed for pods that he could not see yet (I14).
+        let canary_pods = before.canary_pods.min(moment.sight.canary_pods);
+        if before.target_is_up && !after.target_is_up && canary_pods > 0 && moment.primary_pods() == 0 {
             return Err("the target went to zero while the primary had no ready pod".to_owned());
         }
         if is_up(before) && !is_up(after) && before.primary_pods > 0 && moment.canary_pods() == 0 {

@@ -30,7 +30,9 @@ impl Checker for Endpoints {
         self.out.heed(moment);
         match moment.what {
             What::Decided { world, .. } => {
-                self.is_edited.forget(moment.operator);
+                if sees_the_way(after, world) {
+                    self.is_edited.forget(moment.operator);
+                }
                 return self.continuously(after, world);
             }
             What::Outside if !before.is_same(after, &WAYS) => self.is_edited.note(),
@@ -73,7 +75,7 @@ impl Endpoints {
         let sees_it = instant.version() == world.canary.metadata.resource_version.as_deref();
         let is_free = !instant.rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world) && sees_it;
         let is_out = instant.canary_pods == 0 && !canary_is_served(instant);
-        if !splits || !is_free || !is_out || instant.primary_pods == 0 {
+        if !splits || !is_free || !sees_the_way(instant, world) || !is_out || instant.primary_pods == 0 {
             self.out.end();
             return Ok(());
         }
@@ -84,6 +86,11 @@ impl Endpoints {
         }
         Ok(())
     }
+}
+
+/// Whether the way is seen as it is: by an old view of it nobody can tell where the traffic goes (I14).
+fn sees_the_way(instant: &Instant, world: &World) -> bool {
+    WAYS.iter().all(|part| instant.is_seen(world, *part))
 }
 
 /// How much of the traffic finds ready pods, in percent.

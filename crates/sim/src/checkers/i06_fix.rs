@@ -3,12 +3,14 @@
 //! asked in either case; while they are, and when the run begins, the traffic stays where it is.
 
 use burgee_api::{Phase, WebhookType};
+use burgee_core::digest::digest;
 use burgee_core::healing;
 use burgee_core::kept;
 use burgee_core::notice::Notice;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::Ask;
+use burgee_core::workload;
 use burgee_core::world::{Observed, World};
 use jiff::Timestamp;
 
@@ -27,8 +29,8 @@ pub(super) struct Fix {
 impl Checker for Fix {
     fn look(&mut self, moment: &Moment) -> Verdict {
         self.wait.heed(moment);
-        let (plan, world) = match moment.what {
-            What::Decided { plan, world, .. } => (plan, world),
+        let (plan, world, round) = match moment.what {
+            What::Decided { plan, world, round } => (plan, world, round),
             What::Step(Step::Status(_)) => return keeps_the_traffic(moment),
             What::Asked(_, Ask::Hook { webhook, .. }) if webhook.kind == WebhookType::ConfirmRollout => {
                 if moment.after.status.phase == Phase::Waiting {
@@ -41,11 +43,14 @@ impl Checker for Fix {
         };
         let now = moment.after.now;
         if let Some(asked) = self.asked.take() {
-            // What the gate takes for its answer is not the primary's doing.
+            // What the gate takes for its answer is not the primary's doing, whatever is decided meanwhile.
             self.wait.postpone(now.duration_since(asked));
+            self.asked = Some(now).filter(|_| !round.has_answer_of(WebhookType::ConfirmRollout));
         }
+        // Whoever sees an old version of the canary can begin nothing: a late watch only delays (I14).
         if !moment.saw_the_canary() || !is_blocked(moment.after, plan, world) {
             self.wait.end();
+            self.asked = None;
             return Ok(());
         }
         let waited = self.wait.goes_on(now);
@@ -75,7 +80,10 @@ fn is_blocked(instant: &Instant, plan: &Plan, world: &World) -> bool {
     let is_skipping = rollout.skip_analysis && !(can_heal && instant.settings.pause_new_runs);
     let waits_for_nothing = is_skipping || (healing::is_due(status) && !can_heal);
     let is_free = waits_for_nothing && !rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world);
-    let is_new = *instant.revision != *status.last_applied_spec
+    // Nobody is blamed for a revision that he could not see yet (I14).
+    let seen = revision::target(instant, world).map(|target| digest(&workload::template(rollout.target_kind, &target)));
+    let is_new = seen.as_deref() == Some(&*instant.revision)
+        && *instant.revision != *status.last_applied_spec
         && *instant.revision != *status.last_promoted_spec
         && revision::has_moved(instant, world);
     let begins = plan.status().is_some_and(|after| after.phase != status.phase);

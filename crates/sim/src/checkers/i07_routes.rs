@@ -28,7 +28,7 @@ impl Checker for Routes {
         let (before, after) = (moment.before, moment.after);
         if !before.is_same(after, &[Part::Route]) {
             adds_up(after)?;
-            if !moment.is_overtaken {
+            if !moment.is_overtaken && moment.saw_the_spec() {
                 follows_the_status(before, after)?;
             }
         }

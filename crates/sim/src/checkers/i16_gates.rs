@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use burgee_api::{Phase, Webhook, WebhookType};
 use burgee_core::digest::is_foreign;
+use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
 use burgee_core::question::Ask;
 use burgee_core::rollout::Strategy;
@@ -41,8 +42,9 @@ impl Checker for Gates {
 impl Gates {
     fn promotes_once(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (&moment.before.status, moment.after);
-        if before.phase == Phase::Promoting && after.status.phase == Phase::Progressing {
-            // The run begins anew, maybe at the same time by a clock that was set back.
+        let begins_anew = matches!(before.phase, Phase::Promoting) || !before.phase.is_run();
+        if begins_anew && after.status.phase == Phase::Progressing {
+            // By a clock that was set back two runs may have begun at the same time.
             self.promoted.clear();
         }
         let begins = before.phase != Phase::Promoting && after.status.phase == Phase::Promoting;

@@ -46,9 +46,11 @@ impl Checker for Rollback {
             let is_raised = cause.allowed > known.allowed;
             is_raised || *known != Cause { allowed: known.allowed, ..cause.clone() }
         });
-        // What failed and could not be written down is void when a set is not ready any more: then nothing is checked.
-        let is_void = status.failed_checks < i64::from(instant.rollout.threshold)
-            && !(instant.is_ready(Part::Target) && instant.is_ready(Part::Primary));
+        // What failed and could not be written down is void when a set is not ready any more: then nothing is checked. Nor
+        // is anything when the brake holds it before it has had any traffic.
+        let is_braked = instant.settings.pause_new_runs && !act::has_begun(status);
+        let is_whole = instant.is_ready(Part::Target) && instant.is_ready(Part::Primary);
+        let is_void = status.failed_checks < i64::from(instant.rollout.threshold) && (is_braked || !is_whole);
         let passes = matches!(act::of(&instant.rollout, status, plan), Some(Act::Advance | Act::Hold));
         if is_over || is_void || passes || !is_checking(status) || !is_possible(instant, world) {
             self.due = None;
@@ -99,13 +101,12 @@ fn is_checking(status: &CanaryStatus) -> bool {
 }
 
 /// Nobody rolls back what he cannot see, nor by an old version of the canary: a late watch only delays (I14). Nor to a
-/// primary without pods, nor what a person or the brake holds.
+/// primary without pods, nor what a person holds.
 fn is_possible(instant: &Instant, world: &World) -> bool {
     let sees_it = instant.version() == world.canary.metadata.resource_version.as_deref();
     let sees_all = !revision::has_gaps(world) && sees_it;
     let run = world.canary.status.as_ref().and_then(|status| status.run.as_ref());
-    let is_braked = instant.settings.pause_new_runs && !act::has_begun(&instant.status);
-    let is_held = instant.rollout.suspended || is_braked || run.is_some_and(|run| run.paused_since.is_some());
+    let is_held = instant.rollout.suspended || run.is_some_and(|run| run.paused_since.is_some());
     sees_all && instant.primary_pods > 0 && !is_held && !instant.is_deleted()
 }
 

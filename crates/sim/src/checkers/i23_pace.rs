@@ -31,8 +31,10 @@ impl Checker for Pace {
             return Ok(());
         }
         let writer = (moment.operator, moment.sight.deaths);
-        let raise = Raise { at: after.now, run: after.run_start().to_owned(), writer };
-        let Some(last) = self.last.replace(raise).filter(|last| last.run == after.run_start()) else { return Ok(()) };
+        // By a clock that was set back two runs may have begun at the same time.
+        let run = format!("{} of {}", after.run_start(), after.status.last_applied_spec);
+        let raise = Raise { at: after.now, run: run.clone(), writer };
+        let Some(last) = self.last.replace(raise).filter(|last| last.run == run) else { return Ok(()) };
         let (waited, interval) = (after.now.duration_since(last.at), after.rollout.interval);
         let is_misled = last.writer != writer && by_status(moment).is_some_and(|waited| waited >= interval);
         if waited < interval && !is_misled {

@@ -31,7 +31,7 @@ impl Checker for RoundTrip {
             self.moved = Some(after.now);
         }
         match moment.what {
-            What::Step(_) if moment.is_release() && before.rollout.revert_on_deletion => self.judge(before, after),
+            What::Step(_) if moment.is_release() && before.rollout.revert_on_deletion => self.judge(moment),
             What::Step(_) => {
                 self.remember(before, after);
                 Ok(())
@@ -62,7 +62,8 @@ impl RoundTrip {
         }
     }
 
-    /// A user who edits his object knows best what it should be; what we had written before is his now.
+    /// A user who edits his object knows best what it should be; what we had written before is his now. Only the pause of
+    /// his autoscaler he never wanted.
     fn follow(&mut self, before: &Instant, after: &Instant) {
         for (place, part) in PARTS.into_iter().enumerate() {
             let (Some(old), Some(new)) = (before.part(part), after.part(part)) else {
@@ -70,13 +71,17 @@ impl RoundTrip {
                 continue;
             };
             if !before.is_same(after, &[part]) && !is_settled(old, new) {
-                self.originals[place] = None;
+                let was_paused_by_us = self.originals[place].take().is_some_and(|original| !is_paused(&original));
+                self.originals[place] = (was_paused_by_us && is_paused(new)).then(|| without_pause(new));
             }
         }
     }
 
-    fn judge(&self, before: &Instant, after: &Instant) -> Verdict {
-        if before.part(Part::Target).is_some() && before.canary_pods == 0 && before.primary_pods > 0 {
+    fn judge(&self, moment: &Moment) -> Verdict {
+        let (before, after) = (moment.before, moment.after);
+        // Nobody is blamed for pods that came or went before a watch showed it (I14).
+        let primary_pods = before.primary_pods.min(moment.sight.primary_pods);
+        if before.part(Part::Target).is_some() && moment.canary_pods() == 0 && primary_pods > 0 {
             return Err("the primary was released while the target had no ready pod".to_owned());
         }
         let waited = self.moved.map(|moved| after.now.duration_since(moved));
@@ -94,11 +99,26 @@ impl RoundTrip {
     }
 }
 
+/// Of KEDA: what keeps a workload at a number of pods.
+const PAUSED: &str = "autoscaling.keda.sh/paused-replicas";
+
+fn is_paused(scaler: &Value) -> bool {
+    scaler["metadata"]["annotations"].get(PAUSED).is_some()
+}
+
+fn without_pause(scaler: &Value) -> Value {
+    let mut scaler = scaler.clone();
+    if let Some(annotations) = scaler["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(PAUSED);
+    }
+    scaler
+}
+
 /// Whether an object carries the marks of one that was adopted, is paused, or is scaled to zero.
 fn is_marked(object: &Value) -> bool {
     let annotations = &object["metadata"]["annotations"];
     let selector = &object["spec"]["template"]["spec"]["nodeSelector"];
-    let marks = [TOOLKIT_OFF[0].0, TOOLKIT_OFF[1].0, "autoscaling.keda.sh/paused-replicas"];
+    let marks = [TOOLKIT_OFF[0].0, TOOLKIT_OFF[1].0, PAUSED];
     marks.iter().any(|mark| annotations.get(mark).is_some()) || selector.get("flagger.app/scale-to-zero").is_some()
 }
 

@@ -9,9 +9,8 @@ use crate::instant::{Instant, Part};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deletion {
     wait: Wait,
-    /// Who looked last: which operator, and how often that one had been killed. One that does not know when the drain began
-    /// may have to wait for all of it.
-    looked: (usize, u64),
+    /// Which operator acted last, and how often that one had been killed.
+    life: (usize, u64),
 }
 
 impl Checker for Deletion {
@@ -23,11 +22,13 @@ impl Checker for Deletion {
             self.wait.end();
             return Ok(());
         }
+        let life = (moment.operator, moment.sight.deaths);
+        if std::mem::replace(&mut self.life, life) != life {
+            // Whoever has just begun knows when the drain ends by the status alone, and waits for it once more if his clock
+            // was set back.
+            self.wait.renew(after.now);
+        }
         if matches!(moment.what, What::Decided { .. }) && moment.saw_the_canary() {
-            let looks = (moment.operator, moment.sight.deaths);
-            if std::mem::replace(&mut self.looked, looks) != looks {
-                self.wait.renew(after.now);
-            }
             // A late watch only delays (I14).
             self.wait.goes_on(after.now);
         }

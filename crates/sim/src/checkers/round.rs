@@ -27,6 +27,8 @@ pub enum Outcome {
 pub struct Round {
     moment: String,
     answers: BTreeMap<String, (Ask, Answer)>,
+    /// What was asked, the latest last.
+    heard: Vec<String>,
 }
 
 impl Round {
@@ -35,18 +37,35 @@ impl Round {
         if self.moment != key.moment {
             self.moment.clone_from(&key.moment);
             self.answers.clear();
+            self.heard.clear();
         }
+        self.heard.retain(|what| *what != key.what);
+        self.heard.push(key.what.clone());
         self.answers.insert(key.what.clone(), (ask.clone(), answer.clone()));
     }
 
-    /// What the metrics said, one by one.
+    /// What the metrics said, one by one. Of a metric that has been asked in another place since, because somebody edited
+    /// those before it, only the latest counts.
     pub fn outcomes(&self, rollout: &Rollout) -> Vec<Outcome> {
-        self.answers.values().filter_map(|(ask, answer)| outcome(rollout, ask, answer)).collect()
+        let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
+        let latest = self.heard.iter().rev().filter_map(|what| self.answers.get(what));
+        let counts = latest.filter(|(ask, _)| {
+            let Ask::Measure { metric, .. } = ask else { return false };
+            let asked = counted.entry(metric).or_default();
+            *asked += 1;
+            *asked <= rollout.metrics().iter().filter(|known| known.name == *metric).count()
+        });
+        counts.filter_map(|(ask, answer)| outcome(rollout, ask, answer)).collect()
     }
 
     /// What the metrics say together; none if none was asked.
     pub fn verdict(&self, rollout: &Rollout) -> Option<Outcome> {
         self.outcomes(rollout).into_iter().max()
+    }
+
+    /// Whether a hook of this type has answered.
+    pub fn has_answer_of(&self, kind: WebhookType) -> bool {
+        self.answers.values().any(|(ask, _)| matches!(ask, Ask::Hook { webhook, .. } if webhook.kind == kind))
     }
 
     /// Whether a hook failed that fails the check with it.
