@@ -17,6 +17,8 @@ use crate::instant::{Instant, Part};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rollback {
     due: Option<(Timestamp, Cause)>,
+    /// When the step began in which the last check failed.
+    step: Option<String>,
     /// Since when one has waited for a primary without pods, and nobody was told.
     untold: Option<Timestamp>,
 }
@@ -54,7 +56,10 @@ impl Checker for Rollback {
         // Nor when the brake holds it before it has had any traffic.
         let is_braked = instant.settings.pause_new_runs && !act::has_begun(status);
         let is_unchecked = !instant.is_ready(Part::Target) || is_braked;
-        let is_void = status.failed_checks < i64::from(instant.rollout.threshold) && is_unchecked;
+        // Nor when it began again, because somebody moved the routes.
+        let step = status.run.as_ref().and_then(|run| run.step_started_at.clone());
+        let is_unwritten = status.failed_checks < i64::from(instant.rollout.threshold);
+        let is_void = is_unwritten && (is_unchecked || self.step != step);
         let passes = matches!(act::of(&instant.rollout, status, plan), Some(Act::Advance | Act::Hold));
         if is_over || is_void || passes || !is_checking(status) || !is_possible(instant, world) {
             self.due = None;
@@ -62,6 +67,7 @@ impl Checker for Rollback {
         let ends = plan.status().is_some_and(|next| next.phase != status.phase || begun(next) != begun(status));
         if is_checking(status) && is_possible(instant, world) && !passes && has_failed(instant, status, round) {
             self.due.get_or_insert((instant.now, cause));
+            self.step = step;
         }
         match &self.due {
             Some((since, _)) if !ends && instant.now.duration_since(*since) > instant.rollout.interval => {
