@@ -68,9 +68,9 @@ pub fn note(run: &mut Run, rollout: &Rollout) {
     run.routed.get_or_insert_with(|| name_of_routes(rollout));
     let Some(named) = name_of_scaler(rollout) else { return };
     let known = run.scaler.as_deref().into_iter().flat_map(|noted| noted.split(SEPARATOR));
-    let mut names: Vec<&str> = known.filter(|name| *name != named).chain([named.as_str()]).collect();
-    names.drain(..names.len().saturating_sub(REMEMBERED));
-    run.scaler = Some(names.join(SEPARATOR));
+    let mut all: Vec<&str> = known.filter(|name| *name != named).chain([named.as_str()]).collect();
+    all.drain(..all.len().saturating_sub(REMEMBERED));
+    run.scaler = Some(all.join(SEPARATOR));
 }
 
 /// Whether it is noted that the autoscaler that the canary names is the newest of which there is a copy.

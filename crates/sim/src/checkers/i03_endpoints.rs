@@ -34,12 +34,10 @@ impl Checker for Endpoints {
         }
         match moment.what {
             What::Decided { world, .. } => {
-                // By an old view of the way nobody can tell where the traffic goes: a late watch only delays (I14).
-                let is_seen = WAYS.iter().all(|part| after.is_seen(world, *part));
-                if is_seen {
+                if is_way_seen(after, world) {
                     self.is_edited.forget(moment.operator);
                 }
-                return self.continuously(after, world, is_seen);
+                return self.continuously(after, world);
             }
             What::Outside if !before.is_same(after, &WAYS) => self.is_edited.note(),
             What::Outside | What::Asked(..) | What::Step(_) => {}
@@ -80,7 +78,7 @@ impl Checker for Endpoints {
 }
 
 impl Endpoints {
-    fn continuously(&mut self, instant: &Instant, world: &World, is_seen: bool) -> Verdict {
+    fn continuously(&mut self, instant: &Instant, world: &World) -> Verdict {
         let splits = matches!(
             instant.status.phase,
             Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Failed
@@ -89,7 +87,7 @@ impl Endpoints {
         let sees_it = instant.version() == world.canary.metadata.resource_version.as_deref();
         let is_free = !instant.rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world) && sees_it;
         let is_out = instant.canary_pods == 0 && !canary_is_served(instant);
-        if !splits || !is_free || !is_seen || !is_out || instant.primary_pods == 0 {
+        if !splits || !is_free || !is_way_seen(instant, world) || !is_out || instant.primary_pods == 0 {
             self.out_since = None;
             return Ok(());
         }
@@ -100,6 +98,12 @@ impl Endpoints {
         }
         Ok(())
     }
+}
+
+/// Whether an operator saw the way as it is. By an old view nobody can tell where the traffic goes: a late watch only delays
+/// (I14).
+fn is_way_seen(instant: &Instant, world: &World) -> bool {
+    WAYS.iter().all(|part| instant.is_seen(world, *part))
 }
 
 fn primary_is_served(instant: &Instant) -> bool {
