@@ -17,6 +17,8 @@ use crate::instant::{Instant, Part};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rollback {
     due: Option<(Wait, Cause)>,
+    /// When the step began in which the last check failed.
+    step: Option<String>,
     /// Since when one has waited for a primary without pods, and nobody was told.
     untold: Wait,
 }
@@ -50,7 +52,10 @@ impl Checker for Rollback {
         // is anything when the brake holds it before it has had any traffic.
         let is_braked = instant.settings.pause_new_runs && !act::has_begun(status);
         let is_whole = instant.is_ready(Part::Target) && instant.is_ready(Part::Primary);
-        let is_void = status.failed_checks < i64::from(instant.rollout.threshold) && (is_braked || !is_whole);
+        // Nor when the step began again, because somebody moved the routes.
+        let step = status.run.as_ref().and_then(|run| run.step_started_at.clone());
+        let is_unwritten = status.failed_checks < i64::from(instant.rollout.threshold);
+        let is_void = is_unwritten && (is_braked || !is_whole || self.step != step);
         let passes = matches!(act::of(&instant.rollout, status, plan), Some(Act::Advance | Act::Hold));
         if is_over || is_void || passes || !is_checking(status) || !is_possible(instant, world) {
             self.due = None;
@@ -58,6 +63,7 @@ impl Checker for Rollback {
         let ends = plan.status().is_some_and(|next| next.phase != status.phase || begun(next) != begun(status));
         if is_checking(status) && is_possible(instant, world) && !passes && has_failed(instant, status, round) {
             self.due.get_or_insert((Wait::default(), cause));
+            self.step = step;
         }
         let Some(waited) = self.due.as_mut().map(|(wait, _)| wait.goes_on(instant.now)) else { return Ok(()) };
         if !ends && waited > instant.rollout.interval {
