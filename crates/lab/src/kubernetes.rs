@@ -186,6 +186,8 @@ impl Programs<'_> {
                 &format!("--audit-policy-file={}", self.path("audit-policy.yaml")),
                 &format!("--audit-log-path={}", self.path("audit.log")),
                 "--audit-log-mode=blocking",
+                // One file, however long: whoever counts requests goes on reading where it stopped.
+                "--audit-log-maxsize=100000",
                 "--max-requests-inflight=1000",
                 "--max-mutating-requests-inflight=500",
             ],
@@ -222,8 +224,8 @@ impl Programs<'_> {
             // Of a flag that is given twice the last counts.
             "--kube-api-qps=3000",
             "--kube-api-burst=6000",
-            // Nothing measures the use of such pods.
-            "--horizontal-pod-autoscaler-sync-period=15s",
+            // Nothing measures the use of such pods, and each vain look of an autoscaler costs three requests.
+            "--horizontal-pod-autoscaler-sync-period=1h",
             // A node that does not exist sends no heartbeat, and without one all its pods would count as unready.
             "--controllers=*,-node-lifecycle-controller",
         ];

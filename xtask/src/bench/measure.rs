@@ -32,6 +32,8 @@ pub(super) struct Idle {
 
 /// What was measured while all canaries rolled out.
 pub(super) struct Rollouts {
+    /// Seconds that the API server took for all changes of Deployments.
+    pub changes: f64,
     /// Seconds from each change of a Deployment to its canary's phase Progressing, the shortest first.
     pub noticed: Vec<f64>,
     /// Time from the first change to the last promotion, divided by the least that a rollout takes.
@@ -108,6 +110,7 @@ pub(super) fn rollouts(stage: &Stage<'_>) -> Result<Rollouts> {
     let (audit, processor) = (Audit::begin(stage.lab)?, Processor::begin(stage.operator()?)?);
     let begun = Instant::now();
     let sent = stage.release()?;
+    let changes = begun.elapsed().as_secs_f64();
     stage.wait_for("Succeeded", begun)?;
     let processor = processor.percent()?;
     let last = stage.phases.reached("Succeeded", begun).into_values().max().context("no canary was promoted")?;
@@ -117,6 +120,7 @@ pub(super) fn rollouts(stage: &Stage<'_>) -> Result<Rollouts> {
     let counted = own.iter().filter(|asked| counts(asked));
     let canaries = f64::from(stage.canaries);
     Ok(Rollouts {
+        changes,
         noticed: noticed(stage, sent, begun)?,
         pace: (last - begun).as_secs_f64() / number(STEPS * INTERVAL_SECONDS + DRAIN_SECONDS),
         requests: number(counted.clone().count()) / canaries,

@@ -80,6 +80,7 @@ impl Report<'_> {
             row("idleProcessor", "idle, CPU of one core", idle.processor, "%", of(0.03, 0.1)),
             row("idleMemory", "resident memory, idle", megabytes(idle.memory), "MB", memory),
             row("memoryAfterRollouts", "resident memory, after the rollouts", megabytes(rollouts.memory), "MB", None),
+            row("changes", "all deployments changed within", rollouts.changes, "s", None),
             row("noticedMedian", "new revision noticed, p50", noticed(50), "s", None),
             row("noticed99", "new revision noticed, p99", noticed(99), "s", of(1.0, 1.0)),
             row("pace", "all roll out at once, last one done / pace", rollouts.pace, "", of(1.15, 1.5)),
