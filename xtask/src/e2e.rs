@@ -265,7 +265,7 @@ pub(crate) fn needs_binary(selection: &Selection) -> bool {
 ///
 /// # Errors
 /// When it cannot be built.
-fn release_build() -> Result<PathBuf> {
+pub(crate) fn release_build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo).args(["build", "--release", "-p", "burgee"]).status().context("run cargo")?;
     if !status.success() {

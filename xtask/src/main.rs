@@ -1,4 +1,6 @@
 //! The project's own commands. Each lives in a file of its own; this one only chooses and sets the exit code.
+mod audit;
+mod bench;
 mod bless;
 mod demo;
 mod e2e;
@@ -39,6 +41,8 @@ enum Command {
     Test(test::Arguments),
     /// The end-to-end suite alone, on a release build of this tree (Linux, root).
     E2e(e2e::Selection),
+    /// How much the operator asks and uses with hundreds of canaries, against its budgets (Linux, root).
+    Bench(bench::Arguments),
     /// The simulator with as many seeds as time allows: faults, crashes, edits, and every invariant.
     Soak(soak::Arguments),
     /// Write goldens, films and the chart's CRDs anew from what the code does now.
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::E2e(arguments) => e2e::alone(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Bless(arguments) => bless::run(&arguments).map(|()| true),
     };
@@ -69,10 +74,31 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::Arguments;
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
+    use std::path::Path;
 
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// The commands of a page, each on a line of its own and with a comment behind it.
+    fn commands(page: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page)).unwrap();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("    cargo xtask "));
+        lines.map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_command_that_a_page_shows_can_be_typed_so() {
+        for page in ["README.md", "CONTRIBUTING.md", "docs/performance.md"] {
+            let commands = commands(page);
+            assert!(!commands.is_empty(), "{page} shows commands");
+            for command in commands {
+                let words = ["cargo xtask"].into_iter().chain(command.split_whitespace());
+                let parsed = Arguments::try_parse_from(words).map(drop);
+                assert!(parsed.is_ok(), "{page}: cargo xtask {command}: {parsed:?}");
+            }
+        }
     }
 }

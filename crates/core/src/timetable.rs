@@ -30,33 +30,36 @@ impl Wake {
 pub struct Timetable<K: Ord + Clone> {
     due: BTreeMap<K, Timestamp>,
     running: BTreeSet<K>,
+    /// Those of `due` that are not in flight, in order: who is next is asked after every change of any object.
+    queue: BTreeSet<(Timestamp, K)>,
 }
 
 impl<K: Ord + Clone> Default for Timetable<K> {
     fn default() -> Self {
-        Self { due: BTreeMap::new(), running: BTreeSet::new() }
+        Self { due: BTreeMap::new(), running: BTreeSet::new(), queue: BTreeSet::new() }
     }
 }
 
 impl<K: Ord + Clone> Timetable<K> {
     /// Asks for a tick no later than `at`. A key in flight keeps the wish until its tick has ended.
     pub fn wake(&mut self, key: &K, at: Timestamp) {
-        let due = self.due.entry(key.clone()).or_insert(at);
-        *due = (*due).min(at);
+        let before = self.due.get(key).copied();
+        if before.is_some_and(|before| before <= at) {
+            return;
+        }
+        self.forget(key);
+        self.due.insert(key.clone(), at);
+        if !self.running.contains(key) {
+            self.queue.insert((at, key.clone()));
+        }
     }
 
     /// Takes up to `most` keys whose time has come; they are in flight until [`Self::finish`].
     pub fn start(&mut self, now: Timestamp, most: usize) -> Vec<K> {
-        let mut ready: Vec<(Timestamp, K)> = self
-            .due
-            .iter()
-            .filter(|(key, due)| **due <= now && !self.running.contains(*key))
-            .map(|(key, due)| (*due, key.clone()))
-            .collect();
-        ready.sort();
-        let keys: Vec<K> = ready.into_iter().take(most).map(|(_, key)| key).collect();
+        let ready = self.queue.iter().take(most).take_while(|(due, _)| *due <= now);
+        let keys: Vec<K> = ready.map(|(_, key)| key.clone()).collect();
         for key in &keys {
-            self.due.remove(key);
+            self.forget(key);
             self.running.insert(key.clone());
         }
         keys
@@ -65,6 +68,9 @@ impl<K: Ord + Clone> Timetable<K> {
     /// Ends a tick and notes when the next one is due. A wake that came meanwhile keeps its own, earlier time.
     pub fn finish(&mut self, key: &K, next: Wake) {
         self.running.remove(key);
+        if let Some(due) = self.due.get(key) {
+            self.queue.insert((*due, key.clone()));
+        }
         if let Wake::At(at) = next {
             self.wake(key, at);
         }
@@ -72,12 +78,14 @@ impl<K: Ord + Clone> Timetable<K> {
 
     /// Forgets a key that no longer exists.
     pub fn forget(&mut self, key: &K) {
-        self.due.remove(key);
+        if let Some(due) = self.due.remove(key) {
+            self.queue.remove(&(due, key.clone()));
+        }
     }
 
     /// When the next tick that is not in flight is due.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.iter().filter(|(key, _)| !self.running.contains(*key)).map(|(_, due)| *due).min()
+        self.queue.first().map(|(due, _)| *due)
     }
 }
 
@@ -109,6 +117,21 @@ mod tests {
         assert_eq!(table.next_due(), Some(at(2)));
         assert_eq!(table.start(at(4), 1), ["b"]);
         assert_eq!(table.next_due(), Some(at(3)));
+    }
+
+    #[test]
+    fn a_key_in_flight_is_not_the_next_and_a_forgotten_one_never_comes() {
+        let mut table = Timetable::default();
+        table.wake(&"a", at(1));
+        table.start(at(1), 9);
+        table.wake(&"a", at(2));
+        table.wake(&"a", at(4));
+        table.wake(&"b", at(3));
+        assert_eq!(table.next_due(), Some(at(3)));
+        table.finish(&"a", Wake::At(at(7)));
+        assert_eq!(table.next_due(), Some(at(2)));
+        table.forget(&"a");
+        assert_eq!(table.start(at(9), 9), ["b"]);
     }
 
     #[test]

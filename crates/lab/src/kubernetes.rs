@@ -12,8 +12,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Users of the cluster's own programs; each has a token and a kubeconfig.
-const USERS: &[&str] =
-    &["admin", "controllers", "scheduler", "kubelet", "kube-proxy", "coredns", "istiod", "keda", "metrics-server"];
+const USERS: &[&str] = &[
+    "admin",
+    "controllers",
+    "scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+    "istiod",
+    "keda",
+    "metrics-server",
+    "kwok",
+];
 
 /// Writes every file that the programs read.
 ///
@@ -176,6 +186,8 @@ impl Programs<'_> {
                 &format!("--audit-policy-file={}", self.path("audit-policy.yaml")),
                 &format!("--audit-log-path={}", self.path("audit.log")),
                 "--audit-log-mode=blocking",
+                // One file, however long: whoever counts requests goes on reading where it stopped.
+                "--audit-log-maxsize=100000",
                 "--max-requests-inflight=1000",
                 "--max-mutating-requests-inflight=500",
             ],
@@ -203,6 +215,22 @@ impl Programs<'_> {
                 "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
             ],
         )
+    }
+
+    /// The controllers for thousands of pods that change at once: what is measured there is not to wait for them.
+    pub(crate) fn quick_controller_manager(&self) -> Spec {
+        let mut spec = self.controller_manager();
+        let quick = [
+            // Of a flag that is given twice the last counts.
+            "--kube-api-qps=3000",
+            "--kube-api-burst=6000",
+            // Nothing measures the use of such pods, and each vain look of an autoscaler costs three requests.
+            "--horizontal-pod-autoscaler-sync-period=1h",
+            // A node that does not exist sends no heartbeat, and without one all its pods would count as unready.
+            "--controllers=*,-node-lifecycle-controller",
+        ];
+        spec.arguments.extend(quick.map(str::to_owned));
+        spec
     }
 
     /// The scheduler.

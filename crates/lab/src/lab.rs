@@ -6,18 +6,20 @@ use crate::image::Image;
 use crate::install::{Installation, install};
 use crate::instance::Instance;
 use crate::kubernetes::{self, Programs};
-use crate::options::{Extra, Options};
+use crate::options::{Extent, Extra, Options};
 use crate::parts::Parts;
 use crate::pods::{container_logs, pod_process};
-use crate::process::{Component, Identity, Processes, Surroundings, wait_if_interrupted};
+use crate::process::{Component, Identity, Processes, Surroundings, spawn_recorded, wait_if_interrupted};
 use crate::progress::{Task, say, seconds};
 use crate::teardown::{container_process, take_down};
-use crate::{images, interrupt, keda, mesh, metrics_server, network, prerequisites, prometheus};
+use crate::{images, interrupt, keda, kwok, mesh, metrics_server, network, prerequisites, prometheus};
 use anyhow::{Context, Result};
 use nix::fcntl::Flock;
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// A one-node Kubernetes with Istio, alive until this value is dropped or the process is told to end.
@@ -59,7 +61,7 @@ impl Lab {
         interrupt::take_down_when_interrupted(&instance);
         let lab = Self::lay_out(parts, options, (instance, held))?;
         let task = Task::begin("cluster", "booting", 30);
-        let booted = lab.start_everything(&options.extras, &|| task.tick());
+        let booted = lab.start_everything(options, &|| task.tick());
         match booted {
             Ok(()) => task.finish(),
             Err(error) => {
@@ -181,6 +183,21 @@ impl Lab {
         let installation = Installation { chart, image: reference, metrics_server, values, note: None };
         install(&self.cluster, &installation)?;
         Ok(reference.to_owned())
+    }
+
+    /// Runs a program inside the lab's network, beside its components; it ends with the lab. What it prints goes to a log
+    /// of that name, whose path is returned with the process.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run_beside(&self, name: &str, program: &Path, arguments: &[&str]) -> Result<(Identity, PathBuf)> {
+        let log = self.logs().join(format!("{name}.log"));
+        let output = File::create(&log).with_context(|| format!("create the log of {name}"))?;
+        let errors = output.try_clone().with_context(|| format!("open the log of {name}"))?;
+        let mut command = self.processes.command(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
+        let (_, identity) = spawn_recorded(&mut command, &self.instance.ledger(), name)?;
+        Ok((identity, log))
     }
 
     /// Kills a component and waits for its end.
@@ -309,10 +326,31 @@ impl Lab {
         Ok(Self { processes: Processes::new(surroundings), parts: parts.clone(), cluster, instance, _held: held })
     }
 
-    fn start_everything(&self, extras: &[Extra], waiting: &dyn Fn()) -> Result<()> {
+    fn start_everything(&self, options: &Options, waiting: &dyn Fn()) -> Result<()> {
         network::create(&self.instance, &self.processes)?;
-        kubernetes::create_cgroup(&self.instance)?;
         self.write_enter_script()?;
+        match options.extent {
+            Extent::Whole => self.start_whole(waiting)?,
+            Extent::ControlPlane => self.start_control_plane(waiting)?,
+        }
+        options.extras.iter().try_for_each(|extra| match extra {
+            Extra::Keda => self.start_keda(waiting),
+            Extra::MetricsServer => self.start_metrics_server(waiting),
+            Extra::Kwok => self.start_kwok(waiting),
+        })
+    }
+
+    fn start_control_plane(&self, waiting: &dyn Fn()) -> Result<()> {
+        let programs = self.programs();
+        self.processes.start(programs.etcd())?;
+        self.processes.start(programs.api_server())?;
+        self.wait_for_api_server(waiting)?;
+        self.processes.start(programs.quick_controller_manager())?;
+        mesh::define(&self.cluster, &self.parts)
+    }
+
+    fn start_whole(&self, waiting: &dyn Fn()) -> Result<()> {
+        kubernetes::create_cgroup(&self.instance)?;
         let programs = self.programs();
         for spec in [programs.etcd(), programs.api_server(), programs.containerd()] {
             self.processes.start(spec)?;
@@ -334,12 +372,13 @@ impl Lab {
         }
         mesh::start(&self.cluster, &self.processes, &self.parts, &state)?;
         mesh::open_gateway(&self.cluster)?;
-        self.wait_for_node(waiting)?;
-        self.wait_for_gateway(waiting)?;
-        extras.iter().try_for_each(|extra| match extra {
-            Extra::Keda => self.start_keda(waiting),
-            Extra::MetricsServer => self.start_metrics_server(waiting),
-        })
+        self.wait_for_node("lab", waiting)?;
+        self.wait_for_gateway(waiting)
+    }
+
+    fn start_kwok(&self, waiting: &dyn Fn()) -> Result<()> {
+        kwok::start(&self.cluster, &self.processes, &self.parts, &self.instance.state())?;
+        self.wait_for_node(kwok::NODE, waiting)
     }
 
     fn start_keda(&self, waiting: &dyn Fn()) -> Result<()> {
@@ -377,10 +416,10 @@ impl Lab {
         })
     }
 
-    fn wait_for_node(&self, waiting: &dyn Fn()) -> Result<()> {
+    fn wait_for_node(&self, name: &str, waiting: &dyn Fn()) -> Result<()> {
         self.wait("the node is ready", 60, waiting, |lab| {
             let path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
-            lab.kubectl(&["get", "node", "lab", "-o", path]).map(|status| status == "True")
+            lab.kubectl(&["get", "node", name, "-o", path]).map(|status| status == "True")
         })
     }
 

@@ -11,8 +11,7 @@ use std::path::Path;
 /// # Errors
 /// When the API server refuses an object or istiod cannot be started.
 pub(crate) fn start(cluster: &Cluster, processes: &Processes, parts: &Parts, state: &Path) -> Result<()> {
-    let definitions = parts.istio_definitions().display().to_string();
-    cluster.kubectl(&["apply", "--server-side", "-f", &definitions])?;
+    define(cluster, parts)?;
     cluster.apply(include_str!("../manifests/system.yaml"))?;
     processes.start(Spec {
         component: Component::Istiod,
@@ -31,6 +30,15 @@ pub(crate) fn start(cluster: &Cluster, processes: &Processes, parts: &Parts, sta
             ("POD_NAMESPACE", "istio-system".to_owned()),
         ],
     })
+}
+
+/// Installs Istio's definitions.
+///
+/// # Errors
+/// When the API server refuses them.
+pub(crate) fn define(cluster: &Cluster, parts: &Parts) -> Result<()> {
+    let definitions = parts.istio_definitions().display().to_string();
+    cluster.kubectl(&["apply", "--server-side", "-f", &definitions]).map(drop)
 }
 
 /// Creates the gateway `istio-system/public-gateway`, its Envoy and its Service, which has a load balancer's address as on

@@ -1,6 +1,15 @@
 //! What a lab is asked to be. Holds values only; it does not touch the machine.
 use std::path::PathBuf;
 
+/// How much of a cluster a lab is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Extent {
+    /// A node that runs pods, with Istio and Prometheus.
+    Whole,
+    /// etcd, the API server and the controllers, with Istio's definitions. Nothing runs a pod and nothing schedules one.
+    ControlPlane,
+}
+
 /// A part that a lab has only when asked for, because it takes long to build.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Extra {
@@ -8,11 +17,13 @@ pub enum Extra {
     Keda,
     /// metrics-server, which tells autoscalers what pods use.
     MetricsServer,
+    /// kwok, which answers for nodes that do not exist, and for pods by the thousand.
+    Kwok,
 }
 
 impl Extra {
     /// All of them.
-    pub(crate) const ALL: &'static [Self] = &[Self::Keda, Self::MetricsServer];
+    pub(crate) const ALL: &'static [Self] = &[Self::Keda, Self::MetricsServer, Self::Kwok];
 }
 
 /// How one lab is to be set up.
@@ -26,19 +37,22 @@ pub struct Options {
     pub state_root: PathBuf,
     /// Groups whose requests the API server's audit log records, at Metadata level.
     pub audited_groups: Vec<String>,
-    /// What it has beside what every lab has.
+    /// How much of a cluster it is.
+    pub extent: Extent,
+    /// What it has beside what every lab of its extent has.
     pub extras: Vec<Extra>,
 }
 
 impl Default for Options {
     /// The instance `lab`; parts in `$BURGEE_LAB_CACHE` or `~/.cache/burgee-lab`; every service account audited;
-    /// nothing extra.
+    /// a whole cluster, nothing extra.
     fn default() -> Self {
         Self {
             name: "lab".to_owned(),
             cache: default_cache(),
             state_root: PathBuf::from("/var/lib/burgee-lab"),
             audited_groups: vec!["system:serviceaccounts".to_owned()],
+            extent: Extent::Whole,
             extras: Vec::new(),
         }
     }

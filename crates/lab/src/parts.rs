@@ -29,7 +29,7 @@ impl Parts {
         let root = options.cache.join("parts");
         fs::create_dir_all(&root).with_context(|| format!("create cache {}", root.display()))?;
         let _held = lock(&root.join("lock"))?;
-        let wanted = recipes(&options.extras);
+        let wanted = recipes(options.extent, &options.extras);
         let missing: Vec<&Recipe> = wanted.iter().filter(|recipe| !root.join(recipe.key()).is_dir()).collect();
         if missing.is_empty() {
             say(&format!("all {} parts are in {}", wanted.len(), root.display()));
@@ -74,6 +74,11 @@ impl Parts {
     /// Directory of KEDA's custom resource definitions.
     pub(crate) fn keda_definitions(&self) -> PathBuf {
         self.part("keda-crds")
+    }
+
+    /// Directory of kwok's stages.
+    pub(crate) fn kwok_stages(&self) -> PathBuf {
+        self.part("kwok-stages")
     }
 
     /// The unpacked Debian packages.

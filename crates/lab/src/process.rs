@@ -39,6 +39,8 @@ pub enum Component {
     Keda,
     /// What pods use, where it was asked for.
     MetricsServer,
+    /// Nodes and pods that do not exist, where they were asked for.
+    Kwok,
 }
 
 impl Component {
@@ -57,6 +59,7 @@ impl Component {
             Self::Prometheus => "prometheus",
             Self::Keda => "keda",
             Self::MetricsServer => "metrics-server",
+            Self::Kwok => "kwok",
         }
     }
 }
@@ -93,6 +96,12 @@ impl Identity {
         resident(&status)
     }
 
+    /// Processor time that the process has used in user and kernel mode, in clock ticks; nothing when it has ended.
+    pub fn processor_ticks(self) -> Option<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok().filter(|_| self.alive())?;
+        processor_ticks(&stat)
+    }
+
     /// Waits until the process is gone, at most `limit`.
     pub fn wait_gone(self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
@@ -112,6 +121,13 @@ fn start_time(stat: &str) -> Option<u64> {
         return None;
     }
     fields.nth(18)?.parse().ok()
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`, which count all threads of the process, also those that have ended.
+fn processor_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11).map(|field| field.parse::<u64>().ok());
+    Some(fields.next()?? + fields.next()??)
 }
 
 /// The line `VmRSS: 1234 kB` of `/proc/PID/status`, in bytes.
@@ -314,6 +330,12 @@ mod tests {
     fn the_start_time_is_found_behind_any_process_name() {
         assert_eq!(start_time(&stat("etcd", "S", 77)), Some(77));
         assert_eq!(start_time(&stat("a ) b (c", "R", 78)), Some(78));
+    }
+
+    #[test]
+    fn processor_time_is_that_of_user_and_kernel_mode() {
+        assert_eq!(processor_ticks("42 (a ) b) S 1 42 42 0 -1 4194560 1 2 3 4 500 67 7 8 20 0 1 0 9"), Some(567));
+        assert_eq!(processor_ticks("42 (etcd) S 1 42"), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! How each part of the lab is made, as values. It does not build anything.
-use crate::options::Extra;
+use crate::options::{Extent, Extra};
 use sha2::{Digest, Sha256};
 
 /// Version of Kubernetes that the lab runs.
@@ -25,14 +25,18 @@ const TOOLS_FILES: &[File] = &[
 ];
 const KEDA_FILES: &[File] =
     &[("go.mod", include_str!("../parts/keda/go.mod")), ("go.sum", include_str!("../parts/keda/go.sum"))];
+const KWOK_FILES: &[File] =
+    &[("go.mod", include_str!("../parts/kwok/go.mod")), ("go.sum", include_str!("../parts/kwok/go.sum"))];
 
 /// The version of Go that each carried module asks for.
 pub(crate) fn go_versions() -> impl Iterator<Item = &'static str> {
-    let files = [KUBE_FILES, TOOLS_FILES, KEDA_FILES].into_iter().flatten();
+    let files = [KUBE_FILES, TOOLS_FILES, KEDA_FILES, KWOK_FILES].into_iter().flatten();
     let modules = files.filter(|(name, _)| *name == "go.mod");
     modules.filter_map(|(_, text)| text.lines().find_map(|line| line.strip_prefix("go ")).map(str::trim))
 }
 
+/// Path of kwok's module.
+const KWOK: &str = "sigs.k8s.io/kwok";
 /// Path of KEDA's module.
 const KEDA: &str = "github.com/kedacore/keda/v2";
 
@@ -87,18 +91,23 @@ impl Recipe {
     }
 }
 
-/// The parts of a lab with these extras, the quick ones first.
-pub(crate) fn recipes(extras: &[Extra]) -> Vec<Recipe> {
+/// The parts of a lab of this extent with these extras, the quick ones first.
+pub(crate) fn recipes(extent: Extent, extras: &[Extra]) -> Vec<Recipe> {
     let extra = extras.iter().flat_map(|extra| match extra {
         Extra::Keda => keda(),
         Extra::MetricsServer => metrics_server(),
+        Extra::Kwok => kwok(),
     });
-    common().into_iter().chain(extra).collect()
+    let is_needed = |recipe: &Recipe| match extent {
+        Extent::Whole => true,
+        Extent::ControlPlane => CONTROL_PLANE.contains(&recipe.name),
+    };
+    common().into_iter().filter(is_needed).chain(extra).collect()
 }
 
 /// Every part that a lab may have.
 pub(crate) fn every_recipe() -> Vec<Recipe> {
-    recipes(Extra::ALL)
+    recipes(Extent::Whole, Extra::ALL)
 }
 
 fn keda() -> Vec<Recipe> {
@@ -108,6 +117,18 @@ fn keda() -> Vec<Recipe> {
         recipe("keda", module(KEDA_FILES, "github.com/kedacore/keda/v2/cmd/operator"), 350),
     ]
 }
+
+fn kwok() -> Vec<Recipe> {
+    let stages = Source::GoModuleFiles { files: KWOK_FILES, module: KWOK, paths: KWOK_STAGES };
+    vec![recipe("kwok-stages", stages, 1), recipe("kwok", module(KWOK_FILES, "sigs.k8s.io/kwok/cmd/kwok"), 120)]
+}
+
+/// What kwok makes of nodes and pods: they are ready at once and gone at once.
+const KWOK_STAGES: &[&str] = &[
+    "kustomize/stage/node/fast/node-initialize.yaml",
+    "kustomize/stage/pod/fast/pod-delete.yaml",
+    "kustomize/stage/pod/fast/pod-ready.yaml",
+];
 
 fn metrics_server() -> Vec<Recipe> {
     vec![recipe("metrics-server", module(TOOLS_FILES, "sigs.k8s.io/metrics-server/cmd/metrics-server"), 60)]
@@ -121,6 +142,9 @@ const KEDA_DEFINITIONS: &[&str] = &[
     "config/crd/bases/keda.sh_scaledobjects.yaml",
     "config/crd/bases/keda.sh_triggerauthentications.yaml",
 ];
+
+/// The common parts that a control plane alone needs.
+const CONTROL_PLANE: &[&str] = &["debian", "helm", "hyperkube", "istio-crds"];
 
 fn common() -> Vec<Recipe> {
     vec![
@@ -211,6 +235,15 @@ mod tests {
         assert_eq!(one.key(), same.key());
         assert_ne!(one.key(), newer.key());
         assert!(one.key().starts_with("hey-"));
+    }
+
+    #[test]
+    fn a_lab_builds_nothing_that_it_was_not_asked_for() {
+        let names = |extent, extras: &[Extra]| recipes(extent, extras).iter().map(|recipe| recipe.name).collect();
+        let whole: Vec<&str> = names(Extent::Whole, &[]);
+        assert!(!whole.iter().any(|name| name.contains("kwok") || name.contains("keda")), "{whole:?}");
+        let least: Vec<&str> = names(Extent::ControlPlane, &[]);
+        assert_eq!(least, CONTROL_PLANE);
     }
 
     #[test]

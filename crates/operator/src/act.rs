@@ -206,7 +206,12 @@ async fn put_config(
     let seen = judge(operator, key, "get", operator.cluster.get(key).await)?;
     let desired = wanted(seen.as_ref());
     match seen {
-        None => create(operator, key, &desired).await.map(drop),
+        None => {
+            let written = create(operator, key, &desired).await?;
+            // Or the first promotion would read what was written here.
+            operator.configs.note(key, &written, clock::steady());
+            Ok(())
+        }
         Some(seen) if seen == desired => {
             operator.configs.note(key, &seen, clock::steady());
             Ok(())

@@ -1,5 +1,4 @@
 //! Tests that stop or kill what others need; they run one by one on each lab, and need a lab of our own.
-mod audit;
 mod definitions;
 mod guest;
 mod idle;
@@ -15,6 +14,7 @@ use super::objects::{DEPLOYMENT, revision, set};
 use super::stage::{Beside, Stage, beside};
 use super::story::{expect, promotion};
 use super::{Group, Test};
+use crate::audit;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::time::Duration;

@@ -8,12 +8,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 
-/// How the operator's user begins; its service account is the chart's.
-const USER: &str = "system:serviceaccount:istio-system:";
+/// Whether a user is the operator, by the name of the chart's service account in whatever namespace.
+fn is_operator(user: &str) -> bool {
+    user.starts_with("system:serviceaccount:") && user.ends_with(":flagger")
+}
 
 /// One request of the operator.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// When the API server got it.
     pub at: Timestamp,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
@@ -32,12 +34,12 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Whether it was meant to change something.
-    pub(super) fn is_write(&self) -> bool {
+    pub(crate) fn is_write(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch")
     }
 
     /// Whether it is about the lease of leadership.
-    pub(super) fn is_lease(&self) -> bool {
+    pub(crate) fn is_lease(&self) -> bool {
         self.resource == "leases"
     }
 
@@ -47,7 +49,7 @@ impl Asked {
         let text = |path: &str| entry.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let verb = text("/verb");
         let counted = if verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
-        if text("/stage") != counted || !text("/user/username").starts_with(USER) {
+        if text("/stage") != counted || !is_operator(&text("/user/username")) {
             return None;
         }
         let resource = [text("/objectRef/resource"), text("/objectRef/subresource")];
@@ -65,7 +67,7 @@ impl Asked {
 }
 
 /// The audit log from a moment on.
-pub(super) struct Audit<'a> {
+pub(crate) struct Audit<'a> {
     lab: &'a Lab,
     from: u64,
     begun: Timestamp,
@@ -76,7 +78,7 @@ impl<'a> Audit<'a> {
     ///
     /// # Errors
     /// When there is no log.
-    pub(super) fn begin(lab: &'a Lab) -> Result<Self> {
+    pub(crate) fn begin(lab: &'a Lab) -> Result<Self> {
         let from = fs::metadata(lab.audit_log()).context("look at the audit log")?.len();
         Ok(Self { lab, from, begun: Timestamp::now() })
     }
@@ -85,7 +87,7 @@ impl<'a> Audit<'a> {
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub(super) fn requests(&self) -> Result<Vec<Asked>> {
+    pub(crate) fn requests(&self) -> Result<Vec<Asked>> {
         let mut file = fs::File::open(self.lab.audit_log()).context("open the audit log")?;
         file.seek(SeekFrom::Start(self.from)).context("read the audit log")?;
         let mut text = String::new();
@@ -99,7 +101,7 @@ impl<'a> Audit<'a> {
 ///
 /// # Errors
 /// When the log cannot be read, or no request of the operator was ever allowed: then it shows nothing.
-pub(super) fn denied(lab: &Lab) -> Result<BTreeSet<String>> {
+pub(crate) fn denied(lab: &Lab) -> Result<BTreeSet<String>> {
     let text = fs::read_to_string(lab.audit_log()).context("read the audit log")?;
     never_allowed(&text).context("the audit log has nothing of the operator")
 }
@@ -119,13 +121,13 @@ fn read_decision(line: &str) -> Option<(String, String)> {
     let entry: Value = serde_json::from_str(line).ok()?;
     let text = |path: &str| entry.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let decision = text("/annotations/authorization.k8s.io~1decision");
-    let is_it = !decision.is_empty() && text("/user/username").starts_with(USER);
+    let is_it = !decision.is_empty() && is_operator(text("/user/username"));
     let what = ["/objectRef/apiGroup", "/objectRef/resource", "/objectRef/subresource"].map(text).join("/");
     is_it.then(|| (format!("{} {what}", text("/verb")), decision.to_owned()))
 }
 
 /// How many requests there were of each verb and resource, as lines of a report.
-pub(super) fn table<'a>(requests: impl Iterator<Item = &'a Asked>) -> String {
+pub(crate) fn table<'a>(requests: impl Iterator<Item = &'a Asked>) -> String {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for asked in requests {
         *counts.entry((&asked.verb, &asked.resource)).or_default() += 1;
