@@ -109,7 +109,7 @@ pub struct Run {
     /// Who splits the traffic, and the Service that the routes are made for, as PROVIDER/NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routed: Option<String>,
-    /// The target's autoscalers of which the primary may have copies, each as KIND/NAME, with commas, the newest last.
+    /// Autoscalers of which the primary may have copies, as KIND/NAME, the newest last, with commas in between.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaler: Option<String>,
     /// Since when somebody else has kept changing the routes of the step.
