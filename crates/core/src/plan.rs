@@ -15,7 +15,7 @@ use crate::world::ObjectKey;
 pub struct Telling {
     /// What is said.
     pub notice: Notice,
-    /// 18 hex digits after the canary's name: start of the run, how much had been told, the place in the plan, and the text.
+    /// Hex digits after the canary's name; of a run its start, how much had been told, the place in the plan, and the text.
     pub event_suffix: String,
     /// The phase that event webhooks see.
     pub phase: Phase,
