@@ -10,9 +10,10 @@ mod report;
 mod stage;
 
 use crate::e2e::release_build;
+use crate::output::Output;
 use anyhow::{Context, Result};
 use burgee_lab::{Extent, Extra, Lab, Options};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use machine::Machine;
 use measure::{Idle, Rollouts};
 use report::Report;
@@ -57,14 +58,6 @@ pub(crate) struct Arguments {
     /// Form of the report.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A table.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// Measures and reports.

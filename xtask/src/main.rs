@@ -6,6 +6,7 @@ mod demo;
 mod e2e;
 mod guest;
 mod lab;
+mod output;
 mod soak;
 mod test;
 

@@ -1,8 +1,9 @@
 //! `cargo xtask soak`: as many seeds of the simulator as time allows. It plays and reports; what a play is stands in the
 //! simulator.
+use crate::output::Output;
 use anyhow::{Context, Result};
 use burgee_sim::soak::{Summary, soak};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
@@ -36,14 +37,6 @@ pub(crate) struct Arguments {
     /// Form of the report.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A table and sentences.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// Plays, and answers whether nothing was wrong.
