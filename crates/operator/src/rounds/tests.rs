@@ -149,7 +149,7 @@ async fn refused(seconds: u64) -> (Rounds, Vec<Value>) {
     operator.doubts.weigh("create Service podinfo.test", &refusal, since);
     let mut rounds = Rounds::new(operator);
     rounds.has_caught_up = true;
-    rounds.timetable.wake(&key("podinfo"), Timestamp::now());
+    rounds.timetable.wake(&key("podinfo"), clock::steady());
     rounds.turn().await;
     let events = fake.seen().into_iter().filter(|seen| seen.method == "POST" && seen.path.contains("/events"));
     (rounds, events.map(|seen| seen.body["message"].clone()).collect())
