@@ -154,6 +154,9 @@ impl Stage {
         if let Some(text) = mishap.text() {
             self.film.mark(self.second(), text);
         }
+        if matches!(mishap, Mishap::Refused | Mishap::LostAnswer) {
+            self.report(process.id, Report::Fails);
+        }
         match mishap {
             Mishap::None | Mishap::LostAnswer | Mishap::DeathAfter => {}
             Mishap::Refused => return Err(Refusal::Conflict(self.canary.clone())),

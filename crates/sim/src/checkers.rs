@@ -131,8 +131,8 @@ pub struct Moment<'a> {
     /// Whether another operator has written a status that it decided on later: what still comes of this one was begun
     /// before it lost the lease, and only arrives late.
     pub is_overtaken: bool,
-    /// Whether whoever holds the lease stands still, so that nobody can do anything.
-    pub is_still: bool,
+    /// Whether nobody can do anything: whoever holds the lease stands still, or the API server has just failed a write.
+    pub is_hindered: bool,
     /// Whether the step leads the traffic to where an operator led it last: somebody else moved it since.
     pub is_put_back: bool,
     /// What was before it.

@@ -28,6 +28,8 @@ pub enum Report<'a> {
     Decides(&'a Plan, &'a World),
     /// A step of it took effect. [`Report::Outside`] comes before the step.
     Takes(&'a Step),
+    /// The API server refused a write of it for no reason, or did not answer.
+    Fails,
     /// It was killed, and what it was answered is forgotten.
     Dies,
 }
@@ -48,6 +50,8 @@ pub struct Inspector {
     wrote: BTreeMap<usize, u64>,
     /// Where an operator led the traffic last.
     routed: Option<Split>,
+    /// Whether the API server failed a write since the last moment.
+    has_failed: bool,
     broken: Option<String>,
 }
 
@@ -85,6 +89,7 @@ impl Inspector {
                     self.wrote.insert(operator, number);
                 }
             }
+            Report::Fails => self.has_failed = true,
             Report::Dies => {
                 self.rounds.remove(&operator);
                 *self.deaths.entry(operator).or_default() += 1;
@@ -134,13 +139,13 @@ impl Inspector {
     fn judge(&mut self, view: &View, operator: usize, what: What, [before, after]: [&Instant; 2]) {
         let sight = self.sights.entry(operator).or_default();
         let is_overtaken = self.wrote.iter().any(|(other, number)| *other != operator && *number > sight.number);
-        let is_still = view.is_still;
+        let is_hindered = view.is_still || std::mem::take(&mut self.has_failed);
         let is_led = matches!(what, What::Step(_)) && before.split != after.split;
         let is_put_back = is_led && self.routed == after.split;
         if is_led {
             self.routed = after.split;
         }
-        let moment = Moment { what, operator, sight, is_overtaken, is_still, is_put_back, before, after };
+        let moment = Moment { what, operator, sight, is_overtaken, is_hindered, is_put_back, before, after };
         let found = self.checkers.look(&moment);
         let second = after.now.duration_since(view.start).as_secs();
         self.broken = found.err().map(|wrong| format!("{wrong} (at {second}s)"));
