@@ -247,23 +247,20 @@ impl Stores {
     /// Reads an object anew after a write has shown that it is not what is known of it: its watch may be late. What is
     /// newer is entered, and wakes whoever looks at it, because the watch will have nothing new to tell.
     pub async fn renew(&self, cluster: &Cluster, key: &ObjectKey) {
+        let scope = self.scope(key);
         // What no store answers for is asked for by each tick anyway.
-        if self.progress(&self.scope(key)) != Some(Progress::Synced) {
+        if self.progress(&scope) != Some(Progress::Synced) {
             return;
         }
         let known = self.uid(key);
-        let moved = match cluster.find(key).await {
-            Ok(object) => self.enter(key, &object),
+        match cluster.find(key).await {
+            Ok(object) => self.shown(&scope, object),
             Err(ApiError::Missing(message)) if is_gone(key, &message) => {
-                known.is_some_and(|uid| self.take_out(key, &uid))
+                if known.is_some_and(|uid| self.take_out(key, &uid)) {
+                    self.tell(key.clone());
+                }
             }
-            Err(error) => {
-                tracing::debug!("{key} get query error: {error}");
-                false
-            }
-        };
-        if moved {
-            self.tell(key.clone());
+            Err(error) => tracing::debug!("{key} get query error: {error}"),
         }
     }
 
@@ -350,17 +347,17 @@ impl Stores {
 
     /// Enters the object that a write of ours returned. It wakes nobody.
     pub fn wrote(&self, key: &ObjectKey, object: &Value) {
-        self.enter(key, object);
+        let scope = self.scope(key);
+        if self.progress(&scope).is_some() {
+            self.enter(&scope, object.clone());
+        }
     }
 
-    /// Enters an object if it is newer than what is known. Answers whether anything that matters has changed.
-    fn enter(&self, key: &ObjectKey, object: &Value) -> bool {
-        let scope = self.scope(key);
-        if !self.lock().contains_key(&scope) {
-            return false;
-        }
-        let Some(arrival) = self.arrival(key.kind, object.clone()) else { return false };
-        self.lock().get_mut(&scope).is_some_and(|store| store.apply(arrival))
+    /// Enters an object if it is newer than what is known. Answers its key if anything that matters has changed.
+    fn enter(&self, scope: &Scope, object: Value) -> Option<ObjectKey> {
+        let arrival = self.arrival(scope.kind, object)?;
+        let key = arrival.key.clone();
+        self.lock().get_mut(scope)?.apply(arrival).then_some(key)
     }
 
     /// Notes that we deleted an object.
@@ -432,12 +429,9 @@ impl Stores {
         }
     }
 
-    /// Enters an object that a list has shown, if it is newer than what is known of it.
+    /// Enters an object that the API server has shown, and wakes whoever looks at it if it is newer than what is known.
     pub(crate) fn shown(&self, scope: &Scope, object: Value) {
-        let Some(arrival) = self.arrival(scope.kind, object) else { return };
-        let key = arrival.key.clone();
-        let changed = self.lock().get_mut(scope).is_some_and(|store| store.apply(arrival));
-        if changed {
+        if let Some(key) = self.enter(scope, object) {
             self.tell(key);
         }
     }
