@@ -19,6 +19,21 @@ pub struct AskKey {
     pub moment: String,
 }
 
+/// What follows the moment of a question that is asked while a hook is slow.
+const BESIDE: &str = " beside a hook";
+
+impl AskKey {
+    /// The moment of what is asked while a hook that belongs to `moment` is slow.
+    pub(crate) fn beside(moment: &str) -> String {
+        format!("{moment}{BESIDE}")
+    }
+
+    /// The revision and step, also of what is asked while a hook is slow.
+    pub fn step(&self) -> &str {
+        self.moment.strip_suffix(BESIDE).unwrap_or(&self.moment)
+    }
+}
+
 /// Where a metric is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderSource {

@@ -133,7 +133,7 @@ pub struct Moment<'a> {
     pub is_overtaken: bool,
     /// Whether nobody can do anything: whoever holds the lease stands still, or the API server has just failed a write.
     pub is_hindered: bool,
-    /// Whether the step leads the traffic to where an operator led it last: somebody else moved it since.
+    /// Whether the step leaves the traffic where an operator led it last, though somebody else may have moved it since.
     pub is_put_back: bool,
     /// What was before it.
     pub before: &'a Instant,

@@ -74,14 +74,17 @@ impl Inspector {
                 let sight = Sight { deaths, ..Sight::of(tick, self.count) };
                 self.sights.insert(operator, sight);
             }
-            Report::Asks(key, ask) => self.show(view, operator, What::Asked(key, ask)),
+            Report::Asks(key, ask) => {
+                self.rounds.entry(operator).or_default().ask(key);
+                self.show(view, operator, What::Asked(key, ask));
+            }
             Report::Hears(key, ask, answer) => self.rounds.entry(operator).or_default().hear(key, ask, answer),
             Report::Decides(plan, world) => {
                 self.decides(view, operator, (plan, world));
             }
             Report::Takes(step) => {
                 if matches!(step, Step::Status(_)) && self.ending.contains(&operator) {
-                    self.rounds.remove(&operator);
+                    self.rounds.entry(operator).or_default().end();
                 }
                 self.show(view, operator, What::Step(step));
                 if matches!(step, Step::Status(_)) {
@@ -140,9 +143,9 @@ impl Inspector {
         let sight = self.sights.entry(operator).or_default();
         let is_overtaken = self.wrote.iter().any(|(other, number)| *other != operator && *number > sight.number);
         let is_hindered = view.is_still || std::mem::take(&mut self.has_failed);
-        let is_led = matches!(what, What::Step(_)) && before.split != after.split;
-        let is_put_back = is_led && self.routed == after.split;
-        if is_led {
+        let is_step = matches!(what, What::Step(_));
+        let is_put_back = is_step && self.routed == after.split;
+        if is_step && before.split != after.split {
             self.routed = after.split;
         }
         let moment = Moment { what, operator, sight, is_overtaken, is_hindered, is_put_back, before, after };

@@ -14,7 +14,7 @@ use super::{Decision, Draft, Stop, Tick, heal, orders, promote, refuge, rollback
 use crate::kept;
 use crate::notice::{Gate, Notice};
 use crate::plan::{Plan, Step};
-use crate::question::{Answers, Question};
+use crate::question::{Answers, AskKey, Question};
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{Readiness, Side};
@@ -312,7 +312,7 @@ fn hooks<'a>(tick: &'a Tick, asker: &Asker, scene: &Scene) -> Decision<Result<Dr
 /// hook is waited for, and the metrics are asked anew after it; what they say meanwhile passes nothing.
 fn overtake(asker: Asker, mut question: Question) -> Decision<Plan> {
     let tick = asker.tick;
-    let beside = Asker { moment: format!("{} beside a hook", asker.moment), ..asker };
+    let beside = Asker { moment: AskKey::beside(&asker.moment), ..asker };
     match analyse::analyse(&beside) {
         Ok(Verdict::Failed(notice)) => {
             let mut draft = Draft::new(tick);

@@ -28,6 +28,9 @@ impl Checker for Endpoints {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (moment.before, moment.after);
         self.out.heed(moment);
+        if !is_out(after) {
+            self.out.end();
+        }
         match moment.what {
             What::Decided { world, .. } => {
                 if sees_the_way(after, world) {
@@ -74,8 +77,7 @@ impl Endpoints {
         // Whoever sees an old version of the canary can write nothing about it: a late watch only delays (I14).
         let sees_it = instant.version() == world.canary.metadata.resource_version.as_deref();
         let is_free = !instant.rollout.suspended && !instant.is_deleted() && !revision::has_gaps(world) && sees_it;
-        let is_out = instant.canary_pods == 0 && !canary_is_served(instant);
-        if !splits || !is_free || !sees_the_way(instant, world) || !is_out || instant.primary_pods == 0 {
+        if !splits || !is_free || !sees_the_way(instant, world) || !is_out(instant) || instant.primary_pods == 0 {
             self.out.end();
             return Ok(());
         }
@@ -86,6 +88,11 @@ impl Endpoints {
         }
         Ok(())
     }
+}
+
+/// Whether requests go to a canary without pods.
+fn is_out(instant: &Instant) -> bool {
+    instant.canary_pods == 0 && !canary_is_served(instant)
 }
 
 /// Whether the way is seen as it is: by an old view of it nobody can tell where the traffic goes (I14).

@@ -21,23 +21,40 @@ pub enum Outcome {
     Failed,
 }
 
-/// The answers for one moment of the rollout that have not led to a status yet, by what was asked; a later one replaces
-/// an earlier one.
+/// The answers for one moment of a step of the rollout that have not led to a status yet, by what was asked; a later one
+/// replaces an earlier one.
 #[derive(Clone, Debug, Default)]
 pub struct Round {
     moment: String,
+    step: String,
     answers: BTreeMap<String, (Ask, Answer)>,
     /// What was asked, the latest last.
     heard: Vec<String>,
 }
 
 impl Round {
-    /// Notes an answer.
+    /// Notes for which step something is asked: what was asked for another one comes too late for anybody.
+    pub fn ask(&mut self, key: &AskKey) {
+        if self.step != key.step() {
+            self.end();
+            key.step().clone_into(&mut self.step);
+        }
+    }
+
+    /// Its answers have led to a status.
+    pub fn end(&mut self) {
+        self.answers.clear();
+        self.heard.clear();
+    }
+
+    /// Notes an answer. Those for different moments of a step do not count together.
     pub fn hear(&mut self, key: &AskKey, ask: &Ask, answer: &Answer) {
+        if self.step != key.step() {
+            return;
+        }
         if self.moment != key.moment {
             self.moment.clone_from(&key.moment);
-            self.answers.clear();
-            self.heard.clear();
+            self.end();
         }
         self.heard.retain(|what| *what != key.what);
         self.heard.push(key.what.clone());
