@@ -3,7 +3,7 @@ use super::delivery::{check_no_retries, target_has};
 use super::edits::unmeasured;
 use super::objects::{DEPLOYMENT, ROUTE, SERVICE, set};
 use super::stage::Stage;
-use super::story::{INITIALIZED, TERMINATED, expect};
+use super::story::{INITIALIZED, TERMINATED};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
 use burgee_lab::{Counters, Load};
@@ -82,7 +82,7 @@ fn reverted(stage: &Stage<'_>) -> Result<()> {
         ensure!(before == after, "{kind} {name} was\n{before:#}\nand is\n{after:#}");
     }
     check_nothing_is_left(stage)?;
-    expect(&stage.told(), &[INITIALIZED, TERMINATED].concat())
+    stage.expect_told(&[INITIALIZED, TERMINATED].concat())
 }
 
 /// Nothing that the operator made is left.

@@ -6,7 +6,7 @@ use super::edits::{ask, hook, refer_to_autoscaler, unmeasured};
 use super::objects::{AUTOSCALER, DEPLOYMENT, set};
 use super::receiver::Answer;
 use super::stage::Stage;
-use super::story::{BEGUN, INITIALIZED, PROMOTED, expect};
+use super::story::{BEGUN, INITIALIZED, PROMOTED};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -82,7 +82,7 @@ fn check_story(stage: &Stage<'_>) -> Result<()> {
         failed.as_str(),
         "Restoring podinfo.test to the last promoted revision",
     ];
-    expect(&stage.told(), &[&INITIALIZED[..], &BEGUN, &steps].concat())?;
+    stage.expect_told(&[&INITIALIZED[..], &BEGUN, &steps].concat())?;
     stage.expect_alerts(&[
         "New Deployment detected, initialization completed.",
         "New revision detected, progressing canary analysis.",

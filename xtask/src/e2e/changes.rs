@@ -3,7 +3,7 @@ use super::delivery::{image, target_has};
 use super::edits::{self, refer_to_autoscaler, settings, unmeasured};
 use super::objects::{AUTOSCALER, SHORT, revision, set};
 use super::stage::Stage;
-use super::story::{BEGUN, INITIALIZED, PROMOTED, expect, promotion};
+use super::story::{BEGUN, INITIALIZED, PROMOTED, promotion};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn restarted(stage: &Stage<'_>) -> Result<()> {
         "Advance podinfo.test canary weight 20",
         "Advance podinfo.test canary weight 40",
     ];
-    expect(&stage.told(), &promotion(&steps))?;
+    stage.expect_told(&promotion(&steps))?;
     ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.2", "the primary has another version");
     target_has(stage, 0)
 }
@@ -169,7 +169,7 @@ fn stepped(stage: &Stage<'_>) -> Result<()> {
         "Advance podinfo.test primary weight 100",
         PROMOTED[2],
     ];
-    expect(&stage.told(), &[&INITIALIZED[..], &BEGUN, &steps].concat())?;
+    stage.expect_told(&[&INITIALIZED[..], &BEGUN, &steps].concat())?;
     let told = stage.told();
     let moments: Vec<_> = told.iter().filter(|told| told.text.starts_with("Advance ")).map(|told| told.at).collect();
     for (earlier, later) in [(moments[0], moments[1]), (moments[2], moments[3])] {

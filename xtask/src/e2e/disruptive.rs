@@ -12,7 +12,7 @@ mod story;
 use super::edits::weighted;
 use super::objects::{DEPLOYMENT, revision, set};
 use super::stage::{Beside, Stage, beside};
-use super::story::{expect, promotion};
+use super::story::promotion;
 use super::{Group, Test};
 use crate::audit;
 use anyhow::{Context, Result, ensure};
@@ -119,7 +119,7 @@ fn held_once(stage: &Stage<'_>) -> Result<()> {
         "Metrics provider answers again, resuming podinfo.test",
         "Advance podinfo.test canary weight 60",
     ];
-    expect(&stage.told(), &promotion(&steps))?;
+    stage.expect_told(&promotion(&steps))?;
     let alerts = stage.alerts();
     let holds = alerts.iter().filter(|alert| alert.starts_with("Canary analysis on hold, ")).count();
     ensure!(holds == 1, "the chat was told {holds} times: {alerts:?}");

@@ -4,7 +4,7 @@ use super::edits::{ask, hook, unmeasured};
 use super::objects::{SHORT, revision, set};
 use super::receiver::Answer;
 use super::stage::Stage;
-use super::story::{BEGUN, INITIALIZED, expect};
+use super::story::{BEGUN, INITIALIZED};
 use super::{Group, Test};
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -49,7 +49,7 @@ fn errors(stage: &Stage<'_>) -> Result<()> {
     let before = stage.counters()?;
     let load = stage.load(200)?;
     stage.patch_target(&revision("6.0.1", &["--random-error"]))?;
-    rolled_back(stage)?;
+    stage.until_phase("Failed", 120)?;
     stage.poll("the target's pods are gone", 60, || {
         Ok(stage.kubectl(&["get", "pods", "-l", "app=podinfo"])?.is_empty())
     })?;
@@ -64,7 +64,7 @@ fn errors(stage: &Stage<'_>) -> Result<()> {
         "Rolling back podinfo.test failed checks threshold reached 3",
         "Canary failed! Scaling down podinfo.test",
     ];
-    expect(&stage.told(), &[&INITIALIZED[..], &BEGUN, &ending].concat())?;
+    stage.expect_told(&[&INITIALIZED[..], &BEGUN, &ending].concat())?;
     let at_gateway: u64 = answers.codes.iter().filter(|(code, _)| **code >= 500).map(|(_, count)| count).sum::<u64>()
         + answers.unanswered;
     let namespace = stage.namespace();
@@ -93,7 +93,7 @@ fn latency(stage: &Stage<'_>) -> Result<()> {
     let _load = stage.load(30)?;
     let slow = ["--random-delay", "--random-delay-unit=ms", "--random-delay-min=600", "--random-delay-max=800"];
     stage.patch_target(&revision("6.0.1", &slow))?;
-    rolled_back(stage)?;
+    stage.until_phase("Failed", 120)?;
     let halt = "Halt podinfo.test advancement request duration * > 500ms";
     let ending = [
         "Advance podinfo.test canary weight 20",
@@ -102,7 +102,7 @@ fn latency(stage: &Stage<'_>) -> Result<()> {
         "Rolling back podinfo.test failed checks threshold reached 2",
         "Canary failed! Scaling down podinfo.test",
     ];
-    expect(&stage.told(), &[&INITIALIZED[..], &BEGUN, &ending].concat())?;
+    stage.expect_told(&[&INITIALIZED[..], &BEGUN, &ending].concat())?;
     target_has(stage, 0)
 }
 
@@ -114,17 +114,17 @@ fn hooks(stage: &Stage<'_>) -> Result<()> {
     stage.answer("load", Answer::Status(500, "broken"));
     stage.initialize(&canary)?;
     stage.patch_target(&revision("6.0.1", &[]))?;
-    rolled_back(stage)?;
+    stage.until_phase("Failed", 120)?;
     let halt = "Halt podinfo.test advancement pre-rollout check acceptance failed no token";
     let start = "Starting canary analysis for podinfo.test";
     let rolled = "Rolling back podinfo.test failed checks threshold reached 2";
     let failed = "Canary failed! Scaling down podinfo.test";
     let first = [&INITIALIZED[..], &BEGUN, &[halt, start, halt, rolled, failed]].concat();
-    expect(&stage.told(), &first)?;
+    stage.expect_told(&first)?;
     stage.answer("acceptance", Answer::Status(200, "token"));
     stage.patch_target(&revision("6.0.2", &[]))?;
     stage.until_phase("Progressing", 30)?;
-    rolled_back(stage)?;
+    stage.until_phase("Failed", 120)?;
     let url = stage.hook_url("load");
     let halt =
         format!("Halt podinfo.test advancement external check load failed POST {url} giving up after 1 attempt(s)*");
@@ -140,7 +140,7 @@ fn hooks(stage: &Stage<'_>) -> Result<()> {
         rolled,
         failed,
     ];
-    expect(&stage.told(), &[&first[..], &second].concat())
+    stage.expect_told(&[&first[..], &second].concat())
 }
 
 fn deadline(stage: &Stage<'_>) -> Result<()> {
@@ -151,23 +151,16 @@ fn deadline(stage: &Stage<'_>) -> Result<()> {
     let probe = json!({"httpGet": {"path": "/nothing", "port": 9898}, "periodSeconds": 1});
     set(&mut patch, "/spec/template/spec/containers/0/readinessProbe", probe);
     stage.patch_target(&patch)?;
-    rolled_back(stage)?;
+    stage.until_phase("Failed", 120)?;
     let cause = "canary deployment podinfo.test not ready: waiting for rollout to finish: 0 of 2 (readyThreshold 100%) \
                  updated replicas are available";
     let rolled = format!("Rolling back podinfo.test progress deadline exceeded {cause}");
     let ending = [&rolled, "Canary failed! Scaling down podinfo.test"];
-    expect(&stage.told(), &[&INITIALIZED[..], &BEGUN[..1], &ending].concat())?;
+    stage.expect_told(&[&INITIALIZED[..], &BEGUN[..1], &ending].concat())?;
     stage.expect_alerts(&[
         "New Deployment detected, initialization completed.",
         "New revision detected, progressing canary analysis.",
         &format!("Progress deadline exceeded {cause}"),
     ])?;
     target_has(stage, 0)
-}
-
-/// Waits for the end of a run that fails, and for the words that end it.
-fn rolled_back(stage: &Stage<'_>) -> Result<()> {
-    stage.until_phase("Failed", 120)?;
-    let failed = stage.times_told("Canary failed! *").max(1);
-    stage.until("the failure is told", 10, || Ok(stage.times_told("Canary failed! *") >= failed))
 }

@@ -4,7 +4,7 @@ use super::edits::{ask, hook, unmeasured};
 use super::objects::{revision, set};
 use super::receiver::Answer;
 use super::stage::Stage;
-use super::story::{BEGUN, INITIALIZED, PROMOTED, expect};
+use super::story::{BEGUN, INITIALIZED, PROMOTED};
 use super::{Group, Test};
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -70,7 +70,7 @@ fn gates(stage: &Stage<'_>) -> Result<()> {
         "Halt podinfo.test advancement waiting for promotion approval end",
         "Confirm-promotion check end passed",
     ];
-    expect(&stage.told(), &[&INITIALIZED[..], &start, &BEGUN, &steps, &PROMOTED].concat())?;
+    stage.expect_told(&[&INITIALIZED[..], &start, &BEGUN, &steps, &PROMOTED].concat())?;
     check_chat(stage)
 }
 
@@ -99,15 +99,12 @@ fn skipped(stage: &Stage<'_>) -> Result<()> {
     stage.initialize(&canary)?;
     stage.patch_target(&revision("6.0.1", &[]))?;
     stage.until_promoted(90)?;
-    expect(
-        &stage.told(),
-        &[
-            "Initialization done! podinfo.test",
-            "New revision detected! Scaling up podinfo.test",
-            "Copying podinfo.test template spec to podinfo-primary.test",
-            "Promotion completed! Canary analysis was skipped for podinfo.test",
-        ],
-    )?;
+    stage.expect_told(&[
+        "Initialization done! podinfo.test",
+        "New revision detected! Scaling up podinfo.test",
+        "Copying podinfo.test template spec to podinfo-primary.test",
+        "Promotion completed! Canary analysis was skipped for podinfo.test",
+    ])?;
     ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.1", "the primary has another version");
     target_has(stage, 0)
 }

@@ -123,6 +123,7 @@ fn aborted(stage: &Stage<'_>) -> Result<()> {
         "Resuming analysis *",
         "Rolling back podinfo.test ordered by system:serviceaccount:*:engineer (*)",
     ] {
+        stage.until_told(pattern, 10)?;
         ensure!(stage.times_told(pattern) == 1, "{pattern} was told {} times", stage.times_told(pattern));
     }
     Ok(())

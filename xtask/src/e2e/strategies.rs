@@ -149,7 +149,7 @@ fn insiders(stage: &Stage<'_>) -> Result<()> {
     ensure!(primary == 80, "Envoy sent {primary} requests to the primary, not the 80 without the header");
     promoted(stage)?;
     stop(load)?;
-    expect(&stage.told(), &promotion(&["Advance podinfo.test canary iteration 1/1"]))?;
+    stage.expect_told(&promotion(&["Advance podinfo.test canary iteration 1/1"]))?;
     ensure!(image(stage, "podinfo-primary")? == "lab.local/podinfo:6.0.1", "the primary has another version");
     target_has(stage, 0)
 }
@@ -173,7 +173,7 @@ fn shadow(stage: &Stage<'_>) -> Result<()> {
     ensure!(primary == 0, "after the switch Envoy sent {primary} requests to the primary, {canary} to the canary");
     promoted(stage)?;
     stop(load)?;
-    expect(&stage.told(), &promotion(&["Advance podinfo.test canary iteration 1/1", switch]))?;
+    stage.expect_told(&promotion(&["Advance podinfo.test canary iteration 1/1", switch]))?;
     target_has(stage, 0)
 }
 
@@ -301,7 +301,7 @@ fn services(stage: &Stage<'_>) -> Result<()> {
     stage.until_promoted(60)?;
     check_copies(stage, ["podinfo-next", "podinfo-next"])?;
     stop(load)?;
-    expect(&stage.told(), &promotion(&["Advance podinfo.test canary weight 50"]))
+    stage.expect_told(&promotion(&["Advance podinfo.test canary weight 50"]))
 }
 
 /// Which pods the copy for the primary selects, and which the one for the canary; the user's pods all stay.

@@ -4,7 +4,7 @@ use super::super::edits::{ask, end_at_first_failure, hook, small, unmeasured};
 use super::super::objects::{revision, set};
 use super::super::receiver::Answer;
 use super::super::stage::Stage;
-use super::super::story::{BEGUN, INITIALIZED, PROMOTED, TERMINATED, expect, promotion};
+use super::super::story::{BEGUN, INITIALIZED, PROMOTED, TERMINATED, promotion};
 use super::audit::Audit;
 use super::lives::{Lives, report};
 use super::operators::Operators;
@@ -289,7 +289,7 @@ pub(super) fn server_away(stage: &Stage<'_>) -> Result<()> {
     operators.lab.start_api_server()?;
     stage.until_promoted(120)?;
     let expected = promotion(&WEIGHTS);
-    expect(&stage.told(), &expected)?;
+    stage.expect_told(&expected)?;
     super::story::check(stage, &expected)?;
     check_routes(stage, 3)?;
     let again = audit.requests()?.iter().filter(|asked| asked.verb == "list").count();

@@ -2,7 +2,7 @@
 use super::super::edits::unmeasured;
 use super::super::objects::revision;
 use super::super::stage::Stage;
-use super::super::story::{expect, promotion};
+use super::super::story::promotion;
 use super::audit::{Asked, Audit};
 use super::operators::{Operators, Pod};
 use anyhow::{Context, Result, ensure};
@@ -89,7 +89,7 @@ pub(super) fn replicas(stage: &Stage<'_>) -> Result<()> {
     stage.note(&format!("another operator led {:.1} s after the leader was killed", taken_over.as_secs_f64()));
     stage.until_promoted(90)?;
     let expected = promotion(&["Advance podinfo.test canary weight 50"]);
-    expect(&stage.told(), &expected)?;
+    stage.expect_told(&expected)?;
     super::story::check(stage, &expected)?;
     ensure!(taken_over <= Duration::from_secs(TAKEOVER_SECONDS), "it took {taken_over:?}");
     Ok(())
@@ -125,7 +125,7 @@ pub(super) fn paused(stage: &Stage<'_>) -> Result<()> {
     let wrong: Vec<_> = writes(&requests, &leader).collect();
     ensure!(wrong.is_empty(), "the one that had stood still wrote: {wrong:?}");
     let expected = promotion(&["Advance podinfo.test canary weight 25", "Advance podinfo.test canary weight 50"]);
-    expect(&stage.told(), &expected)?;
+    stage.expect_told(&expected)?;
     super::story::check(stage, &expected)
 }
 
