@@ -167,14 +167,9 @@ impl Moment<'_> {
         self.before.object(Part::Canary)["metadata"]["generation"].as_i64() == self.sight.generation
     }
 
-    /// Whether traffic that somebody else moved is put back while the other set, as far as the operator knew, has no pod
-    /// either: that takes nothing from anybody.
-    fn takes_from_nobody(&self, other: Side) -> bool {
-        let pods = match other {
-            Side::Primary => self.before.primary_pods.min(self.sight.primary_pods),
-            Side::Canary => self.before.canary_pods.min(self.sight.canary_pods),
-        };
-        self.is_put_back && pods == 0
+    /// Whether the primary, as far as the operator knew, has no pod: traffic that leaves it is taken from nobody.
+    fn takes_from_nobody(&self) -> bool {
+        self.before.primary_pods.min(self.sight.primary_pods) == 0
     }
 
     /// The most pods of the primary that there are, or that the operator saw: nobody is blamed for a late report.

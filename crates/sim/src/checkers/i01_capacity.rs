@@ -8,7 +8,7 @@ use burgee_core::digest::{digest, is_foreign};
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
 use burgee_core::rollout::Rollout;
-use burgee_core::workload::{self, Side};
+use burgee_core::workload;
 use burgee_core::world::World;
 use burgee_core::{healing, scaler};
 use serde_json::Value;
@@ -137,7 +137,7 @@ fn has_seen(instant: &Instant, world: &World) -> bool {
 
 fn raise(moment: &Moment) -> Verdict {
     let weight = moment.after.traffic.canary;
-    if weight > moment.before.traffic.canary && moment.canary_pods() == 0 && !moment.takes_from_nobody(Side::Primary) {
+    if weight > moment.before.traffic.canary && moment.canary_pods() == 0 && !moment.takes_from_nobody() {
         return Err(format!("the canary got {weight} % without a ready pod"));
     }
     let meant = moment.after.status.canary_weight;

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use super::{Checker, Moment, Verdict, What};
 use crate::instant::{Instant, Part};
 
-/// Since when each set has had no traffic; none while it has some, or if it never had any.
+/// Since when each set has had no traffic.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Drain {
-    primary: Option<Timestamp>,
-    canary: Option<Timestamp>,
+    primary: Quiet,
+    canary: Quiet,
     /// Who wrote when the drain ends: which operator, and how often that one had been killed.
     timer: Option<(usize, u64)>,
 }
@@ -20,8 +20,8 @@ pub(super) struct Drain {
 impl Checker for Drain {
     fn look(&mut self, moment: &Moment) -> Verdict {
         let (before, after) = (moment.before, moment.after);
-        self.primary = quiet_since(self.primary, (before.traffic.primary, after.traffic.primary), after.now);
-        self.canary = quiet_since(self.canary, (to_canary(before), to_canary(after)), after.now);
+        self.primary.heed(moment, (before.traffic.primary, after.traffic.primary));
+        self.canary.heed(moment, (to_canary(before), to_canary(after)));
         let end = |instant: &Instant| instant.status.run.as_ref().and_then(|run| run.drain_until.clone());
         let writer = (moment.operator, moment.sight.deaths);
         let is_misled = self.timer.is_some_and(|timer| timer != writer)
@@ -40,11 +40,11 @@ impl Checker for Drain {
             return Ok(());
         }
         if before.canary_pods > 0 && went(moment, Part::CanaryService, Part::Target) {
-            not_too_early(self.canary, after)
+            not_too_early(self.canary.known, after)
                 .map_err(|waited| format!("the canary went {waited} after its traffic"))?;
         }
         if before.primary_pods > 0 && went(moment, Part::PrimaryService, Part::Primary) {
-            not_too_early(self.primary, after)
+            not_too_early(self.primary.known, after)
                 .map_err(|waited| format!("the primary went {waited} after its traffic"))?;
         }
         Ok(())
@@ -56,11 +56,34 @@ fn to_canary(instant: &Instant) -> i64 {
     if instant.is_mirrored() { 100 } else { instant.traffic.canary }
 }
 
-fn quiet_since(known: Option<Timestamp>, (old, new): (i64, i64), now: Timestamp) -> Option<Timestamp> {
-    match (old > 0, new > 0) {
-        (_, true) => None,
-        (true, false) => Some(now),
-        (false, false) => known,
+/// Since when a set has had no traffic; none while it has some, or if it never had any.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quiet {
+    since: Option<Timestamp>,
+    /// The same as far as an operator could see it: what came and went before a watch showed it begins no drain anew (I14).
+    known: Option<Timestamp>,
+    /// Whether somebody else has led traffic to it, and no operator has seen that.
+    is_unseen: bool,
+}
+
+impl Quiet {
+    fn heed(&mut self, moment: &Moment, (old, new): (i64, i64)) {
+        match moment.what {
+            What::Outside if old == 0 && new > 0 => self.is_unseen = true,
+            What::Decided { world, .. } if moment.after.is_seen(world, Part::Route) && new > 0 => {
+                self.is_unseen = false;
+            }
+            What::Step(_) if (old > 0) != (new > 0) => self.is_unseen = false,
+            What::Outside | What::Decided { .. } | What::Step(_) | What::Asked(..) => {}
+        }
+        match (old > 0, new > 0) {
+            (_, true) => self.since = None,
+            (true, false) => self.since = Some(moment.after.now),
+            (false, false) => {}
+        }
+        if !self.is_unseen {
+            self.known = self.since;
+        }
     }
 }
 
