@@ -154,7 +154,7 @@ impl Stage {
         if let Some(text) = mishap.text() {
             self.film.mark(self.second(), text);
         }
-        if matches!(mishap, Mishap::Refused | Mishap::LostAnswer) {
+        if step.is_write() && matches!(mishap, Mishap::Refused | Mishap::LostAnswer) {
             self.report(process.id, Report::Fails);
         }
         match mishap {

@@ -8,8 +8,8 @@ use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{Ask, AskKey};
 use burgee_core::services::Role;
 use burgee_core::workload::{self, Side};
-use burgee_core::world::{Observed, World};
-use jiff::Timestamp;
+use burgee_core::world::{Kind, Observed, World};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::instant::{Instant, Part};
@@ -84,12 +84,16 @@ pub struct Sight {
     pub has_services: [bool; 2],
     /// The target, as it saw it.
     pub target: Option<Arc<Value>>,
+    /// The routes, as it saw them.
+    pub route: Option<Arc<Value>>,
     /// Version of the canary that it saw.
     pub version: Option<String>,
     /// Generation of the canary that it saw: it moves with the spec, and not with the status.
     pub generation: Option<i64>,
     /// What time it was by its own reckoning.
     pub now: Timestamp,
+    /// What time it really was.
+    pub at: Timestamp,
     /// Number of the decision.
     pub number: u64,
     /// How often this operator had been killed before it.
@@ -100,7 +104,7 @@ impl Sight {
     /// What a world shows.
     pub fn of(tick: &Tick, number: u64) -> Self {
         let Tick { world, rollout, now, .. } = *tick;
-        let target = match world.seen(&rollout.target_key()) {
+        let present = |key| match world.seen(&key) {
             Observed::Present(object) => Some(object),
             Observed::Absent | Observed::Unknown(_) => None,
         };
@@ -109,10 +113,12 @@ impl Sight {
             primary_pods: workload::ready_on(rollout, world, Side::Primary),
             canary_pods: workload::ready_on(rollout, world, Side::Canary),
             has_services: [Role::Primary, Role::Canary].map(|role| world.present(&role.key(rollout)).is_some()),
-            target,
+            target: present(rollout.target_key()),
+            route: present(rollout.key(Kind::VirtualService, &rollout.apex)),
             version: world.canary.metadata.resource_version.clone(),
             generation: world.canary.metadata.generation,
             now,
+            at: now,
             number,
             deaths: 0,
         }
@@ -131,9 +137,11 @@ pub struct Moment<'a> {
     /// Whether another operator has written a status that it decided on later: what still comes of this one was begun
     /// before it lost the lease, and only arrives late.
     pub is_overtaken: bool,
-    /// Whether nobody can do anything: whoever holds the lease stands still, or the API server has just failed a write.
-    pub is_hindered: bool,
-    /// Whether the step leaves the traffic where an operator led it last, though somebody else may have moved it since.
+    /// Whether whoever holds the lease stands still, so that nobody can do anything.
+    pub is_still: bool,
+    /// At a decision, how long it was held up by a write that the API server had failed.
+    pub held_up: SignedDuration,
+    /// Whether the step leads the traffic to where an operator led it last: somebody else moved it since.
     pub is_put_back: bool,
     /// What was before it.
     pub before: &'a Instant,
@@ -167,9 +175,14 @@ impl Moment<'_> {
         self.before.object(Part::Canary)["metadata"]["generation"].as_i64() == self.sight.generation
     }
 
-    /// Whether the primary, as far as the operator knew, has no pod: traffic that leaves it is taken from nobody.
+    /// Whether the primary has no pod, or had none as far as the operator knew: traffic that leaves it is taken from nobody.
     fn takes_from_nobody(&self) -> bool {
         self.before.primary_pods.min(self.sight.primary_pods) == 0
+    }
+
+    /// Whether the operator saw the routes as they are.
+    fn saw_the_route(&self) -> bool {
+        self.sight.route.as_deref() == self.after.part(Part::Route)
     }
 
     /// The most pods of the primary that there are, or that the operator saw: nobody is blamed for a late report.

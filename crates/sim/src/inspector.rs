@@ -8,6 +8,7 @@ use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{self, Answer, Ask, AskKey};
 use burgee_core::split::Split;
 use burgee_core::world::World;
+use jiff::Timestamp;
 
 use crate::checkers::round::Round;
 use crate::checkers::{Checkers, Moment, Sight, What};
@@ -28,7 +29,7 @@ pub enum Report<'a> {
     Decides(&'a Plan, &'a World),
     /// A step of it took effect. [`Report::Outside`] comes before the step.
     Takes(&'a Step),
-    /// The API server refused a write of it for no reason, or did not answer.
+    /// The API server refuses its next write without a reason, or will not answer it: it is going to wait and decide anew.
     Fails,
     /// It was killed, and what it was answered is forgotten.
     Dies,
@@ -50,8 +51,8 @@ pub struct Inspector {
     wrote: BTreeMap<usize, u64>,
     /// Where an operator led the traffic last.
     routed: Option<Split>,
-    /// Whether the API server failed a write since the last moment.
-    has_failed: bool,
+    /// When the API server failed the first write of each operator since its last decision.
+    failed: BTreeMap<usize, Timestamp>,
     broken: Option<String>,
 }
 
@@ -71,11 +72,11 @@ impl Inspector {
             Report::Looks(tick) => {
                 self.count += 1;
                 let deaths = self.deaths.get(&operator).copied().unwrap_or_default();
-                let sight = Sight { deaths, ..Sight::of(tick, self.count) };
+                let sight = Sight { deaths, at: view.now, ..Sight::of(tick, self.count) };
                 self.sights.insert(operator, sight);
             }
             Report::Asks(key, ask) => {
-                self.rounds.entry(operator).or_default().ask(key);
+                self.rounds.entry(operator).or_default().turn_to(key);
                 self.show(view, operator, What::Asked(key, ask));
             }
             Report::Hears(key, ask, answer) => self.rounds.entry(operator).or_default().hear(key, ask, answer),
@@ -92,7 +93,7 @@ impl Inspector {
                     self.wrote.insert(operator, number);
                 }
             }
-            Report::Fails => self.has_failed = true,
+            Report::Fails => _ = self.failed.entry(operator).or_insert(view.now),
             Report::Dies => {
                 self.rounds.remove(&operator);
                 *self.deaths.entry(operator).or_default() += 1;
@@ -142,13 +143,18 @@ impl Inspector {
     fn judge(&mut self, view: &View, operator: usize, what: What, [before, after]: [&Instant; 2]) {
         let sight = self.sights.entry(operator).or_default();
         let is_overtaken = self.wrote.iter().any(|(other, number)| *other != operator && *number > sight.number);
-        let is_hindered = view.is_still || std::mem::take(&mut self.has_failed);
-        let is_step = matches!(what, What::Step(_));
-        let is_put_back = is_step && self.routed == after.split;
-        if is_step && before.split != after.split {
+        let failed = self.failed.get(&operator).copied().filter(|_| matches!(what, What::Decided { .. }));
+        let held_up = failed.map(|at| after.now.duration_since(at)).unwrap_or_default();
+        if failed.is_some() {
+            self.failed.remove(&operator);
+        }
+        let is_led = matches!(what, What::Step(_)) && before.split != after.split;
+        let is_put_back = is_led && self.routed == after.split;
+        if is_led {
             self.routed = after.split;
         }
-        let moment = Moment { what, operator, sight, is_overtaken, is_hindered, is_put_back, before, after };
+        let is_still = view.is_still;
+        let moment = Moment { what, operator, sight, is_overtaken, is_still, held_up, is_put_back, before, after };
         let found = self.checkers.look(&moment);
         let second = after.now.duration_since(view.start).as_secs();
         self.broken = found.err().map(|wrong| format!("{wrong} (at {second}s)"));

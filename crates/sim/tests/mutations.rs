@@ -162,6 +162,14 @@ const ROWS: &[Row] = &[
              at 60s set Deployment podinfo /spec/revisionHistoryLimit 3
              at 100s end",
     ),
+    row(
+        "I1",
+        worlds::PRIMARY_COUNTS_AS_READY_IN_RUNS,
+        "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1
+             at 70s pods ready-after 30s
+             at 80s set Deployment podinfo-primary /spec/replicas 1
+             at 200s end",
+    ),
     row("I1", plans::PRIMARY_COMES_BACK_SMALL, "at 30s delete Deployment podinfo-primary\nat 60s end"),
     row(
         "I2",

@@ -1,7 +1,7 @@
 //! A good version: the main job from the first apply to the promotion, with its objects, events, weights and requests.
 use super::objects::{ARTICLE, AUTOSCALER, SHORT, revision};
 use super::stage::Stage;
-use super::story::{Told, expect, promotion};
+use super::story::{Told, promotion};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
 use burgee_lab::{Cluster, Counters};
@@ -49,12 +49,11 @@ fn article(stage: &Stage<'_>) -> Result<()> {
     stage.until_phase("Succeeded", 180)?;
     let samples = watching.stop();
     load.stop()?;
-    stage.until_told("Promotion completed! *", 10)?;
-    let told = stage.told();
     let weights = [10, 20, 30, 40, 50].map(|weight| format!("Advance podinfo.test canary weight {weight}"));
     let mut steps = vec!["Pre-rollout check acceptance-test passed"];
     steps.extend(weights.iter().map(String::as_str));
-    expect(&told, &promotion(&steps))?;
+    stage.expect_told(&promotion(&steps))?;
+    let told = stage.told();
     check_weights(stage.namespace(), &told, &samples)?;
     check_hooks(stage)?;
     check_log(stage)?;

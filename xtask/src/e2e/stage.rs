@@ -326,10 +326,10 @@ impl<'a> Stage<'a> {
         received.iter().map(|request| Told::read(&request.body, &self.namespace, request.at)).collect()
     }
 
-    /// Waits for as many events as are expected, and compares them, without the waiting. A `*` stands for any text.
+    /// Waits until the events, without those of waiting, are the expected ones. A `*` stands for any text.
     ///
     /// # Errors
-    /// With both, side by side.
+    /// With both, side by side, if they are others after ten seconds.
     pub(crate) fn expect_told(&self, expected: &[&str]) -> Result<()> {
         // The event webhook is called beside the run, so its last call may come after the phase that it speaks of.
         let _ = self.until("the last event arrives", 10, || Ok(story::expect(&self.told(), expected).is_ok()));

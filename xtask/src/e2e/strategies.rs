@@ -5,7 +5,7 @@ use super::edits::{ask, hook, weighted};
 use super::objects::{DAEMON_SET, DEPLOYMENT, SERVICE, SHORT, set};
 use super::receiver::Answer;
 use super::stage::Stage;
-use super::story::{expect, promotion};
+use super::story::promotion;
 use super::visitors::{Side, Visitor, count, visit_all};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
@@ -254,9 +254,7 @@ fn daemons(stage: &Stage<'_>) -> Result<()> {
     promoted(stage)?;
     check_paused(stage, "6.0.1")?;
     stop(load)?;
-    let waiting = |text: &str| text.contains("daemonset") || text.contains("damonset");
-    let told: Vec<_> = stage.told().into_iter().filter(|told| !waiting(&told.text)).collect();
-    expect(&told, &promotion(&["Advance podinfo.test canary weight 50"]))
+    stage.expect_told(&promotion(&["Advance podinfo.test canary weight 50"]))
 }
 
 /// The target is kept off all nodes by a selector, the primary runs this version on each.

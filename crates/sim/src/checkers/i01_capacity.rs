@@ -28,6 +28,9 @@ pub(super) struct Capacity {
     /// The decision by which the traffic was last meant to return. Another one that puts the routes where the status says
     /// they are finds as many pods as there are by then.
     returned: u64,
+    /// The decision by which the canary was last meant to get more. Another one that puts the routes where the status says
+    /// they are finds as many pods as there are by then.
+    raised: u64,
 }
 
 impl Checker for Capacity {
@@ -50,7 +53,7 @@ impl Checker for Capacity {
             What::Outside | What::Asked(..) | What::Step(_) => {}
         }
         let Some(step) = moment.step() else { return Ok(()) };
-        raise(moment)?;
+        self.raise(moment)?;
         // What was begun before the lease was lost only arrives late; the holder sees it, and mends it.
         if self.is_edited.of(moment.operator) || moment.is_overtaken {
             return Ok(());
@@ -86,13 +89,29 @@ impl Capacity {
         Ok(())
     }
 
+    /// Whoever only follows the status may lead to a canary without pods what the primary cannot take either.
+    fn raise(&mut self, moment: &Moment) -> Verdict {
+        let (weight, meant) = (moment.after.traffic.canary, moment.after.status.canary_weight);
+        if meant > moment.before.status.canary_weight {
+            self.raised = moment.sight.number;
+            if !saw_analysed(moment) {
+                return Err(format!("the canary is to get {meant} % with a revision that nobody analysed"));
+            }
+        }
+        let is_excused = self.raised != moment.sight.number && moment.takes_from_nobody();
+        if weight > moment.before.traffic.canary && moment.canary_pods() == 0 && !is_excused {
+            return Err(format!("the canary got {weight} % without a ready pod"));
+        }
+        Ok(())
+    }
+
     /// Services alone split nothing: there the traffic never left the primary, and its own rolling update moves it.
     fn promotion(&mut self, step: &Step, moment: &Moment) -> Verdict {
-        if !moment.after.is_routed() || moment.is_put_back {
-            return Ok(());
-        }
         if matches!(step, Step::Status(_)) && moment.after.status.canary_weight < moment.before.status.canary_weight {
             self.returned = moment.sight.number;
+        }
+        if !moment.after.is_routed() || moment.is_put_back {
+            return Ok(());
         }
         let (Some(old), Some(new)) = (moment.before.split, moment.after.split) else { return Ok(()) };
         let needed = needed_pods(moment.after);
@@ -133,18 +152,6 @@ fn wanted(rollout: &Rollout, primary: Option<&Value>) -> Option<i64> {
 fn has_seen(instant: &Instant, world: &World) -> bool {
     let seen = scaler::primary_key(&instant.rollout).and_then(|key| world.present(&key));
     seen == instant.part(Part::PrimaryScaler)
-}
-
-fn raise(moment: &Moment) -> Verdict {
-    let weight = moment.after.traffic.canary;
-    if weight > moment.before.traffic.canary && moment.canary_pods() == 0 && !moment.takes_from_nobody() {
-        return Err(format!("the canary got {weight} % without a ready pod"));
-    }
-    let meant = moment.after.status.canary_weight;
-    if meant > moment.before.status.canary_weight && !saw_analysed(moment) {
-        return Err(format!("the canary is to get {meant} % with a revision that nobody analysed"));
-    }
-    Ok(())
 }
 
 /// Whether the target, as the operator saw it, runs the revision that the status speaks of. What a peer recorded cannot

@@ -35,17 +35,14 @@ impl Checker for Drain {
         if before.is_mirrored() && after.is_mirrored() && before.target_is_up && !after.target_is_up {
             return Err("the canary went while requests were copied to it".to_owned());
         }
-        // What was begun before the lease was lost only arrives late: another one may have begun the drain anew since.
-        if is_misled || moment.is_overtaken {
+        if is_misled {
             return Ok(());
         }
         if before.canary_pods > 0 && went(moment, Part::CanaryService, Part::Target) {
-            not_too_early(self.canary.known, after)
-                .map_err(|waited| format!("the canary went {waited} after its traffic"))?;
+            self.canary.is_over(moment).map_err(|waited| format!("the canary went {waited} after its traffic"))?;
         }
         if before.primary_pods > 0 && went(moment, Part::PrimaryService, Part::Primary) {
-            not_too_early(self.primary.known, after)
-                .map_err(|waited| format!("the primary went {waited} after its traffic"))?;
+            self.primary.is_over(moment).map_err(|waited| format!("the primary went {waited} after its traffic"))?;
         }
         Ok(())
     }
@@ -70,9 +67,7 @@ impl Quiet {
     fn heed(&mut self, moment: &Moment, (old, new): (i64, i64)) {
         match moment.what {
             What::Outside if old == 0 && new > 0 => self.is_unseen = true,
-            What::Decided { world, .. } if moment.after.is_seen(world, Part::Route) && new > 0 => {
-                self.is_unseen = false;
-            }
+            What::Decided { .. } | What::Asked(..) if moment.saw_the_route() && new > 0 => self.is_unseen = false,
             What::Step(_) if (old > 0) != (new > 0) => self.is_unseen = false,
             What::Outside | What::Decided { .. } | What::Step(_) | What::Asked(..) => {}
         }
@@ -85,6 +80,15 @@ impl Quiet {
             self.known = self.since;
         }
     }
+
+    /// Whether the drain delay has passed. The error is how long ago the last traffic was. What was begun before the lease
+    /// was lost only arrives late: another one may have begun the drain anew since.
+    fn is_over(&self, moment: &Moment) -> Result<(), String> {
+        let Some(since) = self.known else { return Ok(()) };
+        let waited = moment.after.now.duration_since(since);
+        let is_overtaken = moment.is_overtaken && since > moment.sight.at;
+        if waited < moment.after.drain_delay() && !is_overtaken { Err(format!("{waited:#}")) } else { Ok(()) }
+    }
 }
 
 /// Whether a step took a set away from requests on old routes.
@@ -95,13 +99,4 @@ fn went(moment: &Moment, service: Part, workload: Part) -> bool {
 /// The Service need not be there before the first route.
 fn serves(instant: &Instant, service: Part, workload: Part) -> bool {
     instant.part(service).is_none() || instant.has_endpoints(service, workload)
-}
-
-/// The error is how long ago the last traffic was.
-fn not_too_early(since: Option<Timestamp>, after: &Instant) -> Result<(), String> {
-    let waited = since.map(|since| after.now.duration_since(since));
-    match waited {
-        Some(waited) if waited < after.drain_delay() => Err(format!("{waited:#}")),
-        Some(_) | None => Ok(()),
-    }
 }

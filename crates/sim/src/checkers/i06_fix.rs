@@ -80,10 +80,11 @@ fn is_blocked(instant: &Instant, plan: &Plan, world: &World) -> bool {
     // While the brake is on nothing is shipped, and what can be put back is put back.
     let is_skipping = rollout.skip_analysis && !(can_heal && instant.settings.pause_new_runs);
     let waits_for_nothing = is_skipping || (healing::is_due(status) && !can_heal);
-    // A run needs the autoscaler that the spec names, and its absence is told.
-    let has_scaler = scaler::key(rollout).is_none_or(|key| world.present(&key).is_some());
-    let is_held = rollout.suspended || instant.is_deleted() || !has_scaler;
-    let is_free = waits_for_nothing && !is_held && !revision::has_gaps(world);
+    // A run needs the autoscaler that the spec names; that there is none is told.
+    let lacks_scaler = scaler::key(rollout).is_some_and(|key| world.seen(&key) == Observed::Absent)
+        && act::tells(plan, |notice| matches!(notice, Notice::Problem(_)));
+    let is_held = rollout.suspended || instant.is_deleted();
+    let is_free = waits_for_nothing && !is_held && !lacks_scaler && !revision::has_gaps(world);
     // Nobody is blamed for a revision that he could not see yet (I14).
     let seen = revision::target(instant, world).map(|target| digest(&workload::template(rollout.target_kind, &target)));
     let is_new = seen.as_deref() == Some(&*instant.revision)

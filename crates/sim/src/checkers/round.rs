@@ -33,8 +33,8 @@ pub struct Round {
 }
 
 impl Round {
-    /// Notes for which step something is asked: what was asked for another one comes too late for anybody.
-    pub fn ask(&mut self, key: &AskKey) {
+    /// Something is asked for this step: what was asked for another one comes too late for anybody.
+    pub fn turn_to(&mut self, key: &AskKey) {
         if self.step != key.step() {
             self.end();
             key.step().clone_into(&mut self.step);

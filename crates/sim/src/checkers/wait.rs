@@ -1,5 +1,5 @@
 //! How long something has been waited for. Nobody is blamed for the time in which whoever holds the lease stood still, or
-//! the API server failed one write after the other: only who looks and is heard can mend anything.
+//! waited because the API server had failed his write: only who looks and is heard can mend anything.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,10 +10,12 @@ use super::Moment;
 pub(super) struct Wait(Option<Timestamp>);
 
 impl Wait {
-    /// To be called at every moment: while nobody can do anything the wait begins anew.
+    /// To be called at every moment: during a standstill the wait begins anew, and for a failed write it pauses.
     pub(super) fn heed(&mut self, moment: &Moment) {
-        if moment.is_hindered {
-            self.0 = self.0.map(|_| moment.after.now);
+        if moment.is_still {
+            self.renew(moment.after.now);
+        } else if !moment.held_up.is_zero() {
+            self.postpone(moment.held_up);
         }
     }
 

@@ -30,6 +30,14 @@ pub const PRIMARY_COUNTS_AS_WHOLE: Mutation =
         }
     });
 
+/// I1: during a run the primary counts as ready whatever becomes of its pods.
+pub const PRIMARY_COUNTS_AS_READY_IN_RUNS: Mutation =
+    Mutation::of_world("during a run the primary counts as ready whatever becomes of its pods", |world, rollout| {
+        if world.canary.status.as_ref().is_some_and(|status| status.phase.is_run()) {
+            edit(world, &rollout.primary_key(), claim_readiness);
+        }
+    });
+
 /// I3: the primary counts as ready as soon as it is made.
 pub const PRIMARY_COUNTS_AS_READY: Mutation =
     Mutation::of_world("the primary counts as ready as soon as it is made", |world, rollout| {
