@@ -70,7 +70,8 @@ pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
 }
 
 /// The first sentence in the order of the spec is told. After an outage, "no data" holds too, until one metric interval
-/// after the first good answer: a provider that has just restarted has no rate yet.
+/// after the first good answer: a provider that has just restarted has no rate yet, and has one of some series before it
+/// has one of others. One that gives no value at all has an interval as well, so that nothing is held for ever.
 fn conclude(tick: &Tick, outcomes: &[Outcome]) -> Verdict {
     let counts_errors =
         tick.rollout.analysis.as_ref().is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
@@ -79,8 +80,14 @@ fn conclude(tick: &Tick, outcomes: &[Outcome]) -> Verdict {
         verdict::Verdict::Failed(texts) => {
             Verdict::Failed(Notice::MetricHalt(texts.into_iter().next().unwrap_or_default()))
         }
-        verdict::Verdict::NoData(_) if is_catching_up(tick) => Verdict::Held(catching_up(tick)),
-        verdict::Verdict::NoData(text) => Verdict::Failed(Notice::MetricHalt(text)),
+        verdict::Verdict::NoData(text) => {
+            let progress = if outcomes.iter().any(|one| matches!(one, Outcome::Passed(_))) {
+                CATCHING_UP_IN_PART
+            } else {
+                CATCHING_UP
+            };
+            catching_up(tick, progress).map_or_else(|| Verdict::Failed(Notice::MetricHalt(text)), Verdict::Held)
+        }
         verdict::Verdict::Hold(text) if counts_errors => Verdict::Failed(Notice::MetricHalt(text)),
         verdict::Verdict::Hold(text) => Verdict::Held(text),
     }
@@ -88,22 +95,24 @@ fn conclude(tick: &Tick, outcomes: &[Outcome]) -> Verdict {
 
 /// What `heldReason` says once the provider answers again, but has nothing to answer yet.
 const CATCHING_UP: &str = "provider answers without data since ";
+/// What it says once there are values of some metrics.
+const CATCHING_UP_IN_PART: &str = "provider answers with part of the data since ";
 
 fn held_reason<'a>(tick: &Tick<'a>) -> Option<&'a str> {
     let run = tick.run()?;
     run.held_since.as_ref().and(run.held_reason.as_deref())
 }
 
-/// Whether the run was held, and the data of a provider that came back may still be on its way.
-fn is_catching_up(tick: &Tick) -> bool {
-    let Some(reason) = held_reason(tick) else { return false };
-    let Some(since) = reason.strip_prefix(CATCHING_UP).and_then(time) else { return true };
-    tick.now.duration_since(since) < longest_interval(tick.rollout)
-}
-
-fn catching_up(tick: &Tick) -> String {
-    let known = held_reason(tick).filter(|reason| reason.starts_with(CATCHING_UP));
-    known.map_or_else(|| format!("{CATCHING_UP}{}", fraction(tick.now)), str::to_owned)
+/// Why the run stays held while the data of a provider that came back may still be on its way; nothing if it was not held,
+/// or has been for long enough. Values that come and go begin nothing anew.
+fn catching_up(tick: &Tick, progress: &str) -> Option<String> {
+    let reason = held_reason(tick)?;
+    let known = [CATCHING_UP_IN_PART, progress].iter().find_map(|known| reason.strip_prefix(known).and_then(time));
+    match known {
+        None => Some(format!("{progress}{}", fraction(tick.now))),
+        Some(since) if tick.now.duration_since(since) < longest_interval(tick.rollout) => Some(reason.to_owned()),
+        Some(_) => None,
+    }
 }
 
 /// The longest window that any of the metrics looks back.
