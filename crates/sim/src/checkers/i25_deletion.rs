@@ -3,7 +3,7 @@
 
 use super::wait::Wait;
 use super::{Checker, Moment, Verdict, What, revision};
-use crate::instant::{Instant, Part};
+use crate::instant::Part;
 
 /// Since when there has been nothing to put back, or nobody who could lose anything by it.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ impl Checker for Deletion {
         let after = moment.after;
         self.wait.heed(moment);
         let has_gaps = matches!(moment.what, What::Decided { world, .. } if revision::has_gaps(world));
-        if !after.exists() || !after.is_deleted() || protects(after) || has_gaps {
+        if !after.exists() || !after.is_deleted() || protects(moment) || has_gaps {
             self.wait.end();
             return Ok(());
         }
@@ -40,8 +40,9 @@ impl Checker for Deletion {
     }
 }
 
-/// Whether the deletion has a reason to wait: a set that has pods. What is wrong with the canary is none.
-fn protects(instant: &Instant) -> bool {
-    let has_pods = instant.primary_pods > 0 || instant.canary_pods > 0;
-    instant.part(Part::Target).is_some() && has_pods
+/// Whether the deletion has a reason to wait: a set that has pods, or had some as far as the operator knew, for a late watch
+/// only delays (I14). What is wrong with the canary is none.
+fn protects(moment: &Moment) -> bool {
+    let has_pods = moment.primary_pods() > 0 || moment.after.primary_pods > 0 || moment.after.canary_pods > 0;
+    moment.after.part(Part::Target).is_some() && has_pods
 }
