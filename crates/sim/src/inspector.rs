@@ -143,11 +143,8 @@ impl Inspector {
     fn judge(&mut self, view: &View, operator: usize, what: What, [before, after]: [&Instant; 2]) {
         let sight = self.sights.entry(operator).or_default();
         let is_overtaken = self.wrote.iter().any(|(other, number)| *other != operator && *number > sight.number);
-        let failed = self.failed.get(&operator).copied().filter(|_| matches!(what, What::Decided { .. }));
+        let failed = if matches!(what, What::Decided { .. }) { self.failed.remove(&operator) } else { None };
         let held_up = failed.map(|at| after.now.duration_since(at)).unwrap_or_default();
-        if failed.is_some() {
-            self.failed.remove(&operator);
-        }
         let is_led = matches!(what, What::Step(_)) && before.split != after.split;
         let is_put_back = is_led && self.routed == after.split;
         if is_led {

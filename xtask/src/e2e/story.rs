@@ -60,7 +60,8 @@ pub(crate) fn is_waiting(text: &str) -> bool {
     if text.starts_with("canary not ready during finalizing: ") {
         return true;
     }
-    let awaits = ["not ready: waiting for rollout", "not ready with retryable true: waiting for rollout"];
+    let awaits =
+        ["not ready: waiting for rollout to finish", "not ready with retryable true: waiting for rollout to finish"];
     let is_rollout = awaits.iter().any(|words| text.contains(words)) && !text.starts_with("Rolling back ");
     is_rollout || text.contains("primary replicas before routing")
 }

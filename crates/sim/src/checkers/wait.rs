@@ -14,7 +14,7 @@ impl Wait {
     pub(super) fn heed(&mut self, moment: &Moment) {
         if moment.is_still {
             self.renew(moment.after.now);
-        } else if !moment.held_up.is_zero() {
+        } else {
             self.postpone(moment.held_up);
         }
     }
