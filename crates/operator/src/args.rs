@@ -1,7 +1,7 @@
 //! The command line of the controller: Go-style flags and their environment overrides (contract: operations §1).
 //! It parses; it starts nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burgee_core::settings::Settings;
 
@@ -67,8 +67,8 @@ pub struct Options {
     pub mesh_kubeconfig: String,
     /// `-port` of the HTTP server.
     pub port: u16,
-    /// `-namespace` to watch, none for all.
-    pub namespace: Option<String>,
+    /// The namespaces of `-namespace` to watch, none for all.
+    pub namespaces: BTreeSet<String>,
     /// Namespace of the Lease.
     pub lease_namespace: String,
     /// The least severe level that is logged: a word that `tracing` knows.
@@ -184,7 +184,8 @@ impl Values {
 
 fn options(values: &Values) -> Result<Options, String> {
     let port = values.text("port");
-    let namespace = Some(values.text("namespace")).filter(|namespace| !namespace.is_empty());
+    let namespaces: BTreeSet<String> = values.list("namespace").into_iter().collect();
+    let only = namespaces.iter().next().filter(|_| namespaces.len() == 1);
     Ok(Options {
         settings: settings(values),
         notifier: notifier(values),
@@ -192,8 +193,8 @@ fn options(values: &Values) -> Result<Options, String> {
         master: values.text("master"),
         mesh_kubeconfig: values.text("kubeconfig-service-mesh"),
         port: port.parse().map_err(|_| format!("invalid value {port:?} for flag -port: not a port"))?,
-        lease_namespace: namespace.clone().unwrap_or_else(|| values.text("leader-election-namespace")),
-        namespace,
+        lease_namespace: only.cloned().unwrap_or_else(|| values.text("leader-election-namespace")),
+        namespaces,
         log_level: level(&values.text("log-level")).to_owned(),
         log_format: if values.text("zap-encoding") == "console" { LogFormat::Console } else { LogFormat::Json },
     })

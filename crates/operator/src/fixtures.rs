@@ -94,7 +94,7 @@ impl Fake {
         let (wishes, _) = mpsc::unbounded_channel();
         let parts = Parts {
             cluster: Cluster::new(client.clone(), client),
-            stores: Stores::new(None, changes),
+            stores: Stores::new(std::collections::BTreeSet::new(), changes),
             settings: Settings::default(),
             notifier: Notifier::default(),
             wishes,

@@ -114,8 +114,10 @@ impl Rounds {
     /// Whoever wins the lease reads the canaries once more: its watch may be behind what the holder before it wrote last,
     /// and an old status would lead routes and autoscalers back to where that run was (I14).
     async fn catch_up(&mut self, stop: &CancellationToken) {
-        let scope = self.operator.stores.scope(&ObjectKey::new(Kind::Canary, "", ""));
-        let listing = watch::catch_up(&self.operator.cluster, &self.operator.stores, &scope);
+        let operator = &self.operator;
+        let scopes = operator.stores.own_scopes(Kind::Canary);
+        let lists = scopes.iter().map(|scope| watch::catch_up(&operator.cluster, &operator.stores, scope));
+        let listing = futures::future::try_join_all(lists);
         let trouble = tokio::select! {
             listed = tokio::time::timeout(CATCHING_UP, listing) => match listed {
                 Ok(listed) => listed.err().map(|error| error.to_string()),

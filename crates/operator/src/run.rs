@@ -25,7 +25,7 @@ use crate::observe;
 use crate::operator::{Operator, Parts};
 use crate::rounds::Rounds;
 use crate::serve::{self, Health};
-use crate::stores::{Progress, Scope, Stores};
+use crate::stores::{Progress, Stores};
 
 /// How often outdated definitions are looked at again.
 const CRD_RETRY: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ async fn control(options: Options) -> Result<()> {
     let (cluster, lease_cluster) = clusters(&options).await?;
     let (wishes, ticks_wanted) = mpsc::unbounded_channel();
     let (changes, changed_keys) = mpsc::unbounded_channel();
-    let stores = Stores::new(options.namespace.clone(), changes);
+    let stores = Stores::new(options.namespaces.clone(), changes);
     let notifier = options.notifier.clone();
     let parts = Parts { cluster, stores, settings: options.settings.clone(), notifier, wishes };
     let operator = Arc::new(Operator::new(parts).map_err(anyhow::Error::msg)?);
@@ -69,7 +69,7 @@ async fn control(options: Options) -> Result<()> {
         return Ok(());
     }
     tokio::spawn(brake::follow(operator.clone(), options.lease_namespace.clone()));
-    sync(&operator, options.namespace.as_deref()).await;
+    sync(&operator).await;
     for canary in operator.stores.canaries() {
         observe::want(&operator, &canary);
     }
@@ -180,13 +180,17 @@ async fn guard_definitions(operator: Arc<Operator>, health: Arc<Health>, stop: C
 }
 
 /// Starts the watches of our own kinds and waits for their first lists.
-async fn sync(operator: &Operator, namespace: Option<&str>) {
-    for kind in [Kind::Canary, Kind::MetricTemplate, Kind::AlertProvider] {
-        let scope = Scope { kind, namespace: namespace.map(str::to_owned) };
-        operator.stores.start(&operator.cluster, &scope);
-        operator.stores.listed(&scope).await;
-        if operator.stores.progress(&scope) != Some(Progress::Synced) {
-            tracing::error!("{} cannot be watched", kind.names().3);
+async fn sync(operator: &Operator) {
+    let scopes = [Kind::Canary, Kind::MetricTemplate, Kind::AlertProvider].map(|kind| operator.stores.own_scopes(kind));
+    let scopes = scopes.concat();
+    for scope in &scopes {
+        operator.stores.start(&operator.cluster, scope);
+    }
+    for scope in &scopes {
+        operator.stores.listed(scope).await;
+        if operator.stores.progress(scope) != Some(Progress::Synced) {
+            let place = scope.namespace.as_ref().map(|namespace| format!(" of namespace {namespace}"));
+            tracing::error!("{}{} cannot be watched", scope.kind.names().3, place.unwrap_or_default());
         }
     }
 }

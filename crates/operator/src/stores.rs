@@ -151,7 +151,8 @@ impl Store {
 
 /// The stores of all kinds that some canary has needed so far.
 pub struct Stores {
-    namespace: Option<String>,
+    /// Of `-namespace`; none is everywhere.
+    namespaces: BTreeSet<String>,
     by_scope: Mutex<BTreeMap<Scope, Store>>,
     /// What canaries look at.
     wanted: Mutex<BTreeSet<ObjectKey>>,
@@ -160,16 +161,30 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Empty stores, scoped to `-namespace` if it is set; changed keys go to `changes`.
-    pub fn new(namespace: Option<String>, changes: mpsc::UnboundedSender<ObjectKey>) -> Arc<Self> {
-        Arc::new(Self { namespace, by_scope: Mutex::default(), wanted: Mutex::default(), news: Notify::new(), changes })
+    /// Empty stores, limited to the namespaces of `-namespace` if there are any; changed keys go to `changes`.
+    pub fn new(namespaces: BTreeSet<String>, changes: mpsc::UnboundedSender<ObjectKey>) -> Arc<Self> {
+        Arc::new(Self {
+            namespaces,
+            by_scope: Mutex::default(),
+            wanted: Mutex::default(),
+            news: Notify::new(),
+            changes,
+        })
     }
 
-    /// The watch that covers an object. ConfigMaps and Secrets are watched only where there are canaries.
+    /// The watch that covers an object. ConfigMaps and Secrets are watched only where there are canaries, and with
+    /// `-namespace` everything is: a Role permits no list over all namespaces.
     pub fn scope(&self, key: &ObjectKey) -> Scope {
-        let own = key.kind.is_confidential().then(|| key.namespace.clone());
-        let namespace = own.or_else(|| self.namespace.clone());
-        Scope { kind: key.kind, namespace }
+        let is_narrow = key.kind.is_confidential() || !self.namespaces.is_empty();
+        Scope { kind: key.kind, namespace: is_narrow.then(|| key.namespace.clone()) }
+    }
+
+    /// The watches that show every canary, template or alert provider there is.
+    pub fn own_scopes(&self, kind: Kind) -> Vec<Scope> {
+        if self.namespaces.is_empty() {
+            return vec![Scope { kind, namespace: None }];
+        }
+        self.namespaces.iter().map(|namespace| Scope { kind, namespace: Some(namespace.clone()) }).collect()
     }
 
     /// Starts the watch if nobody has needed it before.

@@ -208,7 +208,7 @@ mod tests {
     /// The watch of canaries, and whom it wakes. Nothing answers it.
     fn watched() -> (std::sync::Arc<Stores>, Scope, tokio::sync::mpsc::UnboundedReceiver<ObjectKey>) {
         let (changes, woken) = tokio::sync::mpsc::unbounded_channel();
-        let stores = Stores::new(None, changes);
+        let stores = Stores::new(std::collections::BTreeSet::new(), changes);
         let scope = Scope { kind: Kind::Canary, namespace: None };
         let client = connect(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
         stores.start(&Cluster::new(client.clone(), client), &scope);

@@ -46,7 +46,8 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(options.settings, Settings::default());
     assert_eq!(options.lease_namespace, "kube-system");
     assert_eq!(options.notifier.slack_user, "flagger");
-    assert_eq!((options.port, options.log_level.as_str(), options.namespace), (8080, "debug", None));
+    assert_eq!((options.port, options.log_level.as_str()), (8080, "debug"));
+    assert!(options.namespaces.is_empty());
 }
 
 #[test]
@@ -62,7 +63,14 @@ fn the_flags_of_the_articles_reach_the_settings() {
     assert_eq!(options.settings.include_label_prefixes, ["app.kubernetes.io"]);
     assert_eq!(options.settings.drain_delay_milliseconds, 90_000);
     assert_eq!(options.settings.cluster_name, "staging");
-    assert_eq!((options.lease_namespace.as_str(), options.namespace.as_deref()), ("test", Some("test")));
+    assert_eq!((options.lease_namespace.as_str(), &options.namespaces), ("test", &["test".to_owned()].into()));
+}
+
+#[test]
+fn with_several_namespaces_the_lease_is_where_its_flag_says() {
+    let options = options("-namespace=b,a -leader-election-namespace=other");
+    assert_eq!(options.namespaces, ["a".to_owned(), "b".to_owned()].into());
+    assert_eq!(options.lease_namespace, "other");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn key() -> ObjectKey {
 impl Case {
     fn new(listed: Vec<Value>) -> Self {
         let (sender, changes) = mpsc::unbounded_channel();
-        let stores = Stores::new(None, sender);
+        let stores = Stores::new(BTreeSet::new(), sender);
         let scope = stores.scope(&key());
         stores.lock().insert(scope.clone(), Store::new());
         stores.want([&key()]);
@@ -258,4 +258,20 @@ fn a_kind_that_may_not_be_watched_says_which_permission_is_missing_and_is_asked_
     assert!(matches!(case.stores.peek(&key()), Look::Ask));
     let text = "list and watch of deployments is not permitted";
     assert_eq!(case.stores.forbidden(&key()).as_deref(), Some(text));
+}
+
+#[test]
+fn with_namespaces_nothing_is_watched_everywhere() {
+    let check = |namespaces: &[&str], key: ObjectKey, expected: Option<&str>| {
+        let (changes, _) = mpsc::unbounded_channel();
+        let stores = Stores::new(namespaces.iter().map(|name| (*name).to_owned()).collect(), changes);
+        assert_eq!(stores.scope(&key).namespace.as_deref(), expected, "{namespaces:?} {key}");
+        let own = stores.own_scopes(Kind::Canary).into_iter().map(|scope| scope.namespace).collect::<Vec<_>>();
+        let expected_own: Vec<_> = namespaces.iter().map(|name| Some((*name).to_owned())).collect();
+        assert_eq!(own, if namespaces.is_empty() { vec![None] } else { expected_own });
+    };
+    check(&[], key(), None);
+    check(&[], ObjectKey::new(Kind::Secret, "test", "token"), Some("test"));
+    check(&["a", "test"], key(), Some("test"));
+    check(&["test"], ObjectKey::new(Kind::MetricTemplate, "monitoring", "errors"), Some("monitoring"));
 }
