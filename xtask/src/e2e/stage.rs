@@ -84,7 +84,11 @@ impl<'a> Stage<'a> {
         world.cluster.kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=60s"])?;
         wait_if_interrupted();
         let (label, owner) = OWN.split_once('=').context("a label has a value")?;
-        let metadata = json!({"name": namespace, "labels": {"istio-injection": "enabled", label: owner}});
+        let metadata = json!({
+            "name": namespace,
+            "labels": {"istio-injection": "enabled", label: owner},
+            "annotations": {"burgee.flagger.app/hosts": stage.host()},
+        });
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
         world.cluster.feed(&["create", "-f", "-"], &object.to_string())?;
         Ok(stage)
