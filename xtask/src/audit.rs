@@ -106,6 +106,34 @@ pub(crate) fn denied(lab: &Lab) -> Result<BTreeSet<String>> {
     never_allowed(&text).context("the audit log has nothing of the operator")
 }
 
+/// What the operator asked for and was allowed, from the boot of the lab on.
+///
+/// # Errors
+/// When the log cannot be read.
+pub(crate) fn used(lab: &Lab) -> Result<BTreeSet<String>> {
+    let text = fs::read_to_string(lab.audit_log()).context("read the audit log")?;
+    let decisions = text.lines().filter_map(read_decision).filter(|(_, decision)| decision == "allow");
+    Ok(decisions.map(|(request, _)| request).collect())
+}
+
+/// What a role allows, in the words of a request: the verb, then the group, resource and subresource between slashes.
+pub(crate) fn granted(role: &Value) -> BTreeSet<String> {
+    let words = |list: &Value| -> Vec<String> {
+        list.as_array().into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+    };
+    let mut granted = BTreeSet::new();
+    for rule in role["rules"].as_array().into_iter().flatten() {
+        for (group, resource) in words(&rule["apiGroups"])
+            .iter()
+            .flat_map(|group| words(&rule["resources"]).into_iter().map(move |resource| (group.clone(), resource)))
+        {
+            let (resource, part) = resource.split_once('/').unwrap_or((&resource, ""));
+            granted.extend(words(&rule["verbs"]).iter().map(|verb| format!("{verb} {group}/{resource}/{part}")));
+        }
+    }
+    granted
+}
+
 fn never_allowed(log: &str) -> Option<BTreeSet<String>> {
     let decisions: Vec<(String, String)> = log.lines().filter_map(read_decision).collect();
     let requests = |wanted: &str| -> BTreeSet<String> {
@@ -188,6 +216,17 @@ mod tests {
         let denied = never_allowed(&log.join("\n")).unwrap();
         assert_eq!(denied.into_iter().collect::<Vec<_>>(), ["list apps/deployments/"]);
         assert_eq!(never_allowed(&line("get", other, "allow")), None);
+    }
+
+    #[test]
+    fn what_a_role_grants_is_said_as_a_request_is() {
+        let role = json!({"rules": [
+            {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+            {"apiGroups": ["flagger.app"], "resources": ["canaries", "canaries/status"], "verbs": ["patch"]},
+        ]});
+        let expected =
+            ["create /events/", "patch /events/", "patch flagger.app/canaries/", "patch flagger.app/canaries/status"];
+        assert_eq!(granted(&role).into_iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The end-to-end suite: which tests there are, and how they run on a real cluster. It contains no test itself.
 mod adoption;
+mod boundaries;
 mod capacity;
 mod changes;
 mod delivery;
@@ -162,6 +163,7 @@ fn tests() -> Vec<Test> {
         endings::TESTS,
         changes::TESTS,
         adoption::TESTS,
+        boundaries::TESTS,
         gates::TESTS,
         orders::TESTS,
         mistakes::TESTS,
@@ -179,6 +181,11 @@ impl Selection {
         };
         let extras = self.with.iter().map(extra).chain([Extra::MetricsServer]).collect();
         Options { extras, ..Options::named(name) }
+    }
+
+    /// Whether all tests run that a lab of our own can run.
+    fn is_whole(&self) -> bool {
+        self.only.is_empty() && self.kubeconfig.is_none()
     }
 
     fn is_chosen(&self, test: &Test) -> bool {

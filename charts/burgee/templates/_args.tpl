@@ -6,7 +6,7 @@
 - -mesh-provider={{ . }}
 {{- end }}
 {{- with .Values.namespace }}
-- -namespace={{ . }}
+- {{ printf "-namespace=%s" (nospace .) | quote }}
 {{- end }}
 {{- if .Values.leaderElection.enabled }}
 - -enable-leader-election=true

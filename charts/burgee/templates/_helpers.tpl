@@ -34,9 +34,13 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
-{{/* Where the Lease lives: -namespace overrides -leader-election-namespace in the binary, so the Role follows it. */}}
+{{/* Where the Lease lives: -namespace overrides -leader-election-namespace in the binary when it names one, so the Role follows it. */}}
 {{- define "burgee.leaseNamespace" -}}
+{{- if contains "," .Values.namespace -}}
+{{- .Release.Namespace -}}
+{{- else -}}
 {{- default .Release.Namespace .Values.namespace -}}
+{{- end -}}
 {{- end }}
 
 {{/* RollingUpdate needs a peer that respects the Lease; one replica without leader election may be following a Flagger that holds none. */}}

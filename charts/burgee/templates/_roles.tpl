@@ -9,3 +9,30 @@
   name: {{ include "burgee.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{/* The parts of the operator's role that the values grant, joined by blanks. */}}
+{{- define "burgee.roleParts" -}}
+{{- $istio := or (empty .Values.meshProvider) (hasPrefix "istio" .Values.meshProvider) -}}
+{{- $knative := hasPrefix "knative" .Values.meshProvider -}}
+{{- $parts := list "controller" (ternary "configs" "credentials" .Values.configTracking.enabled) -}}
+{{- $choices := list
+  (list "daemonsets" "daemonSets" true) (list "keda" "keda" true) (list "knative" "knative" $knative) (list "istio" "istio" $istio) -}}
+{{- range $choices -}}
+{{- $value := get $.Values.rbac (index . 1) | toString -}}
+{{- if not (has $value (list "true" "false" "auto")) -}}
+{{- fail (printf "rbac.%s: %q is neither true, false nor auto" (index . 1) $value) -}}
+{{- end -}}
+{{- if or (eq $value "true") (and (eq $value "auto") (last .)) -}}
+{{- $parts = append $parts (first .) -}}
+{{- end -}}
+{{- end -}}
+{{- join " " $parts -}}
+{{- end }}
+
+{{/* The rules of all those parts. */}}
+{{- define "burgee.operatorRules" -}}
+{{- range $index, $part := splitList " " (include "burgee.roleParts" .) }}
+{{- if $index }}{{ "\n" }}{{ end }}
+{{- include "burgee.rulesOf" (dict "root" $ "role" $part) }}
+{{- end }}
+{{- end }}

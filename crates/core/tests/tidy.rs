@@ -69,26 +69,39 @@ fn the_core_and_the_api_reach_no_client_and_no_runtime() {
     }
 }
 
+/// The rules of every role that the packages grant, or can grant.
+fn rules() -> Vec<serde_json::Value> {
+    let folder = fs::read_dir(workspace().join("charts/burgee/roles")).expect("there are roles");
+    let roles = folder
+        .flatten()
+        .map(|file| -> serde_json::Value { yaml_serde::from_str(&read(&file.path())).expect("a role is YAML") });
+    roles.flat_map(|role| role["rules"].as_array().expect("a role has rules").clone()).collect()
+}
+
 #[test]
 fn no_role_of_the_packages_holds_a_wildcard() {
-    let mut roles = 0;
-    for role in ["controller", "crds", "lease"] {
-        let text = read(&workspace().join(format!("charts/burgee/roles/{role}.yaml")));
-        let role: serde_json::Value = yaml_serde::from_str(&text).expect("a role is YAML");
-        for rule in role["rules"].as_array().expect("a role has rules") {
-            assert!(rule["verbs"].as_array().is_some_and(|verbs| !verbs.is_empty()), "{rule} allows something");
-            assert!(!rule.to_string().contains('*'), "{rule} has a wildcard");
-            roles += 1;
-        }
+    for rule in &rules() {
+        assert!(rule["verbs"].as_array().is_some_and(|verbs| !verbs.is_empty()), "{rule} allows something");
+        assert!(!rule.to_string().contains('*'), "{rule} has a wildcard");
     }
-    assert!(roles > 10, "the roles allow what the operator does");
+    assert!(rules().len() > 10, "the roles allow what the operator does");
+}
+
+#[test]
+fn every_role_is_bound_by_kustomize() {
+    let account = read(&workspace().join("kustomize/base/flagger/account.yaml"));
+    let shared = read(&workspace().join("charts/burgee/kustomization.yaml"));
+    let listed = shared.lines().filter_map(|line| line.trim().strip_prefix("- roles/")?.strip_suffix(".yaml"));
+    let missing = listed.filter(|part| {
+        let name = if *part == "controller" { "flagger".to_owned() } else { format!("flagger-{part}") };
+        !account.contains(&format!("  name: {name}\nsubjects"))
+    });
+    assert_none(missing.map(|part| format!("roles/{part}.yaml is bound to nobody")));
 }
 
 #[test]
 fn every_kind_that_is_read_may_be_read() {
-    let text = read(&workspace().join("charts/burgee/roles/controller.yaml"));
-    let role: serde_json::Value = yaml_serde::from_str(&text).expect("a role is YAML");
-    let rules = role["rules"].as_array().expect("a role has rules");
+    let rules = rules();
     let names =
         |list: &serde_json::Value, name: &str| list.as_array().is_some_and(|list| list.iter().any(|one| one == name));
     let missing = Kind::ALL.into_iter().flat_map(|kind| {

@@ -5,12 +5,14 @@ use super::receiver::Receiver;
 use super::release::Release;
 use super::share::Work;
 use super::stage::{OWN, World};
-use super::{End, Outcome, Selection, Test, prepare, release_build};
-use crate::guest;
+use super::{End, Outcome, Selection, Test, With, prepare, release_build};
+use crate::{audit, guest};
 use anyhow::{Context, Result, bail};
 use burgee_lab::{Cluster, Gateway, Lab, NODE_ADDRESS, Options, Parts, say, start_no_more};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// Directory of the operator's chart.
 const CHART: &str = "charts/burgee";
@@ -42,7 +44,10 @@ pub(super) fn run(selection: &Selection, tests: &[Test]) -> Result<Vec<Outcome>>
         Some(kubeconfig) => vec![use_existing(selection, kubeconfig, &work)?],
     };
     let (worlds, outcomes): (Vec<World>, Vec<Vec<Outcome>>) = used.into_iter().unzip();
-    let outcomes = outcomes.concat();
+    let mut outcomes = outcomes.concat();
+    if selection.is_whole() {
+        outcomes.push(permissions(&worlds));
+    }
     let failed = outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_)));
     if selection.keep {
         keep(&worlds);
@@ -52,6 +57,30 @@ pub(super) fn run(selection: &Selection, tests: &[Test]) -> Result<Vec<Outcome>>
         say(&format!("logs of the run are kept in {} until the next one", lab.logs().display()));
     }
     Ok(outcomes)
+}
+
+/// Whether each verb that the chart grants was used on one of the labs: a verb that no test needs is one too many.
+fn permissions(worlds: &[World]) -> Outcome {
+    let started = Instant::now();
+    let end = match unused(worlds) {
+        Ok(unused) if unused.is_empty() => End::Passed,
+        Ok(unused) => End::Failed(format!("granted, and never used by the operator: {unused:?}")),
+        Err(error) => End::Failed(format!("{error:#}")),
+    };
+    Outcome::of("no_permission_of_the_operator_is_unused", started.elapsed(), end)
+}
+
+fn unused(worlds: &[World]) -> Result<BTreeSet<String>> {
+    let cluster = &worlds.first().context("no lab was used")?.cluster;
+    let mut left = BTreeSet::new();
+    for role in [&["clusterrole", "flagger"][..], &["clusterrole", "flagger-crds"], &["role", "flagger-lease"]] {
+        left.extend(audit::granted(&cluster.json(&[&["-n", "istio-system", "get"], role].concat())?));
+    }
+    for lab in worlds.iter().filter_map(|world| world.lab.as_ref()) {
+        let used = audit::used(lab)?;
+        left.retain(|request| !used.contains(request));
+    }
+    Ok(left)
 }
 
 /// Boots labs and runs the tests on them. What has to be built is built first. Each lab has a thread of its own, because a
@@ -68,7 +97,7 @@ fn use_own(selection: &Selection, work: &Work) -> Result<Vec<Used>> {
         let alone = opening.lock().unwrap_or_else(PoisonError::into_inner);
         // Only tests that must be alone run on the others, and none of those needs anything extra.
         let options = if number == 0 { selection.options(name) } else { Options::named(name) };
-        let world = open_own(&options, (&parts, &binary)).inspect_err(|_| work.abandon())?;
+        let world = open_own(selection, &options, (&parts, &binary)).inspect_err(|_| work.abandon())?;
         drop(alone);
         let beside = if number == 0 { work.run_beside_each_other(&world, at_once) } else { Vec::new() };
         let outcomes = [beside, work.run_alone(&world)].concat();
@@ -89,12 +118,12 @@ fn names(selection: &Selection, places: usize) -> Vec<String> {
 }
 
 /// Boots a lab, enters its network, and installs this tree's operator, which tells the receiver everything.
-fn open_own(options: &Options, built: (&Parts, &Path)) -> Result<World> {
+fn open_own(selection: &Selection, options: &Options, built: (&Parts, &Path)) -> Result<World> {
     let (parts, binary) = built;
     let lab = Lab::boot(parts, options)?;
     lab.enter()?;
     let receiver = Receiver::start(NODE_ADDRESS)?;
-    let values = values(&receiver);
+    let values = values(selection, &receiver);
     lab.install_operator(binary, Path::new(CHART), &values.iter().map(String::as_str).collect::<Vec<_>>())?;
     let cluster = lab.cluster().clone();
     let (feed, gateway) = (Feed::start(&cluster), Gateway::of_lab());
@@ -109,7 +138,7 @@ fn use_existing(selection: &Selection, kubeconfig: &Path, work: &Work) -> Result
     let receiver = Receiver::start(address)?;
     let release = Release::find(&cluster)?;
     tidy_when_interrupted(&cluster, &release)?;
-    let values = values(&receiver);
+    let values = values(selection, &receiver);
     release.borrow(Path::new(CHART), &values.iter().map(String::as_str).collect::<Vec<_>>())?;
     let feed = Feed::start(&cluster);
     let world = World { feed, cluster, lab: None, release: Some(release), gateway, receiver };
@@ -117,13 +146,16 @@ fn use_existing(selection: &Selection, kubeconfig: &Path, work: &Work) -> Result
     Ok((world, [outcomes, work.skip_disruptive()].concat()))
 }
 
-/// How the chart is installed: everything is told to the receiver.
-fn values(receiver: &Receiver) -> Vec<String> {
+/// How the chart is installed: with the smallest set of permissions that the tests need, and everything is told to the
+/// receiver.
+fn values(selection: &Selection, receiver: &Receiver) -> Vec<String> {
     vec![
+        format!("rbac.keda={}", selection.with.contains(&With::Keda)),
         format!("eventWebhook={}", receiver.url("/events")),
         format!("slack.url={}", receiver.url("/slack")),
         "slack.channel=e2e".to_owned(),
         "logLevel=debug".to_owned(),
+        "hostPolicy.create=true".to_owned(),
     ]
 }
 
