@@ -33,6 +33,7 @@
   (list "ingress-class" .Values.ingressClass)
   (list "include-label-prefix" .Values.includeLabelPrefix)
   (list "threadiness" .Values.threadiness)
+  (list "allow-addresses" .Values.allowAddresses)
   (list "event-webhook" .Values.eventWebhook)
   (list "cluster-name" .Values.clusterName)
   (list "slack-url" .Values.slack.url)

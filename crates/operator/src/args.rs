@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burgee_core::settings::Settings;
 
+use crate::http::Exceptions;
+
 use self::table::{FLAGS, Flag, Shape};
 
 mod table;
@@ -59,6 +61,8 @@ pub struct Options {
     pub settings: Settings,
     /// Global alerts and event hook.
     pub notifier: Notifier,
+    /// `-allow-addresses`: what objects may name although it would be refused.
+    pub exceptions: Exceptions,
     /// `-kubeconfig`, empty in a cluster.
     pub kubeconfig: String,
     /// `-master`, empty unless the API server's address is overridden.
@@ -189,6 +193,7 @@ fn options(values: &Values) -> Result<Options, String> {
     Ok(Options {
         settings: settings(values),
         notifier: notifier(values),
+        exceptions: exceptions(values)?,
         kubeconfig: values.text("kubeconfig"),
         master: values.text("master"),
         mesh_kubeconfig: values.text("kubeconfig-service-mesh"),
@@ -198,6 +203,12 @@ fn options(values: &Values) -> Result<Options, String> {
         log_level: level(&values.text("log-level")).to_owned(),
         log_format: if values.text("zap-encoding") == "console" { LogFormat::Console } else { LogFormat::Json },
     })
+}
+
+fn exceptions(values: &Values) -> Result<Exceptions, String> {
+    let parts = values.list("allow-addresses");
+    let parsed = Exceptions::parse(parts.iter().map(String::as_str));
+    parsed.map_err(|reason| format!("invalid value for flag -allow-addresses: {reason}"))
 }
 
 fn settings(values: &Values) -> Settings {

@@ -11,11 +11,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
 use crate::clock;
-use crate::cluster::ApiError;
 use crate::hooks;
-use crate::http::{Limits, Trust};
+use crate::http::{Aim, Limits, SendError, Trust};
 use crate::operator::{Operator, lock};
-use crate::secrets::{Content, Reading};
+use crate::secrets::{Content, Reading, SecretError};
 use crate::tell::Story;
 
 /// A provider that has not answered by then does not answer (contract: metrics §6).
@@ -50,9 +49,26 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
 async fn answer(operator: &Operator, story: &Story, question: &Ask) -> Answer {
     match question {
         Ask::Hook { webhook, payload } => Answer::Hook(hooks::ask(operator, story, webhook, payload).await),
-        Ask::Measure { source, query, .. } => Answer::Measured(measure(operator, source, query).await),
-        Ask::Online { source } => Answer::Measured(online(operator, source).await),
+        Ask::Measure { source, query, .. } => Answer::Measured(match verify_reference(operator, story, source) {
+            Ok(()) => measure(operator, source, query).await,
+            Err(error) => Err(error),
+        }),
+        Ask::Online { source } => Answer::Measured(match verify_reference(operator, story, source) {
+            Ok(()) => online(operator, source).await,
+            Err(error) => Err(error),
+        }),
     }
+}
+
+/// A template of another namespace is refused where it is used as well as where it is read: whatever way a question came
+/// about, `-no-cross-namespace-refs` holds.
+fn verify_reference(operator: &Operator, story: &Story, source: &ProviderSource) -> Result<(), MeasureError> {
+    let is_foreign = |(namespace, _): &(String, String)| *namespace != story.key.namespace;
+    let is_refused = [&source.template, &source.secret].into_iter().flatten().any(is_foreign);
+    if operator.settings.no_cross_namespace_refs && is_refused {
+        return Err(MeasureError::Wrong("cross-namespace references are disabled".to_owned()));
+    }
+    Ok(())
 }
 
 async fn measure(operator: &Operator, source: &ProviderSource, query: &str) -> Result<f64, MeasureError> {
@@ -111,9 +127,15 @@ async fn send(
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, MeasureError> {
     let trust = if source.insecure_skip_verify { Trust::Blind } else { Trust::Verified };
-    let limits = Limits { deadline: PROVIDER_DEADLINE, bytes: PROVIDER_BYTES, trust };
-    let sent = operator.outside.send(request, limits).await;
-    let response = sent.map_err(|error| MeasureError::Unavailable(format!("request failed: {error}")))?;
+    // Whoever names the very address that the flag names asks what the builtin queries ask.
+    let is_ours = source.template.is_none() && source.address == operator.settings.metrics_server;
+    let aim = if is_ours { Aim::Administrator } else { Aim::Object };
+    let limits = Limits { deadline: PROVIDER_DEADLINE, bytes: PROVIDER_BYTES, trust, aim };
+    let response = operator.outside.send(request, limits).await.map_err(|error| match error {
+        // Only whoever wrote the address can mend it: waiting would hold the run for ever.
+        SendError::Refused(refusal) => MeasureError::Wrong(format!("request refused: {refusal}")),
+        SendError::Failed(cause) => MeasureError::Unavailable(format!("request failed: {cause}")),
+    })?;
     if response.body().len() >= PROVIDER_BYTES {
         // What was cut off cannot be parsed; that error would hide the reason.
         return Err(MeasureError::Unavailable(format!("answer longer than {} MiB", PROVIDER_BYTES >> 20)));
@@ -141,14 +163,15 @@ fn endpoint(source: &ProviderSource, secret: Option<&Content>) -> Result<Endpoin
     })
 }
 
-/// A Secret that is missing fails the check; an API server that does not answer holds the run.
-fn found(key: &ObjectKey, read: Result<Option<Reading>, ApiError>) -> Result<Reading, MeasureError> {
+/// A Secret that is missing or no credentials fails the check; an API server that does not answer holds the run.
+fn found(key: &ObjectKey, read: Result<Reading, SecretError>) -> Result<Reading, MeasureError> {
     let ObjectKey { name, namespace, .. } = key;
-    match read {
-        Ok(Some(secret)) => Ok(secret),
-        Ok(None) => Err(MeasureError::Secret(format!("secrets {name:?} not found"))),
-        Err(error) => Err(MeasureError::Unavailable(format!("secret {name}.{namespace} cannot be read: {error}"))),
-    }
+    read.map_err(|error| match error {
+        SecretError::Missing(_) | SecretError::Refused { .. } => MeasureError::Secret(error.to_string()),
+        SecretError::Unread(error) => {
+            MeasureError::Unavailable(format!("secret {name}.{namespace} cannot be read: {error}"))
+        }
+    })
 }
 
 /// Shows a number on `/metrics`, or counts that there is none; a request duration is shown in seconds, as in the contract.

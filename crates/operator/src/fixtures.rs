@@ -9,7 +9,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
-use burgee_core::decide::decide;
 use burgee_core::settings::Settings;
 use burgee_core::world::{Kind, ObjectKey};
 use jiff::SignedDuration;
@@ -24,6 +23,7 @@ use tokio_rustls::server::TlsStream;
 use crate::args::Notifier;
 use crate::clock::Clocks;
 use crate::cluster::{Cluster, connect};
+use crate::http::{Exceptions, Guard, Outside};
 use crate::operator::{Decide, Operator, Parts};
 use crate::stores::Stores;
 use crate::tell::Story;
@@ -84,26 +84,49 @@ impl Fake {
 
     /// An operator whose API server this is. It holds the lease.
     pub(crate) fn operator(&self) -> Arc<Operator> {
-        self.operator_deciding(decide)
+        self.operator_with(Settings::default())
+    }
+
+    /// The same with other flags.
+    pub(crate) fn operator_with(&self, settings: Settings) -> Arc<Operator> {
+        Arc::new(self.make(settings))
+    }
+
+    /// The same with other clients.
+    pub(crate) fn operator_outside(&self, settings: Settings, outside: Outside) -> Arc<Operator> {
+        let mut operator = self.make(settings);
+        operator.outside = outside;
+        Arc::new(operator)
     }
 
     /// The same with another way to decide.
     pub(crate) fn operator_deciding(&self, decide: Decide) -> Arc<Operator> {
+        let mut operator = self.make(Settings::default());
+        operator.decide = decide;
+        Arc::new(operator)
+    }
+
+    fn make(&self, settings: Settings) -> Operator {
         let client = connect(kube::Config::new(self.url.parse().unwrap())).unwrap();
         let (changes, _) = mpsc::unbounded_channel();
         let (wishes, _) = mpsc::unbounded_channel();
         let parts = Parts {
             cluster: Cluster::new(client.clone(), client),
             stores: Stores::new(std::collections::BTreeSet::new(), changes),
-            settings: Settings::default(),
+            settings,
             notifier: Notifier::default(),
+            guard: at_home(),
             wishes,
         };
-        let mut operator = Operator::new(parts).unwrap();
-        operator.decide = decide;
+        let operator = Operator::new(parts).unwrap();
         operator.leadership.note(Some(Clocks::read()));
-        Arc::new(operator)
+        operator
     }
+}
+
+/// A guard that lets tests reach their own servers.
+pub(crate) fn at_home() -> Guard {
+    Guard::new(&[], Exceptions::parse(["127.0.0.1", "::1", "localhost"]).unwrap())
 }
 
 /// A listener whose connections are encrypted.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::gauges;
-use crate::http::{Limits, Outside, Trust};
+use crate::http::{Aim, Limits, Outside, SendError, Trust};
 use crate::operator::Operator;
 use crate::tell::Story;
 
@@ -19,7 +19,7 @@ pub(crate) async fn ask(
     webhook: &Webhook,
     payload: &Value,
 ) -> Result<(), HookError> {
-    let answer = call(&operator.outside, webhook, payload).await;
+    let answer = call(&operator.outside, webhook, payload, Aim::Object).await;
     if let Err(error) = &answer
         && operator.exists(&story.key)
     {
@@ -30,17 +30,18 @@ pub(crate) async fn ask(
 }
 
 /// Calls a webhook, repeating as its `retries` say.
-pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value) -> Result<(), HookError> {
+pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value, aim: Aim) -> Result<(), HookError> {
     let trust = if webhook.disable_tls { Trust::Blind } else { Trust::Verified };
     let deadline = timeout(webhook.timeout.as_deref()).map_err(|error| HookError::Unanswered(error.to_string()))?;
     let retries = u32::try_from(webhook.retries.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
     let mut call = Call { url: &webhook.url, retries, attempt: 1 };
     loop {
         let request = request(&webhook.url, payload).map_err(HookError::Unanswered)?;
-        let sent = outside.send(request, Limits { deadline, bytes: ANSWER_LIMIT_BYTES, trust }).await;
+        let sent = outside.send(request, Limits { deadline, bytes: ANSWER_LIMIT_BYTES, trust, aim }).await;
         let attempt = match &sent {
             Ok(response) => Attempt::Answered(response),
-            Err(cause) => Attempt::Broken(cause),
+            Err(SendError::Refused(refusal)) => return Err(HookError::Unanswered(refusal.to_string())),
+            Err(SendError::Failed(cause)) => Attempt::Broken(cause),
         };
         match call.next(attempt, Timestamp::now()) {
             Next::Passed => return Ok(()),

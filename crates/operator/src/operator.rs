@@ -15,7 +15,7 @@ use crate::args::Notifier;
 use crate::brake::Brake;
 use crate::cluster::Cluster;
 use crate::configs::Configs;
-use crate::http::Outside;
+use crate::http::{Guard, Outside};
 use crate::lead::Leadership;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
@@ -75,6 +75,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Where alerts and events go when a canary does not say.
     pub notifier: Notifier,
+    /// Where objects may aim requests.
+    pub guard: Guard,
     /// Canaries that want a tick.
     pub wishes: mpsc::UnboundedSender<Wish>,
 }
@@ -82,7 +84,7 @@ pub struct Parts {
 impl Operator {
     /// An operator that has seen and told nothing yet. The error says why no HTTP client can be had.
     pub fn new(parts: Parts) -> Result<Self, String> {
-        let Parts { cluster, stores, settings, notifier, wishes } = parts;
+        let Parts { cluster, stores, settings, notifier, guard, wishes } = parts;
         Ok(Self {
             cluster,
             stores,
@@ -95,7 +97,7 @@ impl Operator {
             definitions: crate::crds::Guard::default(),
             secrets: Secrets::default(),
             doubts: Doubts::default(),
-            outside: Outside::new()?,
+            outside: Outside::new(guard).map_err(|error| error.to_string())?,
             outbox: Outbox::default(),
             wishes,
             decide,

@@ -13,11 +13,10 @@ use burgee_core::webhook::{EventPayload, chat};
 use burgee_core::world::{Kind, ObjectKey};
 use jiff::Timestamp;
 
-use crate::cluster::ApiError;
 use crate::hooks;
-use crate::http::{Limits, Outside, Trust};
+use crate::http::{Aim, Limits, Outside, Trust};
 use crate::operator::{Operator, lock};
-use crate::secrets::{Content, Reading};
+use crate::secrets::{Content, Reading, SecretError};
 use crate::stores::Look;
 use crate::tell::{self, Story};
 
@@ -28,7 +27,9 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// First and longest wait before an event that could not be written is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// A chat has this long to answer (contract: webhooks §4).
-const CHAT: Limits = Limits { deadline: Duration::from_secs(5), bytes: 1 << 20, trust: Trust::Verified };
+const CHAT_DEADLINE: Duration = Duration::from_secs(5);
+/// Nothing in a chat's answer is of interest but its status.
+const CHAT_BYTES: usize = 1 << 10;
 
 /// Something to send.
 #[derive(Clone, Debug)]
@@ -145,23 +146,26 @@ async fn deliver(operator: &Operator, story: &Story, letter: Letter) {
 
 /// Sends an event to every webhook that wants it; to the global one if there is none (contract: webhooks §3).
 async fn send_event(operator: &Operator, story: &Story, phase: Phase, event: &EventPayload<'_>) {
-    let mut webhooks = hooks::of_type(story, WebhookType::Event);
+    let own = hooks::of_type(story, WebhookType::Event).into_iter().map(|webhook| (webhook, Aim::Object));
+    let mut webhooks: Vec<(Webhook, Aim)> = own.collect();
     let global = &operator.notifier.event_webhook;
     if webhooks.is_empty() && !global.is_empty() {
         let kind = WebhookType::Event;
-        webhooks.push(Webhook { name: "events".to_owned(), kind, url: global.clone(), ..Webhook::default() });
+        let webhook = Webhook { name: "events".to_owned(), kind, url: global.clone(), ..Webhook::default() };
+        webhooks.push((webhook, Aim::Administrator));
     }
-    let untyped = hooks::of_type(story, WebhookType::Untyped);
-    webhooks.extend(untyped.into_iter().filter(|webhook| chat::destination(webhook).is_some()));
-    for webhook in webhooks {
+    let untyped = hooks::of_type(story, WebhookType::Untyped).into_iter();
+    let chats = untyped.filter(|webhook| chat::destination(webhook).is_some());
+    webhooks.extend(chats.map(|webhook| (webhook, Aim::Object)));
+    for (webhook, aim) in webhooks {
         let sent = if let Some(destination) = chat::destination(&webhook) {
             let severity = chat::severity_of(event.event_type);
             let alert = worded(story, event.message, severity, Vec::new());
-            chat_to(&operator.outside, &destination, &alert).await
+            chat_to(&operator.outside, &destination, &alert, aim).await
         } else {
             let checksum = hooks::checksum(story);
             let payload = hooks::payload(story, phase.as_str(), &checksum).event_body(event, &webhook.metadata);
-            hooks::call(&operator.outside, &webhook, &payload).await.map_err(|error| error.to_string())
+            hooks::call(&operator.outside, &webhook, &payload, aim).await.map_err(|error| error.to_string())
         };
         if let Err(error) = sent {
             tracing::error!(canary = story.title(), "error sending event to webhook: {error}");
@@ -185,7 +189,7 @@ async fn send_alert(operator: &Operator, story: &Story, text: &AlertText) {
     let wanted = story.canary.analysis().map(|analysis| analysis.alerts.clone()).unwrap_or_default();
     if wanted.is_empty() {
         if let Some((destination, proxy)) = global_destination(operator)
-            && let Err(error) = chat_through(&operator.outside, &proxy, &destination, &alert).await
+            && let Err(error) = chat_through(operator, &proxy, (&destination, Aim::Administrator), &alert).await
         {
             tracing::error!(canary = story.title(), "alert can't be sent: {error}");
         }
@@ -195,7 +199,7 @@ async fn send_alert(operator: &Operator, story: &Story, text: &AlertText) {
         let reference = &wanted.provider_ref;
         let namespace = reference.namespace.as_deref().filter(|namespace| !namespace.is_empty());
         let key = ObjectKey::new(Kind::AlertProvider, namespace.unwrap_or(&story.key.namespace), &reference.name);
-        if let Err(error) = alert_provider(operator, &key, &alert).await {
+        if let Err(error) = alert_provider(operator, (story, &key), &alert).await {
             tracing::error!(canary = story.title(), "alert provider {}.{} {error}", key.name, key.namespace);
         }
     }
@@ -216,7 +220,12 @@ fn fields(operator: &Operator, story: &Story, detail: Detail) -> Vec<(String, St
     alert::fields(&operator.settings.cluster_name, facts)
 }
 
-async fn alert_provider(operator: &Operator, key: &ObjectKey, alert: &Alert) -> Result<(), String> {
+async fn alert_provider(operator: &Operator, by: (&Story, &ObjectKey), alert: &Alert) -> Result<(), String> {
+    let (story, key) = by;
+    // Whoever aborts a canary that is refused for this very reference is told of it elsewhere, too.
+    if operator.settings.no_cross_namespace_refs && key.namespace != story.key.namespace {
+        return Err("error: cross-namespace references are disabled".to_owned());
+    }
     let object = match operator.stores.peek(key) {
         Look::Present(object) => Some((*object).clone()),
         Look::Absent => None,
@@ -238,22 +247,21 @@ async fn notify_by(
 ) -> Result<(), String> {
     let (started, metadata) = (Instant::now(), operator.stores.peek(key));
     let read = operator.secrets.read(&operator.cluster, key, &metadata, started).await;
-    let secret = found(key, read)?;
+    let secret = found(read)?;
     let sent = notify(operator, spec, Some(&secret.content), alert).await;
     if sent.is_ok() || !secret.is_older_than(started) {
         return sent;
     }
     let read = operator.secrets.read_again(&operator.cluster, key, &secret, Instant::now()).await;
-    let renewed = found(key, read)?;
+    let renewed = found(read)?;
     if renewed.content == secret.content {
         return sent;
     }
     notify(operator, spec, Some(&renewed.content), alert).await
 }
 
-fn found(key: &ObjectKey, read: Result<Option<Reading>, ApiError>) -> Result<Reading, String> {
-    let found = read.map_err(|error| format!("secretRef error: {error}"))?;
-    found.ok_or_else(|| format!("secretRef error: secrets {:?} not found", key.name))
+fn found(read: Result<Reading, SecretError>) -> Result<Reading, String> {
+    read.map_err(|error| format!("secretRef error: {error}"))
 }
 
 async fn notify(
@@ -264,7 +272,7 @@ async fn notify(
 ) -> Result<(), String> {
     let destination = Destination::from_provider(spec, secret).map_err(|error| error.to_string())?;
     let proxy = spec.proxy.as_deref().unwrap_or_default();
-    let sent = chat_through(&operator.outside, proxy, &destination, alert).await;
+    let sent = chat_through(operator, proxy, (&destination, Aim::Object), alert).await;
     sent.map_err(|error| format!("send error: {error}"))
 }
 
@@ -286,18 +294,24 @@ fn global_destination(operator: &Operator) -> Option<(Destination, String)> {
     (!notifier.slack_url.is_empty()).then(|| (slack, notifier.slack_proxy_url.clone()))
 }
 
-async fn chat_through(outside: &Outside, proxy: &str, to: &Destination, alert: &Alert) -> Result<(), String> {
+async fn chat_through(
+    operator: &Operator,
+    proxy: &str,
+    (to, aim): (&Destination, Aim),
+    alert: &Alert,
+) -> Result<(), String> {
     if proxy.is_empty() {
-        chat_to(outside, to, alert).await
-    } else {
-        chat_to(&outside.through(proxy)?, to, alert).await
+        return chat_to(&operator.outside, to, alert, aim).await;
     }
+    let through = operator.outside.through(proxy, aim).await.map_err(|error| error.to_string())?;
+    chat_to(&through, to, alert, aim).await
 }
 
 /// Posts to a chat. A destination without an address takes nothing.
-async fn chat_to(outside: &Outside, to: &Destination, alert: &Alert) -> Result<(), String> {
+async fn chat_to(outside: &Outside, to: &Destination, alert: &Alert, aim: Aim) -> Result<(), String> {
     let Some(request) = to.request(alert).map_err(|error| error.to_string())? else { return Ok(()) };
-    let response = outside.send(request, CHAT).await?;
+    let limits = Limits { deadline: CHAT_DEADLINE, bytes: CHAT_BYTES, trust: Trust::Verified, aim };
+    let response = outside.send(request, limits).await.map_err(|error| error.to_string())?;
     alert::sent(&response).map_err(|error| error.to_string())
 }
 

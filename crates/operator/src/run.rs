@@ -20,6 +20,7 @@ use crate::ask;
 use crate::brake;
 use crate::cluster::{Cluster, connect};
 use crate::crds::{self, Trouble};
+use crate::http::Guard;
 use crate::lead::Candidate;
 use crate::observe;
 use crate::operator::{Operator, Parts};
@@ -49,12 +50,13 @@ async fn control(options: Options) -> Result<()> {
     );
     let stop = CancellationToken::new();
     tokio::spawn(heed_signals(stop.clone()));
-    let (cluster, lease_cluster) = clusters(&options).await?;
+    let (cluster, lease_cluster, servers) = clusters(&options).await?;
     let (wishes, ticks_wanted) = mpsc::unbounded_channel();
     let (changes, changed_keys) = mpsc::unbounded_channel();
     let stores = Stores::new(options.namespaces.clone(), changes);
     let notifier = options.notifier.clone();
-    let parts = Parts { cluster, stores, settings: options.settings.clone(), notifier, wishes };
+    let guard = Guard::new(&servers, options.exceptions.clone()).trusting_proxies(&|name| std::env::var(name).ok());
+    let parts = Parts { cluster, stores, settings: options.settings.clone(), notifier, guard, wishes };
     let operator = Arc::new(Operator::new(parts).map_err(anyhow::Error::msg)?);
     let health = Arc::new(Health { telemetry: operator.telemetry.clone(), ready: AtomicBool::new(false) });
     show_info(&operator);
@@ -98,15 +100,19 @@ fn show_info(operator: &Operator) {
     operator.telemetry.set("burgee_leader", &[], 0.0);
 }
 
-/// Clients for the work, and another one for the lease, so that a busy connection never costs the leadership.
-async fn clusters(options: &Options) -> Result<(Cluster, Cluster)> {
+/// Clients for the work, and another one for the lease, so that a busy connection never costs the leadership. Also the
+/// hosts of all API servers.
+async fn clusters(options: &Options) -> Result<(Cluster, Cluster, Vec<String>)> {
     let config = config(&options.kubeconfig, &options.master).await.context("Kubernetes configuration")?;
+    let mut servers = vec![config.cluster_url.host().unwrap_or_default().to_owned()];
+    servers.extend(std::env::var("KUBERNETES_SERVICE_HOST"));
     let work = connect(config.clone()).context("Kubernetes client")?;
     let lease = connect(config).context("Kubernetes client of the lease")?;
     let mesh = if options.mesh_kubeconfig.is_empty() {
         work.clone()
     } else {
         let config = self::config(&options.mesh_kubeconfig, "").await.context("configuration of the mesh cluster")?;
+        servers.push(config.cluster_url.host().unwrap_or_default().to_owned());
         connect(config).context("client of the mesh cluster")?
     };
     let cluster = Cluster::new(work, mesh);
@@ -117,7 +123,7 @@ async fn clusters(options: &Options) -> Result<(Cluster, Cluster)> {
         bail!("unsupported Kubernetes API {version}, 1.11 or later is needed");
     }
     tracing::info!("Connected to Kubernetes API {version}");
-    Ok((cluster, lease))
+    Ok((cluster, lease, servers))
 }
 
 /// Whether the contract allows a server's version (operations §2); one that cannot be read is taken as it is.

@@ -20,6 +20,31 @@ const KEPT: Duration = Duration::from_mins(1);
 /// What was read longer ago is forgotten, whatever a watch says.
 const STALE: Duration = Duration::from_mins(10);
 
+/// Types of Secrets that are never credentials of a provider: who may have a MetricTemplate sent somewhere must not have
+/// them sent along. They let their bearer in as an account of the cluster, or hold a whole release (S31).
+const NEVER: [&str; 3] = ["kubernetes.io/service-account-token", "helm.sh/release.v1", "bootstrap.kubernetes.io/token"];
+
+/// Why a Secret gives no credentials.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SecretError {
+    /// There is none of this name.
+    #[error("secrets {0:?} not found")]
+    Missing(String),
+    /// It is of a type that is never used so.
+    #[error("secret {name}.{namespace} is of type {kind}, which is never used as credentials")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its type.
+        kind: &'static str,
+    },
+    /// The API server did not give it.
+    #[error("{0}")]
+    Unread(ApiError),
+}
+
 /// The decoded `data` of a Secret.
 pub(crate) type Content = BTreeMap<String, Vec<u8>>;
 
@@ -60,20 +85,21 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// The content of a Secret, as kept or as it is now; none if there is no such Secret.
+    /// The content of a Secret, as kept or as it is now.
     pub(crate) async fn read(
         &self,
         cluster: &Cluster,
         key: &ObjectKey,
         metadata: &Look,
         now: Instant,
-    ) -> Result<Option<Reading>, ApiError> {
+    ) -> Result<Reading, SecretError> {
         let slot = self.slot(key, now);
         let mut kept = slot.lock().await;
-        if kept.as_ref().is_none_or(|kept| !kept.is_good(metadata, now)) {
-            *kept = get(cluster, key, now).await?;
+        if let Some(good) = kept.as_ref().filter(|kept| kept.is_good(metadata, now)) {
+            return Ok(good.clone());
         }
-        Ok(kept.clone())
+        *kept = None;
+        Ok(kept.insert(get(cluster, key, now).await?).clone())
     }
 
     /// The content now, after a provider would not take this one.
@@ -83,13 +109,14 @@ impl Secrets {
         key: &ObjectKey,
         refused: &Reading,
         now: Instant,
-    ) -> Result<Option<Reading>, ApiError> {
+    ) -> Result<Reading, SecretError> {
         let slot = self.slot(key, now);
         let mut kept = slot.lock().await;
-        if kept.as_ref().is_none_or(|kept| kept.at <= refused.at) {
-            *kept = get(cluster, key, now).await?;
+        if let Some(newer) = kept.as_ref().filter(|kept| kept.at > refused.at) {
+            return Ok(newer.clone());
         }
-        Ok(kept.clone())
+        *kept = None;
+        Ok(kept.insert(get(cluster, key, now).await?).clone())
     }
 
     /// The place of a Secret. What was read long ago is forgotten.
@@ -103,9 +130,14 @@ impl Secrets {
     }
 }
 
-async fn get(cluster: &Cluster, key: &ObjectKey, now: Instant) -> Result<Option<Reading>, ApiError> {
-    let object = cluster.get(key).await?;
-    Ok(object.map(|object| Reading { content: Arc::new(decode(&object)), version: version_of(&object), at: now }))
+async fn get(cluster: &Cluster, key: &ObjectKey, now: Instant) -> Result<Reading, SecretError> {
+    let ObjectKey { name, namespace, .. } = key;
+    let object = cluster.get(key).await.map_err(SecretError::Unread)?;
+    let object = object.ok_or_else(|| SecretError::Missing(name.clone()))?;
+    if let Some(kind) = NEVER.into_iter().find(|kind| object["type"] == *kind) {
+        return Err(SecretError::Refused { name: name.clone(), namespace: namespace.clone(), kind });
+    }
+    Ok(Reading { content: Arc::new(decode(&object)), version: version_of(&object), at: now })
 }
 
 /// The decoded `data` of a Secret.

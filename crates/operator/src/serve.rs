@@ -72,7 +72,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(listener, health.clone(), stop.clone()));
-        crate::http::Outside::new().unwrap();
+        crate::http::Outside::new(crate::fixtures::at_home()).unwrap();
         let get = async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap().status().as_u16();
         assert_eq!((get("/healthz").await, get("/readyz").await, get("/metrics").await), (200, 503, 200));
         health.ready.store(true, Ordering::Relaxed);

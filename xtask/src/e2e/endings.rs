@@ -115,7 +115,7 @@ fn hooks(stage: &Stage<'_>) -> Result<()> {
     stage.initialize(&canary)?;
     stage.patch_target(&revision("6.0.1", &[]))?;
     stage.until_phase("Failed", 120)?;
-    let halt = "Halt podinfo.test advancement pre-rollout check acceptance failed no token";
+    let halt = "Halt podinfo.test advancement pre-rollout check acceptance failed 400 Bad Request, answer of 8 bytes";
     let start = "Starting canary analysis for podinfo.test";
     let rolled = "Rolling back podinfo.test failed checks threshold reached 2";
     let failed = "Canary failed! Scaling down podinfo.test";

@@ -156,6 +156,8 @@ fn values(selection: &Selection, receiver: &Receiver) -> Vec<String> {
         "slack.channel=e2e".to_owned(),
         "logLevel=debug".to_owned(),
         "hostPolicy.create=true".to_owned(),
+        // The receiver may be where the API server is.
+        format!("allowAddresses={}", receiver.ip()),
     ]
 }
 

@@ -150,18 +150,17 @@ fn roll_back_while_asked(stage: &Stage<'_>) -> Result<()> {
     shows(stage, "WebhookNotAnswering", "pre-rollout webhook slow: ")
 }
 
-/// A refusal that is far too long: its event and status hold the beginning, and say so.
+/// A refusal that is far too long: its event and status say so, and quote nothing of it.
 fn answer_much(stage: &Stage<'_>) -> Result<()> {
     stage.answer("chat", Answer::Status(200, "OK"));
     stage.answer("slower", Answer::Bulk(400, 10 << 20));
     stage.release("deployment", "6.0.2")?;
     stage.until_phase("Progressing", 30)?;
     stage.until_phase("Failed", 60)?;
-    shows(stage, "WebhookAnswerTooLong", "pre-rollout webhook slow: answer longer than 1 MiB: xxx")?;
+    shows(stage, "WebhookAnswerTooLong", "pre-rollout webhook slow: 400 Bad Request, answer longer than 1 MiB")?;
     counts(stage, "too-long")?;
     let halt = SLOW_FAILED.replace(".test", &format!(".{}", stage.namespace()));
-    let mut expected = format!("{halt}answer longer than 1 MiB: ");
-    expected.push_str(&"x".repeat(1024 - expected.len()));
+    let expected = format!("{halt}400 Bad Request, answer longer than 1 MiB");
     let events = stage.list("events")?;
     let messages = events["items"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
     let long: Vec<&str> = messages.filter(|text| text.contains("answer longer")).collect();

@@ -3,7 +3,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,11 @@ impl Receiver {
             }
         });
         Ok(receiver)
+    }
+
+    /// Where it is.
+    pub(crate) const fn ip(&self) -> IpAddr {
+        self.address.ip()
     }
 
     /// URL of a path that begins with `/`.

@@ -184,7 +184,7 @@ fn a_bad_answer_is_an_error() {
     assert_eq!(sent(&answer(204)), Ok(()));
     assert_eq!(
         sent(&answer(404)).map_err(|error| error.to_string()),
-        Err("sending notification bad response 404: no_service".to_owned())
+        Err("sending notification bad response 404: 10 bytes".to_owned())
     );
 }
 

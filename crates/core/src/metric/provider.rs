@@ -166,21 +166,22 @@ fn unsupported(name: &str) -> ProviderError {
     ProviderError::Wrong(format!("metric provider {name} is not supported yet"))
 }
 
-/// The error of a status of 400 or more. Those that time or an administrator may mend hold the run; those that only the
+/// The error of a status of 300 or more, with what may be told of the answer. Those that time or an administrator may mend hold the run; those that only the
 /// author of the query can mend fail the check.
-fn refused(status: StatusCode, body: &[u8]) -> ProviderError {
+fn refused(status: StatusCode, words: &str) -> ProviderError {
     let reason = status.canonical_reason().unwrap_or("Unknown");
-    let text = format!("error response: Status {} {reason}: {}", status.as_u16(), excerpt(body));
+    let text = format!("error response: Status {} {reason}: {words}", status.as_u16());
     match status.as_u16() {
-        401 | 403 | 407 | 408 | 425 | 429 | 500.. => ProviderError::Unavailable(text),
+        // A redirect that is not followed: somebody wants to see credentials first, or the address is an old one.
+        300..=399 | 401 | 403 | 407 | 408 | 425 | 429 | 500.. => ProviderError::Unavailable(text),
         _ => ProviderError::Wrong(text),
     }
 }
 
-/// The beginning of a body, for an error's text: events are cut at 1,024 bytes anyway.
-fn excerpt(body: &[u8]) -> String {
-    const LIMIT_BYTES: usize = 512;
-    String::from_utf8_lossy(&body[..body.len().min(LIMIT_BYTES)]).trim().to_owned()
+/// What is told of an answer that the protocol does not explain: not its words, for the author of a query may aim it at
+/// whatever the operator reaches, and reads the events (S31).
+fn length(body: &[u8]) -> String {
+    format!("answer of {} bytes", body.len())
 }
 
 /// A base URL with a host, or the contract's error.
@@ -284,8 +285,8 @@ mod tests {
 
     #[test]
     fn statuses_hold_or_fail() {
-        let error = |status| refused(StatusCode::from_u16(status).expect("a status"), b"why");
-        for status in [401, 403, 408, 429, 500, 502, 503, 504] {
+        let error = |status| refused(StatusCode::from_u16(status).expect("a status"), "why");
+        for status in [301, 302, 307, 401, 403, 408, 429, 500, 502, 503, 504] {
             assert!(matches!(error(status), ProviderError::Unavailable(_)), "{status}");
         }
         for status in [400, 404, 405, 422] {

@@ -69,6 +69,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag::new(ROLLOUT, "no-cross-namespace-refs", Switch, "false", "Refuse references to templates and alert providers of other namespaces."),
     Flag::new(ROLLOUT, "drain-delay", Duration, "10s", "How long a set keeps its pods after its traffic has gone, 0s for Flagger's timing."),
     Flag::new(ROLLOUT, "pause-new-runs", Switch, "false", "Let runs under way finish and start no new ones."),
+    Flag::new(ROLLOUT, "allow-addresses", Text, "", "Addresses, blocks and hosts that objects may name although they are loopback, link-local or the API server."),
     Flag::new(CLUSTER, "namespace", Text, "", "Watch this namespace only, or these, separated by commas; empty is all."),
     Flag::new(CLUSTER, "kubeconfig", Text, "", "Path to a kubeconfig, when not running in a cluster."),
     Flag::new(CLUSTER, "master", Text, "", "Address of the API server, overriding the kubeconfig."),

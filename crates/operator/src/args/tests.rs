@@ -55,8 +55,9 @@ fn the_flags_of_the_articles_reach_the_settings() {
     let options = options(
         "-mesh-provider=kubernetes -metrics-server http://p:9090 -selector-labels=app,k8s-app -namespace=test \
          -include-label-prefix=app.kubernetes.io -log-level=info -drain-delay=1m30s -cluster-name=staging \
-         -leader-election-namespace=other",
+         -leader-election-namespace=other -allow-addresses=10.0.0.1,,localhost",
     );
+    assert_eq!(options.exceptions, Exceptions::parse(["10.0.0.1", "localhost"]).unwrap());
     assert_eq!(options.settings.mesh_provider, "kubernetes");
     assert_eq!(options.settings.metrics_server, "http://p:9090");
     assert_eq!(options.settings.selector_labels, ["app", "k8s-app"]);
@@ -82,6 +83,10 @@ fn wrong_flags_are_refused_in_the_words_of_go() {
         "invalid boolean value \"maybe\" for flag -no-cross-namespace-refs: parse error",
     );
     check_refused("-drain-delay=soon", "invalid value \"soon\" for flag -drain-delay: parse error");
+    check_refused(
+        "-allow-addresses=10.0.0.0/40",
+        "invalid value for flag -allow-addresses: \"10.0.0.0/40\" is no address, block of addresses or name of a host",
+    );
     check_refused("-port=http", "invalid value \"http\" for flag -port: not a port");
 }
 

@@ -94,7 +94,7 @@ async fn credentials_are_kept_for_a_minute_or_as_long_as_a_watch_shows_them_unch
     let read = async |metadata: &Look, seconds| {
         let key = ObjectKey::new(Kind::Secret, "test", "token");
         let read = secrets.read(&cluster, &key, metadata, start + Duration::from_secs(seconds)).await;
-        assert!(read.unwrap().is_some());
+        assert!(read.is_ok());
         reads.load(Ordering::Relaxed)
     };
     let at_version = |version: &str| Look::Present(Arc::new(json!({"metadata": {"resourceVersion": version}})));
@@ -102,7 +102,63 @@ async fn credentials_are_kept_for_a_minute_or_as_long_as_a_watch_shows_them_unch
     assert_eq!((read(&at_version("1"), 300).await, read(&at_version("2"), 300).await), (2, 3));
     let missing = ObjectKey::new(Kind::Secret, "test", "other");
     for _ in 0..2 {
-        assert!(secrets.read(&cluster, &missing, &Look::Ask, start).await.unwrap().is_none());
+        let read = secrets.read(&cluster, &missing, &Look::Ask, start).await;
+        assert_eq!(read.err(), Some(SecretError::Missing("other".to_owned())));
     }
     assert_eq!(reads.load(Ordering::Relaxed), 5, "that there is none is not kept");
+}
+
+#[tokio::test]
+async fn what_lets_its_bearer_into_the_cluster_is_never_sent_to_a_provider() {
+    for kind in ["kubernetes.io/service-account-token", "helm.sh/release.v1", "bootstrap.kubernetes.io/token"] {
+        let api = Fake::start(move |_| {
+            let mut secret = secret("one");
+            secret["type"] = json!(kind);
+            object(&secret)
+        })
+        .await;
+        let case = Case { operator: api.operator(), ..Case::new().await };
+        let expected = format!("secret token.test is of type {kind}, which is never used as credentials");
+        assert_eq!(case.ask().await, Err(MeasureError::Secret(expected)));
+        assert_eq!(case.provider.seen(), []);
+    }
+}
+
+#[tokio::test]
+async fn where_references_across_namespaces_are_off_no_template_of_another_one_is_asked() {
+    let settings = burgee_core::settings::Settings { no_cross_namespace_refs: true, ..Default::default() };
+    let case = Case::new().await;
+    let (strict, story) = (case.api.operator_with(settings), crate::fixtures::story());
+    let ask = |namespace: &str| {
+        let template = Some((namespace.to_owned(), "rate".to_owned()));
+        let source = ProviderSource { template, ..case.source.clone() };
+        Ask::Measure { metric: "rate".to_owned(), scale: 1.0, source, query: "up".to_owned() }
+    };
+    let refused = MeasureError::Wrong("cross-namespace references are disabled".to_owned());
+    assert_eq!(answer(&strict, &story, &ask("other")).await, Answer::Measured(Err(refused)));
+    assert_eq!(case.counts(), (0, 0), "neither the Secret was read nor the provider asked");
+    assert_eq!(answer(&strict, &story, &ask("test")).await, Answer::Measured(Ok(7.0)));
+    assert_eq!(answer(&case.operator, &story, &ask("other")).await, Answer::Measured(Ok(7.0)));
+}
+
+#[tokio::test]
+async fn the_flags_prometheus_may_be_on_the_loopback_and_a_templates_may_not() {
+    let case = Case::new().await;
+    let source = ProviderSource { secret: None, ..case.source.clone() };
+    let outside = crate::http::Outside::new(crate::http::Guard::default()).unwrap();
+    let settings = burgee_core::settings::Settings { metrics_server: source.address.clone(), ..Default::default() };
+    let operator = case.api.operator_outside(settings, outside);
+    let template = ProviderSource { template: Some(("test".to_owned(), "rate".to_owned())), ..source.clone() };
+    let inline = ProviderSource { address: format!("{}/", source.address), ..source.clone() };
+    for aimed in [template, inline] {
+        let Err(MeasureError::Wrong(text)) = measure(&operator, &aimed, "up").await else { panic!("it was asked") };
+        let expected = "request refused: 127.0.0.1, a loopback address, may not be asked by an object of the cluster, \
+                        unless -allow-addresses lists it";
+        assert_eq!(text, expected);
+    }
+    assert_eq!(case.provider.seen(), []);
+    let Err(MeasureError::Unavailable(text)) = measure(&operator, &source, "up").await else {
+        panic!("it was refused")
+    };
+    assert!(text.contains("401"), "{text}");
 }

@@ -8,12 +8,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::*;
-use crate::fixtures::Fake;
+use crate::fixtures::{Fake, at_home};
 
 async fn called(code: u16, body: &'static str) -> (Result<(), HookError>, Fake) {
     let fake = Fake::start(move |_| (Code::from_u16(code).unwrap(), body).into_response()).await;
     let webhook = Webhook { name: "gate".to_owned(), url: format!("{}/gate", fake.url), ..Webhook::default() };
-    (call(&Outside::new().unwrap(), &webhook, &json!({"name": "podinfo"})).await, fake)
+    (call(&Outside::new(at_home()).unwrap(), &webhook, &json!({"name": "podinfo"}), Aim::Object).await, fake)
 }
 
 #[tokio::test]
@@ -26,8 +26,8 @@ async fn a_hook_gets_the_payload_and_passes() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_in_the_words_of_the_hook() {
-    assert_eq!(called(403, "Forbidden").await.0, Err(HookError::Refused("Forbidden".to_owned())));
+async fn a_refusal_is_told_by_its_status_and_not_in_the_words_of_the_hook() {
+    assert_eq!(called(403, "Forbidden").await.0, refused("403 Forbidden, answer of 9 bytes"));
 }
 
 #[tokio::test]
@@ -36,7 +36,9 @@ async fn a_transport_error_names_the_url_and_the_attempts() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     let webhook = Webhook { name: "gate".to_owned(), url: url.clone(), ..Webhook::default() };
-    let HookError::Unanswered(error) = call(&Outside::new().unwrap(), &webhook, &json!({})).await.unwrap_err() else {
+    let HookError::Unanswered(error) =
+        call(&Outside::new(at_home()).unwrap(), &webhook, &json!({}), Aim::Object).await.unwrap_err()
+    else {
         panic!("nobody has answered")
     };
     assert!(error.starts_with(&format!("POST {url} giving up after 1 attempt(s): Post \"{url}\": ")), "{error}");
@@ -61,7 +63,7 @@ async fn repeated(answers: &[(u16, &'static str)], retries: i64) -> (Result<(), 
     let retries = Some(retries);
     let webhook = Webhook { name: "gate".to_owned(), url: format!("{}/gate", fake.url), retries, ..Webhook::default() };
     let payload = json!({"name": "podinfo", "metadata": {"a": "1"}});
-    let result = call(&Outside::new().unwrap(), &webhook, &payload).await;
+    let result = call(&Outside::new(at_home()).unwrap(), &webhook, &payload, Aim::Object).await;
     for seen in fake.seen() {
         assert_eq!(
             (seen.method.as_str(), seen.media.as_str(), seen.body),
@@ -89,7 +91,7 @@ async fn a_hook_that_fails_for_a_moment_is_asked_again_with_the_same_payload_aft
 async fn a_hook_that_goes_on_failing_is_asked_as_often_as_its_retries_say() {
     let (result, times) = repeated(&[(503, "0")], 3).await;
     let HookError::Refused(text) = result.unwrap_err() else { panic!("it answered") };
-    assert!(text.ends_with("/gate giving up after 4 attempt(s): busy"), "{text}");
+    assert!(text.ends_with("/gate giving up after 4 attempt(s): 503 Service Unavailable, answer of 4 bytes"), "{text}");
     assert_eq!(times.len(), 4);
     let (result, times) = repeated(&[(503, "0")], 0).await;
     assert!(result.is_err());
@@ -98,10 +100,11 @@ async fn a_hook_that_goes_on_failing_is_asked_as_often_as_its_retries_say() {
 
 #[tokio::test]
 async fn an_answer_that_will_not_change_is_not_asked_for_again() {
-    for code in [204, 400, 404, 501] {
+    let words = ["204 No Content", "400 Bad Request", "404 Not Found", "501 Not Implemented"];
+    for (code, words) in [204, 400, 404, 501].into_iter().zip(words) {
         let (result, times) = repeated(&[(code, "")], 5).await;
         assert_eq!(times.len(), 1, "{code}");
-        assert_eq!(result, refused(if code == 204 { "204 No Content" } else { "busy" }));
+        assert_eq!(result, refused(&format!("{words}, answer of {} bytes", if code == 204 { 0 } else { 4 })));
     }
 }
 
@@ -109,13 +112,13 @@ async fn an_answer_that_will_not_change_is_not_asked_for_again() {
 async fn a_certificate_that_nobody_has_signed_is_accepted_only_with_its_check_off() {
     let fake = Fake::start_with_own_certificate(|_| Code::OK.into_response()).await;
     let hook = |disable_tls| Webhook { url: format!("{}/gate", fake.url), disable_tls, ..Webhook::default() };
-    let outside = Outside::new().unwrap();
-    let HookError::Unanswered(text) = call(&outside, &hook(false), &json!({})).await.unwrap_err() else {
+    let outside = Outside::new(at_home()).unwrap();
+    let HookError::Unanswered(text) = call(&outside, &hook(false), &json!({}), Aim::Object).await.unwrap_err() else {
         panic!("it was not asked")
     };
     assert!(text.contains("giving up after 1 attempt(s)") && text.contains("certificate"), "{text}");
     assert_eq!(fake.seen(), []);
-    assert_eq!(call(&outside, &hook(true), &json!({"name": "podinfo"})).await, Ok(()));
+    assert_eq!(call(&outside, &hook(true), &json!({"name": "podinfo"}), Aim::Object).await, Ok(()));
     assert_eq!(fake.seen()[0].body, json!({"name": "podinfo"}));
 }
 
@@ -124,9 +127,9 @@ async fn of_a_long_answer_one_mebibyte_is_read() {
     let answered = async |code: u16| {
         let fake = Fake::start(move |_| (Code::from_u16(code).unwrap(), "x".repeat(5 << 20)).into_response()).await;
         let webhook = Webhook { url: fake.url.clone(), ..Webhook::default() };
-        call(&Outside::new().unwrap(), &webhook, &json!({})).await
+        call(&Outside::new(at_home()).unwrap(), &webhook, &json!({}), Aim::Object).await
     };
     assert_eq!(answered(200).await, Ok(()));
     let error = answered(403).await.unwrap_err();
-    assert_eq!(error, HookError::TooLong(format!("answer longer than 1 MiB: {}", "x".repeat(1024))));
+    assert_eq!(error, HookError::TooLong("403 Forbidden, answer longer than 1 MiB".to_owned()));
 }

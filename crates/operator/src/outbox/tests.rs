@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use burgee_core::settings::Settings;
 use serde_json::json;
 
 use super::*;
@@ -20,6 +21,10 @@ struct Case {
 
 impl Case {
     async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    async fn with(settings: Settings) -> Self {
         let (stored, taken) = (Arc::new(Mutex::new("/one")), Arc::new(Mutex::new("/one")));
         let (kept, wanted) = (stored.clone(), taken.clone());
         let chat = Fake::start(move |request| {
@@ -36,12 +41,18 @@ impl Case {
             object(&json!({"metadata": {"name": "chat"}, "spec": {"type": "slack", "secretRef": {"name": "address"}}}))
         })
         .await;
-        Self { operator: api.operator(), chat, api, stored, taken }
+        Self { operator: api.operator_with(settings), chat, api, stored, taken }
     }
 
     async fn alert(&self) -> Result<(), String> {
-        let alert = worded(&crate::fixtures::story(), "no", Severity::Error, Vec::new());
-        alert_provider(&self.operator, &ObjectKey::new(Kind::AlertProvider, "test", "chat"), &alert).await
+        self.alert_through("test").await
+    }
+
+    /// The same through a provider of this namespace.
+    async fn alert_through(&self, namespace: &str) -> Result<(), String> {
+        let story = crate::fixtures::story();
+        let alert = worded(&story, "no", Severity::Error, Vec::new());
+        alert_provider(&self.operator, (&story, &ObjectKey::new(Kind::AlertProvider, namespace, "chat")), &alert).await
     }
 
     /// How often the Secret was read, and something was sent.
@@ -64,6 +75,16 @@ async fn the_secret_of_an_alert_provider_is_read_once_for_many_alerts_and_again_
     assert_eq!(case.counts(), (2, 5), "refused, read, taken");
     *lock(&case.taken) = "/three";
     let error = case.alert().await.unwrap_err();
-    assert_eq!(error, "send error: sending notification bad response 404: no");
+    assert_eq!(error, "send error: sending notification bad response 404: 2 bytes");
     assert_eq!(case.counts(), (3, 6), "the same address is not tried twice");
+}
+
+#[tokio::test]
+async fn where_references_across_namespaces_are_off_no_alert_goes_through_one_whatever_raised_it() {
+    let strict = Case::with(Settings { no_cross_namespace_refs: true, ..Settings::default() }).await;
+    let refused = Err("error: cross-namespace references are disabled".to_owned());
+    assert_eq!(strict.alert_through("other").await, refused);
+    assert_eq!((strict.counts(), strict.api.seen()), ((0, 0), Vec::new()), "nothing was even read");
+    assert_eq!(strict.alert_through("test").await, Ok(()));
+    assert_eq!(Case::new().await.alert_through("other").await, Ok(()));
 }

@@ -1,5 +1,7 @@
 //! Prometheus' HTTP API: one instant query, one number. It must not guess which of several numbers was meant (S9).
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -8,10 +10,12 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Endpoint, Provider, ProviderError, base_url, excerpt, get, refused};
+use super::{Endpoint, Provider, ProviderError, base_url, get, length, refused};
 use crate::metric::template::{QUERY_LIMIT_BYTES, collapse};
 
 const ONLINE_QUERY: &str = "vector(1)";
+/// How much of an error of Prometheus' is told, in letters: events are cut at 1,024 bytes anyway.
+const ERROR_LETTERS: usize = 512;
 
 /// `GET <address>/api/v1/query?query=…`, the query in one line (contract: metrics §6).
 pub(super) fn request(endpoint: &Endpoint, query: &str) -> Result<Request<Bytes>, ProviderError> {
@@ -28,12 +32,12 @@ pub(super) fn request(endpoint: &Endpoint, query: &str) -> Result<Request<Bytes>
 
 /// The one finite sample of an answer.
 pub(super) fn parse(response: &Response<Bytes>) -> Result<f64, ProviderError> {
-    if response.status().as_u16() >= 400 {
-        return Err(refused(response.status(), response.body()));
+    if response.status().as_u16() >= 300 {
+        return Err(refused(response.status(), &told(response.body())));
     }
     let answer: Answer<'_> = serde_json::from_slice(response.body()).map_err(|error| unreadable(&error))?;
     let Some(Data { result_type, result }) = answer.data else {
-        return Err(ProviderError::Unavailable(format!("error response: {}", excerpt(response.body()))));
+        return Err(ProviderError::Unavailable(format!("error response: {}", told(response.body()))));
     };
     match result_type {
         "vector" => vector(&read::<Samples>(result)?),
@@ -82,8 +86,21 @@ fn number(text: &str) -> Result<f64, ProviderError> {
     }
 }
 
+/// Where an answer stops being Prometheus'. The parser's own words would quote it.
 fn unreadable(error: &serde_json::Error) -> ProviderError {
-    ProviderError::Unavailable(format!("error unmarshaling result: {error}"))
+    let (line, column) = (error.line(), error.column());
+    let text = format!("error unmarshaling result: not an answer of Prometheus at line {line} column {column}");
+    ProviderError::Unavailable(text)
+}
+
+/// What Prometheus says went wrong, where the answer is such an error of its API; else how long the answer is.
+fn told(body: &[u8]) -> String {
+    match serde_json::from_slice::<Refusal>(body) {
+        Ok(Refusal { status, error_type, error }) if status == "error" => {
+            format!("{}: {}", brief(&error_type), cut(&error, ERROR_LETTERS))
+        }
+        Ok(_) | Err(_) => length(body),
+    }
 }
 
 fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ProviderError> {
@@ -92,10 +109,22 @@ fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ProviderError> {
 
 /// What a stranger wrote, short enough for a sentence.
 fn brief(text: &str) -> String {
-    const LIMIT: usize = 80;
+    cut(text, 80)
+}
+
+fn cut(text: &str, limit: usize) -> String {
     let mut letters = text.chars();
-    let head: String = letters.by_ref().take(LIMIT).collect();
+    let head: String = letters.by_ref().take(limit).collect();
     if letters.next().is_some() { format!("{head}…") } else { head }
+}
+
+/// An error of Prometheus' API.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    status: String,
+    error_type: String,
+    error: String,
 }
 
 #[derive(Deserialize)]
@@ -112,17 +141,21 @@ struct Data<'a> {
     result: &'a RawValue,
 }
 
+/// The labels of a series.
+type Labels<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
+
 #[derive(Deserialize)]
 struct Sample<'a> {
     #[serde(borrow)]
-    metric: Option<&'a RawValue>,
+    metric: Option<Labels<'a>>,
     value: Option<(IgnoredAny, String)>,
     values: Option<IgnoredAny>,
 }
 
 impl Sample<'_> {
     fn labels(&self) -> String {
-        self.metric.map_or_else(|| "{}".to_owned(), |labels| brief(labels.get()))
+        let labels = self.metric.as_ref().map(|labels| serde_json::to_string(labels).unwrap_or_default());
+        labels.map_or_else(|| "{}".to_owned(), |labels| brief(&labels))
     }
 }
 
@@ -163,8 +196,6 @@ impl<'de> Visitor<'de> for SamplesVisitor {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -260,11 +291,38 @@ mod tests {
     #[test]
     fn refusals_hold_or_fail() {
         let body = r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
-        check(&answer(400, body), &wrong(&format!("error response: Status 400 Bad Request: {body}")));
+        check(&answer(400, body), &wrong("error response: Status 400 Bad Request: bad_data: parse error"));
         check(
             &answer(503, "starting"),
-            &Err(ProviderError::Unavailable("error response: Status 503 Service Unavailable: starting".into())),
+            &Err(ProviderError::Unavailable(
+                "error response: Status 503 Service Unavailable: answer of 8 bytes".into(),
+            )),
         );
+    }
+
+    #[test]
+    fn only_an_error_of_prometheus_own_is_quoted() {
+        const SECRET: &str = "what-nobody-may-read";
+        for status in [200, 302, 400, 401, 404, 500] {
+            for body in [
+                SECRET.to_owned(),
+                format!("{SECRET:?}"),
+                format!("[{SECRET:?}]"),
+                format!(r#"{{"error":"{SECRET}"}}"#),
+                format!(r#"{{"status":"failure","errorType":"x","error":"{SECRET}"}}"#),
+                format!(r#"{{"status":"error","error":"{SECRET}"}}"#),
+                format!(r#"{{"data":"{SECRET}"}}"#),
+                format!(r#"{{"data":{{"resultType":"vector","result":"{SECRET}"}}}}"#),
+                format!(r#"{{"data":{{"resultType":"vector","result":[{{"metric":"{SECRET}"}},{{}}]}}}}"#),
+                format!(r#"{{"data":{{"resultType":"vector","result":[{{"metric":{{"a":["{SECRET}"]}}}},{{}}]}}}}"#),
+                format!(r#"{{"data":{{"resultType":"scalar","result":{{"{SECRET}":1}}}}}}"#),
+            ] {
+                let error = parse(&answer(status, &body)).expect_err("no number").to_string();
+                assert!(!error.contains("nobody"), "{status} {body}: {error}");
+            }
+        }
+        let long = format!(r#"{{"status":"error","errorType":"execution","error":"{}"}}"#, "x".repeat(9000));
+        assert!(parse(&answer(422, &long)).expect_err("no number").to_string().len() < 1000);
     }
 
     #[test]
