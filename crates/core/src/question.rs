@@ -186,6 +186,16 @@ impl Answers {
         is_new
     }
 
+    /// A question will not be answered: it may be asked again.
+    pub fn withdraw(&mut self, key: &AskKey) {
+        self.awaited.retain(|awaited| awaited.key != *key);
+    }
+
+    /// No question that is out will be answered.
+    pub fn withdraw_all(&mut self) {
+        self.awaited.clear();
+    }
+
     /// The clock of the canary was set by so much: what is remembered of the time before moves along, so that no wait
     /// gets longer or shorter by it.
     pub(crate) fn move_along(&mut self, by: SignedDuration) {
@@ -204,7 +214,7 @@ impl Answers {
 
     /// Records an answer that came at `at`.
     pub fn insert(&mut self, key: AskKey, answer: Answer, at: Timestamp) {
-        self.awaited.retain(|awaited| awaited.key != key);
+        self.withdraw(&key);
         self.given.retain(|given| given.key != key);
         self.given.push(Given { key, answer, at });
     }

@@ -1,7 +1,7 @@
 //! Ask: webhooks and metric providers, outside the tick. An answer is kept for the canary and wakes it; how slow it is
 //! delays nobody else. It decides nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use burgee_core::metric::provider::{Credentials, Endpoint, Provider, ProviderError};
@@ -9,10 +9,12 @@ use burgee_core::question::{Answer, Ask, AskKey, MeasureError, ProviderSource};
 use burgee_core::world::{Kind, ObjectKey};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::hooks;
 use crate::http::{Aim, Limits, SendError, Trust};
+use crate::memory::Memory;
 use crate::operator::{Operator, lock};
 use crate::secrets::{Content, Reading, SecretError};
 use crate::tell::Story;
@@ -26,23 +28,54 @@ const PROVIDER_BYTES: usize = 8 << 20;
 pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
     let memory = operator.memory(&story.key);
     for (key, question) in asks {
-        {
+        let ended = {
             let mut memory = lock(&memory);
             let at = memory.hours.at(clock::steady());
             if !memory.answers.ask(&key, at) {
                 continue;
             }
-        }
-        let (operator, story, memory) = (operator.clone(), story.clone(), memory.clone());
-        tokio::spawn(async move {
+            memory.questions.clone()
+        };
+        let (operator, story) = (operator.clone(), story.clone());
+        let out = Out { memory: memory.clone(), key: Some(key), ended: ended.clone() };
+        tokio::spawn(ended.run_until_cancelled_owned(async move {
             let answer = answer(&operator, &story, &question).await;
             show(&operator, &story, &question, &answer);
-            let mut memory = lock(&memory);
-            let now = clock::steady();
-            let at = memory.hours.at(now);
-            memory.answers.insert(key, answer, at);
-            operator.wish(&story.key, now);
-        });
+            if out.came(answer) {
+                operator.wish(&story.key, clock::steady());
+            }
+        }));
+    }
+}
+
+/// A question that is out. However its task ends, the canary does not go on waiting for it: a panic leaves no question that
+/// can never be asked again.
+struct Out {
+    memory: Arc<Mutex<Memory>>,
+    /// None once it is answered.
+    key: Option<AskKey>,
+    ended: CancellationToken,
+}
+
+impl Out {
+    /// Enters the answer. False if nobody waits for it any more.
+    fn came(mut self, answer: Answer) -> bool {
+        let mut memory = lock(&self.memory);
+        let Some(key) = self.key.take().filter(|_| !self.ended.is_cancelled()) else { return false };
+        let at = memory.hours.at(clock::steady());
+        memory.answers.insert(key, answer, at);
+        true
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        let Some(key) = self.key.take() else { return };
+        let mut memory = lock(&self.memory);
+        // Whoever ended it has withdrawn it, and the same may be out again since.
+        if !self.ended.is_cancelled() {
+            memory.answers.withdraw(&key);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Calling webhooks: sends what core prepares, as often as core says (contract: webhooks §1). It knows no rollout.
 
+use std::time::{Duration, Instant};
+
 use burgee_api::{Webhook, WebhookType};
 use burgee_core::question::HookError;
 use burgee_core::webhook::call::{ANSWER_LIMIT_BYTES, Attempt, Call, Next, request, timeout};
@@ -32,10 +34,12 @@ pub(crate) async fn ask(
 /// Calls a webhook, repeating as its `retries` say.
 pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value, aim: Aim) -> Result<(), HookError> {
     let trust = if webhook.disable_tls { Trust::Blind } else { Trust::Verified };
-    let deadline = timeout(webhook.timeout.as_deref()).map_err(|error| HookError::Unanswered(error.to_string()))?;
+    let timeout = timeout(webhook.timeout.as_deref()).map_err(|error| HookError::Unanswered(error.to_string()))?;
     let retries = u32::try_from(webhook.retries.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
-    let mut call = Call { url: &webhook.url, retries, attempt: 1 };
+    let began = Instant::now();
+    let mut call = Call { url: &webhook.url, retries, attempt: 1, elapsed: Duration::ZERO };
     loop {
+        let deadline = call.deadline(timeout);
         let request = request(&webhook.url, payload).map_err(HookError::Unanswered)?;
         let sent = outside.send(request, Limits { deadline, bytes: ANSWER_LIMIT_BYTES, trust, aim }).await;
         let attempt = match &sent {
@@ -43,12 +47,14 @@ pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value, aim: Ai
             Err(SendError::Refused(refusal)) => return Err(HookError::Unanswered(refusal.to_string())),
             Err(SendError::Failed(cause)) => Attempt::Broken(cause),
         };
+        call.elapsed = began.elapsed();
         match call.next(attempt, Timestamp::now()) {
             Next::Passed => return Ok(()),
             Next::Failed(error) => return Err(error),
             Next::Retry { after } => tokio::time::sleep(after).await,
         }
         call.attempt += 1;
+        call.elapsed = began.elapsed();
     }
 }
 

@@ -9,6 +9,7 @@ use burgee_core::question::Answers;
 use burgee_core::times::{Delays, Hours};
 use burgee_core::world::ObjectKey;
 use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::fights::Fights;
@@ -43,12 +44,20 @@ pub struct Memory {
     pub outdated: BTreeSet<ObjectKey>,
     /// Uids of what was kept for it, as far as this process kept it.
     pub kept: BTreeMap<ObjectKey, String>,
+    /// Ends what is being asked for it.
+    pub questions: CancellationToken,
     /// Whose series it has on `/metrics`.
     pub subject: Option<Subject>,
     conflicts: u32,
 }
 
 impl Memory {
+    /// Ends every question that is out: nobody waits for its answer any more. What is asked from now on is another one.
+    pub fn end_questions(&mut self) {
+        std::mem::take(&mut self.questions).cancel();
+        self.answers.withdraw_all();
+    }
+
     /// What time it is for the canary, when the wall's clock shows `clock`.
     pub fn look_at_the_clock(&mut self, clock: Timestamp, status: Option<&CanaryStatus>) -> Timestamp {
         self.hours.now(clock, clock::steady(), status, &mut self.answers)

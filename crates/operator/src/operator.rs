@@ -126,12 +126,21 @@ impl Operator {
     /// the same target still shows them.
     pub fn forget(&self, canary: &ObjectKey) {
         let Some(memory) = lock(&self.memories).remove(canary) else { return };
+        lock(&memory).end_questions();
         let Some(subject) = lock(&memory).subject.clone() else { return };
         let others: Vec<_> = lock(&self.memories).values().cloned().collect();
         if others.iter().any(|other| lock(other).subject.as_ref() == Some(&subject)) {
             self.telemetry.forget_canary(&subject, &canary.name);
         } else {
             self.telemetry.forget(&subject);
+        }
+    }
+
+    /// Ends every question that is out: whoever leads now asks for itself.
+    pub fn end_questions(&self) {
+        let memories: Vec<_> = lock(&self.memories).values().cloned().collect();
+        for memory in memories {
+            lock(&memory).end_questions();
         }
     }
 

@@ -79,7 +79,8 @@ impl Operator {
     /// Calls the post-rollout hooks one after the other until one fails, and tells how it went.
     pub fn call_post_rollout(self: &Arc<Self>, story: &Story, phase: Phase) {
         let (operator, story) = (self.clone(), story.clone());
-        tokio::spawn(async move {
+        let ended = lock(&self.memory(&story.key)).questions.clone();
+        tokio::spawn(ended.run_until_cancelled_owned(async move {
             let checksum = hooks::checksum(&story);
             for webhook in hooks::of_type(&story, WebhookType::PostRollout) {
                 let payload = hooks::payload(&story, phase.as_str(), &checksum).body(&webhook.metadata);
@@ -94,7 +95,7 @@ impl Operator {
                     break;
                 }
             }
-        });
+        }));
     }
 }
 

@@ -83,6 +83,7 @@ impl Rounds {
                     let leads = *leading.borrow_and_update();
                     self.operator.telemetry.set("burgee_leader", &[], f64::from(u8::from(leads)));
                     self.has_caught_up = false;
+                    self.operator.end_questions();
                     if leads {
                         self.catch_up(stop).await;
                         self.wake_all();

@@ -17,6 +17,15 @@ use crate::question::HookError;
 /// Deadline of one attempt when none is written.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Attempts after the first that are made at most, however many `retries` asks for (S33).
+pub const RETRIES_LIMIT: u32 = 30;
+
+/// So long may a call take with all its attempts and pauses (S33). Jobs of hours are asked through hooks; days are not.
+pub const CALL_LIMIT: Duration = Duration::from_hours(6);
+
+/// Shortest pause between two attempts, also where a server asks for a shorter one.
+const PAUSE_LIMIT: Duration = Duration::from_secs(1);
+
 /// Longest pause between two attempts of ours.
 const BACK_OFF_LIMIT: Duration = Duration::from_secs(30);
 
@@ -78,6 +87,8 @@ pub struct Call<'a> {
     pub retries: u32,
     /// Which attempt this was; the first is 1.
     pub attempt: u32,
+    /// Time since the first attempt began.
+    pub elapsed: Duration,
 }
 
 impl Call<'_> {
@@ -87,10 +98,17 @@ impl Call<'_> {
         if !attempt.may_be_retried() {
             return attempt.outcome();
         }
-        if self.attempt <= self.retries {
-            return Next::Retry { after: attempt.retry_after(now).unwrap_or_else(|| back_off(self.attempt)) };
+        let after = attempt.retry_after(now).unwrap_or_else(|| back_off(self.attempt)).max(PAUSE_LIMIT);
+        let has_time = self.elapsed.saturating_add(after) < CALL_LIMIT;
+        if has_time && self.attempt <= self.retries.min(RETRIES_LIMIT) {
+            return Next::Retry { after };
         }
         Next::Failed(self.given_up(attempt))
+    }
+
+    /// Deadline of the next attempt: what is written, as far as the whole call has time left.
+    pub fn deadline(&self, timeout: Duration) -> Duration {
+        timeout.min(CALL_LIMIT.saturating_sub(self.elapsed))
     }
 
     /// The contract's text, and what the last answer was.
@@ -184,7 +202,7 @@ mod tests {
     }
 
     fn call(attempt: u32, retries: u32) -> Call<'static> {
-        Call { url: URL, retries, attempt }
+        Call { url: URL, retries, attempt, elapsed: Duration::ZERO }
     }
 
     fn failed(text: &str) -> Next {
@@ -227,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_password_in_the_url_is_not_shown() {
-        let call = Call { url: "http://user:secret@tester.test/", retries: 0, attempt: 1 };
+        let call = Call { url: "http://user:secret@tester.test/", retries: 0, attempt: 1, elapsed: Duration::ZERO };
         let Next::Failed(error) = call.next(Attempt::Broken("refused"), NOW) else { panic!("it must fail") };
         let text = error.to_string();
         assert!(text.contains("tester.test") && !text.contains("secret"), "{text}");
@@ -279,7 +297,7 @@ mod tests {
             Next::Retry { after } => after.as_secs(),
             Next::Passed | Next::Failed(_) => panic!("it must be tried again"),
         };
-        assert_eq!([1, 2, 3, 4, 5, 6, 7, 100].map(pause), [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!([1, 2, 3, 4, 5, 6, 7, 30].map(pause), [1, 2, 4, 8, 16, 30, 30, 30]);
     }
 
     #[test]
@@ -291,12 +309,30 @@ mod tests {
             assert_eq!(call(1, 1).next(Attempt::Answered(&response), NOW), expected, "{header}");
         }
         check(429, "7", 7);
-        check(503, "0", 0);
+        check(503, "0", 1);
         check(503, "86400", 300);
         check(503, "Thu, 01 Jan 1970 00:00:42 GMT", 42);
         check(503, "Wed, 31 Dec 1969 00:00:42 GMT", 1);
         check(503, "soon", 1);
         check(500, "7", 1);
+    }
+
+    #[test]
+    fn no_call_is_repeated_without_end() {
+        let goes_on = |attempt, retries, elapsed| {
+            let call = Call { elapsed, ..call(attempt, retries) };
+            matches!(call.next(Attempt::Broken("refused"), NOW), Next::Retry { .. })
+        };
+        assert!(goes_on(RETRIES_LIMIT, u32::MAX, Duration::ZERO));
+        assert!(!goes_on(RETRIES_LIMIT + 1, u32::MAX, Duration::ZERO));
+        let before_end = |seconds| CALL_LIMIT.saturating_sub(Duration::from_secs(seconds));
+        assert!(goes_on(1, 3, before_end(2)));
+        assert!(!goes_on(1, 3, before_end(1)), "the pause alone would take the rest");
+        assert!(!goes_on(1, 3, Duration::MAX));
+        let deadline = |elapsed| Call { elapsed, ..call(2, 3) }.deadline(Duration::from_mins(5));
+        assert_eq!(deadline(Duration::ZERO), Duration::from_mins(5));
+        assert_eq!(deadline(before_end(2)), Duration::from_secs(2));
+        assert_eq!(call(1, 0).deadline(Duration::from_hours(1000)), CALL_LIMIT);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Credentials against an API server and a provider on the loopback.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::response::IntoResponse;
@@ -161,4 +160,54 @@ async fn the_flags_prometheus_may_be_on_the_loopback_and_a_templates_may_not() {
         panic!("it was refused")
     };
     assert!(text.contains("401"), "{text}");
+}
+
+/// Asks a hook that never answers, ends the question in some way, and waits until the connection is closed. Answers
+/// whether the same may be asked again.
+async fn ended_by(end: impl FnOnce(&Operator, &ObjectKey)) -> bool {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = Fake::start(|_| failure(404, "none")).await;
+    let (operator, story) = (api.operator(), crate::fixtures::story());
+    let key = AskKey { what: "webhook load-test".to_owned(), moment: String::new() };
+    let webhook = burgee_api::Webhook {
+        url: format!("http://{}/", listener.local_addr().unwrap()),
+        timeout: Some("1h".to_owned()),
+        retries: Some(1000),
+        ..Default::default()
+    };
+    ask(&operator, &story, vec![(key.clone(), Ask::Hook { webhook, payload: json!({}) })]);
+    let (mut connection, _) = listener.accept().await.unwrap();
+    end(&operator, &story.key);
+    // It ends when the caller has gone; a caller that stays would let the test hang.
+    let mut heard = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut connection, &mut heard).await;
+    let memory = operator.memory(&story.key);
+    lock(&memory).answers.ask(&key, clock::steady())
+}
+
+#[tokio::test]
+async fn a_question_ends_with_its_canary_and_with_the_lease_and_frees_its_slot() {
+    assert!(ended_by(Operator::forget).await);
+    assert!(ended_by(|operator, _| operator.end_questions()).await);
+}
+
+#[tokio::test]
+async fn a_question_whose_task_panics_may_be_asked_again_and_one_that_is_out_may_not() {
+    let memory = Arc::new(Mutex::new(Memory::default()));
+    let key = AskKey { what: "metric success-rate".to_owned(), moment: String::new() };
+    let may_ask = || lock(&memory).answers.ask(&key, clock::steady());
+    let out = || Out { memory: memory.clone(), key: Some(key.clone()), ended: lock(&memory).questions.clone() };
+    assert!(may_ask());
+    let (first, late, silent) = (out(), out(), out());
+    assert!(!may_ask());
+    let panicking = tokio::spawn(async move {
+        let _first = first;
+        panic!("as a bug would")
+    });
+    assert!(panicking.await.is_err());
+    assert!(may_ask());
+    lock(&memory).end_questions();
+    assert!(may_ask() && !late.came(Answer::Hook(Ok(()))), "an answer that comes late is nobody's");
+    drop(silent);
+    assert!(!may_ask(), "what ended before withdraws nothing that was asked since");
 }

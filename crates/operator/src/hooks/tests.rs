@@ -83,16 +83,15 @@ async fn a_hook_that_fails_for_a_moment_is_asked_again_with_the_same_payload_aft
     let (result, times) = repeated(&[(500, ""), (503, "0"), (201, "")], 2).await;
     assert_eq!((result, times.len()), (Ok(()), 3));
     let pauses = [times[1] - times[0], times[2] - times[1]];
-    assert!(pauses[0] >= Duration::from_secs(1), "{pauses:?}");
-    assert!(pauses[1] < Duration::from_secs(1), "the server asked for none: {pauses:?}");
+    assert!(pauses.iter().all(|pause| *pause >= Duration::from_secs(1)), "none is shorter: {pauses:?}");
 }
 
 #[tokio::test]
 async fn a_hook_that_goes_on_failing_is_asked_as_often_as_its_retries_say() {
-    let (result, times) = repeated(&[(503, "0")], 3).await;
+    let (result, times) = repeated(&[(503, "0")], 2).await;
     let HookError::Refused(text) = result.unwrap_err() else { panic!("it answered") };
-    assert!(text.ends_with("/gate giving up after 4 attempt(s): 503 Service Unavailable, answer of 4 bytes"), "{text}");
-    assert_eq!(times.len(), 4);
+    assert!(text.ends_with("/gate giving up after 3 attempt(s): 503 Service Unavailable, answer of 4 bytes"), "{text}");
+    assert_eq!(times.len(), 3);
     let (result, times) = repeated(&[(503, "0")], 0).await;
     assert!(result.is_err());
     assert_eq!(times.len(), 1);
