@@ -3,20 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use gotmpl::{MissingKey, Template, TemplateError, ToValue, Value};
 
-/// Longest template and longest query, in bytes.
-pub const QUERY_LIMIT_BYTES: usize = 64 * 1024;
+pub use bounds::QUERY_LIMIT_BYTES;
+use bounds::{check_arguments, check_model, check_result, check_template, range_limit, sentence};
 
-/// Longest argument list that a printing function takes, in bytes: `printf` on its own result doubles it.
-const PRINT_LIMIT_BYTES: usize = QUERY_LIMIT_BYTES;
-
-/// Longest format: each of its verbs may ask for 64 KiB of padding.
-const FORMAT_LIMIT_BYTES: usize = 1024;
-
-/// Turns that all `range` loops of one template may take together.
-const RANGE_LIMIT: u64 = 10_000;
+mod bounds;
 
 /// What a query template may know of a canary (contract: api §2, "Model values").
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,19 +36,27 @@ pub struct Model {
 }
 
 /// Renders a query template. The error is the template's, for the user; an unknown variable is one.
+///
+/// Whatever the template, this comes back soon and takes little: `bounds` says how much (S39).
 pub fn render(template: &str, model: &Model) -> Result<String, RenderError> {
-    if template.len() > QUERY_LIMIT_BYTES {
-        return Err(RenderError(format!("template is longer than {QUERY_LIMIT_BYTES} bytes")));
+    check_template(template)?;
+    check_model(model)?;
+    // The engine is not ours. A panic of it would come again with every look at the canary.
+    let rendered = catch_unwind(AssertUnwindSafe(|| execute(template, model)));
+    match rendered {
+        Ok(query) => query.map_err(|error| sentence(&error)),
+        Err(_) => Err(RenderError("the template engine failed on it".to_owned())),
     }
-    refuse_odd_actions(template)?;
-    let mut query = Bounded(String::new());
+}
+
+fn execute(template: &str, model: &Model) -> gotmpl::Result<String> {
     let parsed = functions(Template::new("query").missing_key(MissingKey::Error), model)
-        .max_range_iters(RANGE_LIMIT)
-        .parse(template)
-        .map_err(|error| RenderError(error.to_string()))?;
+        .max_range_iters(range_limit(template))
+        .parse(template)?;
     // An empty map, not nil: a stray `{{ .name }}` is then an error instead of `<no value>` in the query.
     let nothing = BTreeMap::<String, String>::new().to_value();
-    parsed.execute_fmt(&mut query, &nothing).map_err(|error| RenderError(sentence(&error)))?;
+    let mut query = Bounded(String::new());
+    parsed.execute_fmt(&mut query, &nothing)?;
     Ok(query.0)
 }
 
@@ -66,32 +70,6 @@ pub fn collapse(query: &str) -> String {
 #[error("{0}")]
 pub struct RenderError(String);
 
-fn sentence(error: &TemplateError) -> String {
-    if matches!(error, TemplateError::Write) {
-        return format!("query is longer than {QUERY_LIMIT_BYTES} bytes");
-    }
-    error.to_string()
-}
-
-/// Refuses what the engine lets pass: templates that call each other take exponential time within its own limits, and
-/// a block that is not closed, or not open, would silently cut the query.
-fn refuse_odd_actions(template: &str) -> Result<(), RenderError> {
-    let mut open = 0_usize;
-    for action in template.split("{{").skip(1).map(|action| action.trim_start_matches('-').trim_start()) {
-        let word: String = action.chars().take_while(char::is_ascii_alphanumeric).collect();
-        match word.as_str() {
-            "template" | "define" | "block" => {
-                return Err(RenderError(format!("{{{{ {word} }}}} is not supported in a query")));
-            }
-            "if" | "range" | "with" => open += 1,
-            "end" | "else" if open == 0 => return Err(RenderError(format!("unexpected {{{{ {word} }}}}"))),
-            "end" => open -= 1,
-            _ => {}
-        }
-    }
-    if open == 0 { Ok(()) } else { Err(RenderError("unexpected EOF: an {{ end }} is missing".to_owned())) }
-}
-
 fn functions(template: Template, model: &Model) -> Template {
     let Model { name, namespace, target, service, ingress, route, interval, variables } = model;
     let texts = [
@@ -103,21 +81,43 @@ fn functions(template: Template, model: &Model) -> Template {
         ("route", route),
         ("interval", interval),
     ];
-    let mut template = constant(template, "variables", variables.to_value()).func("index", index);
+    let calls = Calls::default();
+    let mut template = calls.constant(template, "variables", variables.to_value());
+    template = calls.counted(template, "index", index);
     for (word, text) in texts {
-        template = constant(template, word, text.to_value());
+        template = calls.constant(template, word, text.to_value());
     }
     for word in ["print", "println", "printf", "html", "js", "urlquery"] {
-        template = template.func(word, move |arguments| print(word, arguments));
+        template = calls.counted(template, word, move |arguments| print(word, arguments));
     }
     template
 }
 
-fn constant(template: Template, word: &'static str, value: Value) -> Template {
-    template.func(word, move |arguments| match arguments.len() {
-        0 => Ok(value.clone()),
-        got => Err(TemplateError::ArgCount { name: word.to_owned(), expected: 0, got }),
-    })
+/// Counts the calls of one rendering.
+#[derive(Clone, Default)]
+struct Calls(Arc<AtomicU32>);
+
+impl Calls {
+    /// Adds a function that may be called as often as all of them together may.
+    fn counted<F>(&self, template: Template, word: &'static str, function: F) -> Template
+    where
+        F: Fn(&[Value]) -> gotmpl::Result<Value> + Send + Sync + 'static,
+    {
+        let calls = self.clone();
+        template.func(word, move |arguments| {
+            if calls.0.fetch_add(1, Ordering::Relaxed) >= bounds::CALL_LIMIT {
+                return Err(TemplateError::Exec(format!("more than {} calls of functions", bounds::CALL_LIMIT)));
+            }
+            function(arguments)
+        })
+    }
+
+    fn constant(&self, template: Template, word: &'static str, value: Value) -> Template {
+        self.counted(template, word, move |arguments| match arguments.len() {
+            0 => Ok(value.clone()),
+            got => Err(TemplateError::ArgCount { name: word.to_owned(), expected: 0, got }),
+        })
+    }
 }
 
 /// Go's `index`: a key that a map of strings does not have is the empty string, unlike `variables.key`, which is an error.
@@ -133,15 +133,12 @@ fn index(arguments: &[Value]) -> gotmpl::Result<Value> {
 /// One of the engine's printing functions on arguments of bounded size: each may repeat what it is given, and templates
 /// of a few lines could double a text until memory is gone.
 fn print(word: &str, arguments: &[Value]) -> gotmpl::Result<Value> {
-    let sizes: Vec<usize> = arguments.iter().map(|argument| argument.to_string().len()).collect();
-    let format_size = if word == "printf" { sizes.first().copied().unwrap_or(0) } else { 0 };
-    if sizes.iter().sum::<usize>() > PRINT_LIMIT_BYTES || format_size > FORMAT_LIMIT_BYTES {
-        return Err(TemplateError::Exec(format!("{word}: arguments are too long")));
-    }
+    check_arguments(word, arguments)?;
     let operands: Vec<String> = (0..arguments.len()).map(|position| format!("(index . {position})")).collect();
     let call = operands.join(" ");
     let arguments = Value::List(arguments.to_vec().into());
     let text = Template::new(word).parse(&format!("{{{{ {word} {call} }}}}"))?.execute_to_string(&arguments)?;
+    check_result(word, &text)?;
     Ok(Value::String(text.into()))
 }
 
@@ -246,13 +243,15 @@ mod tests {
     #[test]
     fn a_template_cannot_run_away() {
         check_error(&"x".repeat(QUERY_LIMIT_BYTES + 1), "longer than");
-        check_error(r#"{{ printf "%65535d" 1 }}{{ printf "%65535d" 1 }}"#, "query is longer than");
+        let padding = r#"{{ printf "%999d" 1 }}"#;
+        check_error(&padding.repeat(QUERY_LIMIT_BYTES / 999 + 1), "query is longer than");
         check_error(r#"{{ define "a" }}{{ end }}"#, "not supported");
         check_error(r#"{{- template "query" }}"#, "not supported");
         check_error("{{ range 100000000 }}{{ end }}", "range");
         let doubling = format!("{{{{ $x := name }}}}{}", r#"{{ $x = printf "%s%s" $x $x }}"#.repeat(40));
         check_error(&doubling, "too long");
     }
+
     fn token() -> impl Strategy<Value = &'static str> {
         prop::sample::select(vec![
             "{{",
