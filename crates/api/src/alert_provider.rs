@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::metric_template::SecretRef;
 
 /// A chat to be told (contract: api §3).
@@ -35,10 +36,10 @@ pub struct AlertProviderSpec {
     pub username: Option<String>,
     /// Webhook URL of the chat.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
+    pub address: Option<Address>,
     /// URL of an HTTP proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<String>,
+    pub proxy: Option<Address>,
     /// Secret with `address`, which wins over the one here, and perhaps `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,

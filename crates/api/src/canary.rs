@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::analysis::Analysis;
 use crate::canary_status::CanaryStatus;
 use crate::lenient;
@@ -45,7 +46,7 @@ pub struct CanarySpec {
     pub provider: Option<String>,
     /// Prometheus of builtin and inline queries (default: the controller's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metrics_server: Option<String>,
+    pub metrics_server: Option<Address>,
     /// Workload that is released.
     pub target_ref: TargetRef,
     /// Autoscaler of the workload.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::lenient;
 
 /// When a webhook is asked (contract: webhooks §2).
@@ -60,7 +61,7 @@ pub struct Webhook {
     )]
     pub kind: WebhookType,
     /// Address that the body is sent to.
-    pub url: String,
+    pub url: Address,
     /// Deadline of one attempt as a Go duration (default 10s).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]

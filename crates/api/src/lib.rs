@@ -3,6 +3,7 @@
 //! The views here are for reading: they drop what they do not know, so nothing that is written back to the API
 //! server may pass through them.
 
+pub mod address;
 pub mod alert_provider;
 pub mod analysis;
 pub mod canary;
@@ -19,6 +20,7 @@ pub mod service;
 mod structural;
 pub mod traffic_policy;
 
+pub use address::Address;
 pub use alert_provider::{AlertProvider, AlertProviderSpec};
 pub use analysis::{
     Alert, Analysis, CrossNamespaceRef, Metric, MetricErrors, SessionAffinity, Severity, ThresholdRange,

@@ -10,6 +10,7 @@ mod teams;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use burgee_api::Address;
 use burgee_api::alert_provider::AlertProviderSpec;
 use burgee_api::analysis::{Analysis, Severity};
 use bytes::Bytes;
@@ -173,7 +174,7 @@ pub struct Destination {
     /// Kind of chat.
     pub chat: Chat,
     /// Its address, which lets everybody post who knows it. Empty: alerts go nowhere.
-    pub address: String,
+    pub address: Address,
     /// Channel to post to.
     pub channel: String,
     /// Name to post under.
@@ -200,7 +201,9 @@ impl Destination {
             Some(String::from_utf8_lossy(value).trim().to_owned())
         };
         let address = match secret {
-            Some(_) => entry("address").ok_or_else(|| AlertError("secret does not contain an address".to_owned()))?,
+            Some(_) => entry("address")
+                .map(Address::from)
+                .ok_or_else(|| AlertError("secret does not contain an address".to_owned()))?,
             None => spec.address.clone().unwrap_or_default(),
         };
         let or = |text: &Option<String>, default: &str| {
@@ -231,7 +234,7 @@ impl Destination {
     }
 
     fn url(&self) -> Result<Url, AlertError> {
-        let url = Url::parse(&self.address).ok().filter(Url::has_host);
+        let url = Url::parse(self.address.written()).ok().filter(Url::has_host);
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(|| self.invalid_address())?;
         if let Some(name) = self.chat.poster_name() {
             for (what, text) in [("username", &self.username), ("channel", &self.channel)] {

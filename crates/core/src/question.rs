@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::plan::Step;
-use burgee_api::Webhook;
+use burgee_api::{Address, Webhook};
 
 /// Names a question, so that its answer is found again on a fresh world: what is asked, and for which moment of the
 /// rollout. The same question at a later moment is another question.
@@ -40,7 +40,7 @@ pub struct ProviderSource {
     /// `prometheus`, `datadog`, … (contract: api §2).
     pub provider_type: String,
     /// Base URL; empty means the provider's own default.
-    pub address: String,
+    pub address: Address,
     /// Extra request headers.
     pub headers: BTreeMap<String, Vec<String>>,
     /// Region, for the clouds that want one.

@@ -2,7 +2,8 @@
 //! Whatever cannot be meant is refused here, with a sentence for the user (S14).
 
 use burgee_api::{
-    Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ObjectRef, ServiceSpec, TargetRef, Webhook, WebhookType,
+    Address, Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ObjectRef, ServiceSpec, TargetRef, Webhook,
+    WebhookType,
 };
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -184,7 +185,7 @@ pub struct Rollout {
     /// Failed checks that end the run; at least 1.
     pub threshold: u32,
     /// Address of the Prometheus for builtin and inline queries.
-    pub metrics_server: String,
+    pub metrics_server: Address,
     /// Promote without analysing.
     pub skip_analysis: bool,
     /// Do nothing at all.

@@ -1,5 +1,6 @@
 //! What the operator was started with, as far as decisions depend on it (contract: operations §1).
 
+use burgee_api::Address;
 use serde::{Deserialize, Serialize};
 
 /// The flags that decisions depend on.
@@ -8,7 +9,7 @@ pub struct Settings {
     /// `-mesh-provider`: the provider of canaries that name none.
     pub mesh_provider: String,
     /// `-metrics-server`: address of the Prometheus that builtin and inline queries ask.
-    pub metrics_server: String,
+    pub metrics_server: Address,
     /// `-selector-labels`, in order of preference.
     pub selector_labels: Vec<String>,
     /// `-include-label-prefix`: prefixes of labels and annotations that are copied to primaries; `*` is all.
@@ -29,7 +30,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             mesh_provider: "istio".to_owned(),
-            metrics_server: "http://prometheus:9090".to_owned(),
+            metrics_server: "http://prometheus:9090".into(),
             selector_labels: ["app", "name", "app.kubernetes.io/name"].map(str::to_owned).to_vec(),
             include_label_prefixes: Vec::new(),
             config_tracking: true,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use burgee_api::Address;
 use burgee_core::settings::Settings;
 
 use crate::http::Exceptions;
@@ -37,21 +38,21 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notifier {
     /// `-slack-url`
-    pub slack_url: String,
+    pub slack_url: Address,
     /// `-slack-token`
     pub slack_token: String,
     /// `-slack-proxy-url`
-    pub slack_proxy_url: String,
+    pub slack_proxy_url: Address,
     /// `-slack-user`
     pub slack_user: String,
     /// `-slack-channel`
     pub slack_channel: String,
     /// `-msteams-url`; wins over Slack.
-    pub msteams_url: String,
+    pub msteams_url: Address,
     /// `-msteams-proxy-url`
-    pub msteams_proxy_url: String,
+    pub msteams_proxy_url: Address,
     /// `-event-webhook`
-    pub event_webhook: String,
+    pub event_webhook: Address,
 }
 
 /// Everything the controller can be told.
@@ -214,7 +215,7 @@ fn exceptions(values: &Values) -> Result<Exceptions, String> {
 fn settings(values: &Values) -> Settings {
     Settings {
         mesh_provider: values.text("mesh-provider"),
-        metrics_server: values.text("metrics-server"),
+        metrics_server: values.text("metrics-server").into(),
         selector_labels: values.list("selector-labels"),
         include_label_prefixes: values.list("include-label-prefix"),
         config_tracking: values.switch("enable-config-tracking"),
@@ -227,14 +228,14 @@ fn settings(values: &Values) -> Settings {
 
 fn notifier(values: &Values) -> Notifier {
     Notifier {
-        slack_url: values.text("slack-url"),
+        slack_url: values.text("slack-url").into(),
         slack_token: values.text("slack-token"),
-        slack_proxy_url: values.text("slack-proxy-url"),
+        slack_proxy_url: values.text("slack-proxy-url").into(),
         slack_user: values.text("slack-user"),
         slack_channel: values.text("slack-channel"),
-        msteams_url: values.text("msteams-url"),
-        msteams_proxy_url: values.text("msteams-proxy-url"),
-        event_webhook: values.text("event-webhook"),
+        msteams_url: values.text("msteams-url").into(),
+        msteams_proxy_url: values.text("msteams-proxy-url").into(),
+        event_webhook: values.text("event-webhook").into(),
     }
 }
 

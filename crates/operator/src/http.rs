@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use burgee_api::Address;
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
@@ -135,11 +136,12 @@ impl Outside {
 
     /// Clients like the verified ones that go through a proxy (`spec.proxy` of an `AlertProvider`, `-slack-proxy-url`).
     /// The proxy resolves the names of what it is asked for; its own is resolved here.
-    pub async fn through(&self, proxy: &str, aim: Aim) -> Result<Self, SendError> {
+    pub async fn through(&self, proxy: &Address, aim: Aim) -> Result<Self, SendError> {
         let of_object = match aim {
             Aim::Administrator => None,
             Aim::Object => Some(Resolver(self.guard.clone())),
         };
+        let proxy = proxy.written();
         let url = Url::parse(proxy).ok().filter(Url::has_host).or_else(|| Url::parse(&format!("http://{proxy}")).ok());
         let url = url.ok_or_else(|| SendError::Failed("the proxy's address is not a valid URL".to_owned()))?;
         match aim {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use burgee_api::{AlertProvider, AlertProviderSpec, Phase, Severity, Webhook, WebhookType};
+use burgee_api::{Address, AlertProvider, AlertProviderSpec, Phase, Severity, Webhook, WebhookType};
 use burgee_core::alert::{self, Alert, Chat, Destination, Facts};
 use burgee_core::notice::{AlertText, Detail, EventType, Gate, Loudness, Notice};
 use burgee_core::plan::Telling;
@@ -272,17 +272,17 @@ async fn notify(
     alert: &Alert,
 ) -> Result<(), String> {
     let destination = Destination::from_provider(spec, secret).map_err(|error| error.to_string())?;
-    let proxy = spec.proxy.as_deref().unwrap_or_default();
-    let sent = chat_through(operator, proxy, (&destination, Aim::Object), alert).await;
+    let proxy = spec.proxy.clone().unwrap_or_default();
+    let sent = chat_through(operator, &proxy, (&destination, Aim::Object), alert).await;
     sent.map_err(|error| format!("send error: {error}"))
 }
 
 /// Where alerts of canaries go that name no provider: Teams if it has an address, else Slack.
-fn global_destination(operator: &Operator) -> Option<(Destination, String)> {
+fn global_destination(operator: &Operator) -> Option<(Destination, Address)> {
     let notifier = &operator.notifier;
-    let destination = |chat, address: &str, token: &str| Destination {
+    let destination = |chat, address: &Address, token: &str| Destination {
         chat,
-        address: address.to_owned(),
+        address: address.clone(),
         channel: notifier.slack_channel.clone(),
         username: notifier.slack_user.clone(),
         token: (!token.is_empty()).then(|| token.to_owned()),
@@ -297,7 +297,7 @@ fn global_destination(operator: &Operator) -> Option<(Destination, String)> {
 
 async fn chat_through(
     operator: &Operator,
-    proxy: &str,
+    proxy: &Address,
     (to, aim): (&Destination, Aim),
     alert: &Alert,
 ) -> Result<(), String> {

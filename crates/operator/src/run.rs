@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use burgee_api::Address;
 use burgee_core::world::Kind;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -143,7 +144,7 @@ async fn config(path: &str, master: &str) -> Result<Config> {
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
     };
     if !master.is_empty() {
-        config.cluster_url = master.parse().with_context(|| format!("-master {master}"))?;
+        config.cluster_url = master.parse().with_context(|| format!("-master {}", Address::from(master)))?;
     }
     Ok(config)
 }
@@ -205,8 +206,9 @@ fn announce_notifier(notifier: &Notifier) {
     let url = if notifier.msteams_url.is_empty() { &notifier.slack_url } else { &notifier.msteams_url };
     if notifier.msteams_url.is_empty() && !url.is_empty() && notifier.slack_channel.is_empty() {
         tracing::error!("Notifier empty Slack channel");
-    } else if let Some(start) = url.get(..30).filter(|_| url.len() > 30) {
-        tracing::info!("Notifications enabled for {start}");
+    } else if url.written().len() > 30 {
+        // The contract shows thirty letters, in which a chat's address may tell half of its secret.
+        tracing::info!("Notifications enabled for {url}");
     }
 }
 

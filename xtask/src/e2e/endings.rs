@@ -125,11 +125,9 @@ fn hooks(stage: &Stage<'_>) -> Result<()> {
     stage.patch_target(&revision("6.0.2", &[]))?;
     stage.until_phase("Progressing", 30)?;
     stage.until_phase("Failed", 120)?;
-    let url = stage.hook_url("load");
+    let url = stage.hooks_at();
     let halt =
         format!("Halt podinfo.test advancement external check load failed POST {url} giving up after 1 attempt(s)*");
-    // Reads like a message with the neutral namespace, as all messages of this test do.
-    let halt = super::story::neutral(&halt, stage.namespace());
     let second = [
         "New revision detected! Scaling up podinfo.test",
         start,

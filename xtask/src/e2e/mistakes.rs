@@ -3,7 +3,6 @@ use super::edits::{ask, end_at_first_failure, refer_to_autoscaler, small, unmeas
 use super::objects::{SHORT, revision, set};
 use super::receiver::Answer;
 use super::stage::{Stage, beside};
-use super::story;
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -120,7 +119,7 @@ fn endless(stage: &Stage<'_>) -> Result<()> {
     stage.release("deployment", "6.0.1")?;
     stage.until("the hook is asked", 60, || Ok(!stage.calls("slow").is_empty()))?;
     bystander.release("deployment", "6.0.1")?;
-    let url = story::neutral(&stage.hook_url("slow"), stage.namespace());
+    let url = stage.hooks_at();
     let failure = format!("POST {url} giving up after 1 attempt(s): *");
     stage.until_told(&format!("{SLOW_FAILED}{failure}"), 60)?;
     shows(stage, "WebhookNotAnswering", &format!("pre-rollout webhook slow: {}", failure.trim_end_matches('*')))?;

@@ -383,6 +383,11 @@ impl<'a> Stage<'a> {
         self.world.receiver.url(&self.hook(name))
     }
 
+    /// As much as is shown of the address of any hook: scheme, host and port.
+    pub(crate) fn hooks_at(&self) -> String {
+        self.world.receiver.url("")
+    }
+
     /// From now on a hook of this test answers so.
     pub(crate) fn answer(&self, hook: &str, answer: Answer) {
         self.world.receiver.answer(&self.hook(hook), answer);

@@ -50,7 +50,7 @@ fn paths(operations: &Value) -> String {
 /// One question.
 pub(super) fn ask(ask: &Ask) -> String {
     match ask {
-        Ask::Hook { webhook, .. } => format!("webhook {} at {}", webhook.name, host(&webhook.url)),
+        Ask::Hook { webhook, .. } => format!("webhook {} at {}", webhook.name, webhook.url),
         Ask::Measure { metric, source, query, .. } => {
             let query = query.split_whitespace().collect::<Vec<_>>().join(" ");
             format!("metric {metric} of {}: {query}", provider(source))
@@ -60,15 +60,8 @@ pub(super) fn ask(ask: &Ask) -> String {
 }
 
 fn provider(source: &ProviderSource) -> String {
-    let address = host(&source.address);
+    let address = &source.address;
     if address.is_empty() { source.provider_type.clone() } else { format!("{} at {address}", source.provider_type) }
-}
-
-/// Host and port of a URL, without user, path and query.
-fn host(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.rsplit('@').next().unwrap_or_default().to_owned()
 }
 
 /// When it would be looked at again.
@@ -129,21 +122,11 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn of_a_url_only_the_host_is_shown() {
-        assert_eq!(
-            host("https://user:secret@hooks.example.com:8443/services/T0/token?key=1"),
-            "hooks.example.com:8443"
-        );
-        assert_eq!(host("http://prometheus:9090"), "prometheus:9090");
-        assert_eq!(host(""), "");
-    }
-
-    #[test]
     fn a_question_names_whom_it_goes_to_and_shows_no_secret() {
         let webhook = json!({"name": "load", "url": "http://tester.test/token", "metadata": {"cmd": "secret"}});
         let webhook = serde_json::from_value(webhook).unwrap();
         let hook = Ask::Hook { webhook, payload: json!({"secret": 1}) };
-        assert_eq!(ask(&hook), "webhook load at tester.test");
+        assert_eq!(ask(&hook), "webhook load at http://tester.test");
         let source = ProviderSource { provider_type: "prometheus".to_owned(), ..ProviderSource::default() };
         let query = "sum(\n  rate(x[1m])\n)".to_owned();
         let measure = Ask::Measure { metric: "rate".to_owned(), scale: 1.0, source, query };

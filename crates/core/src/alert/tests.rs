@@ -127,7 +127,7 @@ fn what_is_wrong_is_said_without_the_address() {
 
 #[test]
 fn without_an_address_nothing_is_sent() {
-    let destination = Destination { address: String::new(), ..destination(Chat::Slack) };
+    let destination = Destination { address: Address::default(), ..destination(Chat::Slack) };
     assert!(destination.request(&alert(Severity::Info, &[])).expect("no error").is_none());
 }
 
@@ -152,7 +152,7 @@ fn providers_and_their_secrets_are_read() {
                 .collect::<BTreeMap<_, _>>()
         });
         let read = Destination::from_provider(spec, secret.as_ref());
-        let read = read.as_ref().map(|read| (read.address.as_str(), read.channel.as_str(), read.token.as_deref()));
+        let read = read.as_ref().map(|read| (read.address.written(), read.channel.as_str(), read.token.as_deref()));
         assert_eq!(read.map_err(ToString::to_string), expected.map_err(str::to_owned));
     }
     let spec = AlertProviderSpec {

@@ -8,6 +8,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use burgee_api::Address;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use url::Url;
@@ -16,7 +17,7 @@ use url::Url;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint {
     /// Base URL.
-    pub address: String,
+    pub address: Address,
     /// More request headers.
     pub headers: BTreeMap<String, Vec<String>>,
     /// Who asks.
@@ -185,8 +186,8 @@ fn length(body: &[u8]) -> String {
 }
 
 /// A base URL with a host, or the contract's error.
-fn base_url(provider: Provider, address: &str) -> Result<Url, ProviderError> {
-    Url::parse(address)
+fn base_url(provider: Provider, address: &Address) -> Result<Url, ProviderError> {
+    Url::parse(address.written())
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .ok_or_else(|| ProviderError::Wrong(format!("{provider} address {address} is not a valid URL")))

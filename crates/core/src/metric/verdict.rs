@@ -1,6 +1,7 @@
 //! What the answers of all metrics mean together, and the sentence that says so (contract: metrics §3–5; S9,
 //! S10, I20). It asks nobody and counts nothing.
 
+use burgee_api::Address;
 use burgee_api::analysis::Metric;
 use burgee_api::duration::GoDuration;
 use burgee_api::go_format::{number, two_decimals};
@@ -237,7 +238,7 @@ pub enum Fault {
     #[error("Error building Prometheus client for {address} {error}")]
     MetricsServer {
         /// What stands there.
-        address: String,
+        address: Address,
         /// What is wrong with it.
         error: String,
     },
@@ -297,7 +298,7 @@ pub enum Unready {
     #[error("error building Prometheus client for {address} {error}")]
     MetricsServer {
         /// What stands there.
-        address: String,
+        address: Address,
         /// What is wrong with it.
         error: String,
     },

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use burgee_api::Address;
 use burgee_api::duration::{DurationError, GoDuration};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -10,7 +11,6 @@ use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use serde_json::Value;
-use url::Url;
 
 use crate::question::HookError;
 
@@ -36,12 +36,12 @@ const RETRY_AFTER_LIMIT: Duration = Duration::from_mins(5);
 pub const ANSWER_LIMIT_BYTES: usize = 1 << 20;
 
 /// The POST of a payload. The error is for the user.
-pub fn request(url: &str, payload: &Value) -> Result<Request<Bytes>, String> {
-    let mut request = Request::post(url)
+pub fn request(url: &Address, payload: &Value) -> Result<Request<Bytes>, String> {
+    let mut request = Request::post(url.written())
         .body(Bytes::from(payload.to_string()))
-        .map_err(|error| format!("parse {:?}: {error}", shown(url)))?;
+        .map_err(|error| format!("parse \"{url}\": {error}"))?;
     if request.uri().host().is_none() {
-        return Err(format!("Post {:?}: unsupported protocol scheme {:?}", shown(url), ""));
+        return Err(format!("Post \"{url}\": unsupported protocol scheme \"\""));
     }
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(request)
@@ -82,7 +82,7 @@ pub enum Next {
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// Address of the hook.
-    pub url: &'a str,
+    pub url: &'a Address,
     /// Attempts after the first.
     pub retries: u32,
     /// Which attempt this was; the first is 1.
@@ -113,7 +113,7 @@ impl Call<'_> {
 
     /// The contract's text, and what the last answer was.
     fn given_up(&self, attempt: Attempt<'_>) -> HookError {
-        let url = shown(self.url);
+        let url = self.url;
         let text = format!("POST {url} giving up after {} attempt(s)", self.attempt);
         match attempt {
             Attempt::Broken(cause) => HookError::Unanswered(format!("{text}: Post \"{url}\": {cause}")),
@@ -181,17 +181,10 @@ fn refusal(response: &Response<Bytes>, before: &str) -> HookError {
     HookError::Refused(format!("{before}{status}, answer of {bytes} bytes{hint}"))
 }
 
-/// A URL without the password that may stand in it.
-fn shown(url: &str) -> String {
-    let redacted = Url::parse(url).ok().filter(|parsed| parsed.password().is_some()).and_then(|mut parsed| {
-        parsed.set_password(Some("xxxxx")).ok()?;
-        Some(parsed.to_string())
-    });
-    redacted.unwrap_or_else(|| url.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -202,7 +195,8 @@ mod tests {
     }
 
     fn call(attempt: u32, retries: u32) -> Call<'static> {
-        Call { url: URL, retries, attempt, elapsed: Duration::ZERO }
+        static ADDRESS: LazyLock<Address> = LazyLock::new(|| URL.into());
+        Call { url: &ADDRESS, retries, attempt, elapsed: Duration::ZERO }
     }
 
     fn failed(text: &str) -> Next {
@@ -223,7 +217,7 @@ mod tests {
         check(403, "Forbidden\n", &failed("403 Forbidden, answer of 10 bytes"));
         check(404, "", &failed("404 Not Found, answer of 0 bytes"));
         check(501, "no", &failed("501 Not Implemented, answer of 2 bytes"));
-        let given_up = "POST http://tester.test/ giving up after 1 attempt(s)";
+        let given_up = "POST http://tester.test giving up after 1 attempt(s)";
         check(429, "", &failed(&format!("{given_up}: 429 Too Many Requests, answer of 0 bytes")));
         check(
             500,
@@ -237,15 +231,16 @@ mod tests {
         assert_eq!(
             call(3, 2).next(Attempt::Broken("connection refused"), NOW),
             Next::Failed(HookError::Unanswered(
-                "POST http://tester.test/ giving up after 3 attempt(s): Post \"http://tester.test/\": connection refused"
+                "POST http://tester.test giving up after 3 attempt(s): Post \"http://tester.test\": connection refused"
                     .to_owned()
             ))
         );
     }
 
     #[test]
-    fn a_password_in_the_url_is_not_shown() {
-        let call = Call { url: "http://user:secret@tester.test/", retries: 0, attempt: 1, elapsed: Duration::ZERO };
+    fn only_scheme_and_host_of_the_url_are_shown() {
+        let url = Address::from("http://user:secret@tester.test/secret?secret");
+        let call = Call { url: &url, retries: 0, attempt: 1, elapsed: Duration::ZERO };
         let Next::Failed(error) = call.next(Attempt::Broken("refused"), NOW) else { panic!("it must fail") };
         let text = error.to_string();
         assert!(text.contains("tester.test") && !text.contains("secret"), "{text}");
@@ -273,7 +268,7 @@ mod tests {
             assert_eq!(call(1, 0).next(Attempt::Answered(&response), NOW), Next::Failed(error));
         }
         check(400, "400 Bad Request, answer longer than 1 MiB");
-        let given_up = "POST http://tester.test/ giving up after 1 attempt(s)";
+        let given_up = "POST http://tester.test giving up after 1 attempt(s)";
         check(500, &format!("{given_up}: 500 Internal Server Error, answer longer than 1 MiB"));
     }
 
@@ -350,11 +345,11 @@ mod tests {
 
     #[test]
     fn requests_are_json_posts() {
-        let request_ok = request(URL, &serde_json::json!({"name": "podinfo"})).expect("a request");
+        let request_ok = request(&URL.into(), &serde_json::json!({"name": "podinfo"})).expect("a request");
         assert_eq!(request_ok.method(), "POST");
         assert_eq!(request_ok.headers()["content-type"], "application/json");
         assert_eq!(request_ok.body(), r#"{"name":"podinfo"}"#);
-        assert!(request("not a url", &Value::Null).is_err());
-        assert!(request("/path", &Value::Null).is_err());
+        assert!(request(&"not a url".into(), &Value::Null).is_err());
+        assert!(request(&"/path".into(), &Value::Null).is_err());
     }
 }

@@ -25,7 +25,7 @@ pub fn chat_of(url: &str) -> Option<Chat> {
 /// Where the messages of a webhook go, if it is a chat in disguise: the URL is a chat's, and the hook is of type `event`,
 /// or has no type and its metadata names a chat. It is then never asked as a check. `metadata.type` alone changes nothing.
 pub fn destination(webhook: &Webhook) -> Option<Destination> {
-    let chat = chat_of(&webhook.url)?;
+    let chat = chat_of(webhook.url.written())?;
     let meant = match webhook.kind {
         WebhookType::Event => true,
         WebhookType::Untyped => webhook.metadata.get("type").is_some_and(|name| names_a_chat(name)),

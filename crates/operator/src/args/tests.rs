@@ -59,7 +59,7 @@ fn the_flags_of_the_articles_reach_the_settings() {
     );
     assert_eq!(options.exceptions, Exceptions::parse(["10.0.0.1", "localhost"]).unwrap());
     assert_eq!(options.settings.mesh_provider, "kubernetes");
-    assert_eq!(options.settings.metrics_server, "http://p:9090");
+    assert_eq!(options.settings.metrics_server.written(), "http://p:9090");
     assert_eq!(options.settings.selector_labels, ["app", "k8s-app"]);
     assert_eq!(options.settings.include_label_prefixes, ["app.kubernetes.io"]);
     assert_eq!(options.settings.drain_delay_milliseconds, 90_000);
@@ -99,8 +99,8 @@ fn the_environment_overrides_flags_unless_it_is_empty() {
         _ => None,
     };
     let Request::Run(options) = read(&arguments, &environment) else { panic!("refused") };
-    assert_eq!(options.notifier.slack_url, "http://environment");
-    assert_eq!(options.notifier.event_webhook, "http://flag");
+    assert_eq!(options.notifier.slack_url.written(), "http://environment");
+    assert_eq!(options.notifier.event_webhook.written(), "http://flag");
 }
 
 #[test]

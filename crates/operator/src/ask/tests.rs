@@ -36,7 +36,7 @@ impl Case {
         .await;
         let source = ProviderSource {
             provider_type: "prometheus".to_owned(),
-            address: provider.url.clone(),
+            address: provider.url.as_str().into(),
             secret: Some(("test".to_owned(), "token".to_owned())),
             ..ProviderSource::default()
         };
@@ -148,7 +148,7 @@ async fn the_flags_prometheus_may_be_on_the_loopback_and_a_templates_may_not() {
     let settings = burgee_core::settings::Settings { metrics_server: source.address.clone(), ..Default::default() };
     let operator = case.api.operator_outside(settings, outside);
     let template = ProviderSource { template: Some(("test".to_owned(), "rate".to_owned())), ..source.clone() };
-    let inline = ProviderSource { address: format!("{}/", source.address), ..source.clone() };
+    let inline = ProviderSource { address: format!("{}/", source.address.written()).into(), ..source.clone() };
     for aimed in [template, inline] {
         let Err(MeasureError::Wrong(text)) = measure(&operator, &aimed, "up").await else { panic!("it was asked") };
         let expected = "request refused: 127.0.0.1, a loopback address, may not be asked by an object of the cluster, \
@@ -170,7 +170,7 @@ async fn ended_by(end: impl FnOnce(&Operator, &ObjectKey)) -> bool {
     let (operator, story) = (api.operator(), crate::fixtures::story());
     let key = AskKey { what: "webhook load-test".to_owned(), moment: String::new() };
     let webhook = burgee_api::Webhook {
-        url: format!("http://{}/", listener.local_addr().unwrap()),
+        url: format!("http://{}/", listener.local_addr().unwrap()).into(),
         timeout: Some("1h".to_owned()),
         retries: Some(1000),
         ..Default::default()

@@ -232,10 +232,10 @@ async fn a_proxy_that_an_object_names_is_held_to_the_same() {
     let fake = Fake::start(|request| object(&request.body)).await;
     let outside = Outside::new(Guard::default()).unwrap();
     for proxy in [fake.url.clone(), fake.url.replace("http://", ""), fake.url.replace("127.0.0.1", "localhost")] {
-        let refused = outside.through(&proxy, Aim::Object).await.map(drop);
+        let refused = outside.through(&proxy.as_str().into(), Aim::Object).await.map(drop);
         assert!(matches!(refused, Err(SendError::Refused(_))), "{proxy}: {refused:?}");
     }
-    let through = outside.through(&fake.url, Aim::Administrator).await.unwrap();
+    let through = outside.through(&fake.url.as_str().into(), Aim::Administrator).await.unwrap();
     let request = http::Request::post("http://chat.example/hook").body(Bytes::new()).unwrap();
     through.send(request, Limits { aim: Aim::Administrator, ..LIMITS }).await.unwrap();
     assert_eq!(fake.seen()[0].path, "http://chat.example/hook");

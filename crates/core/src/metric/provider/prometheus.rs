@@ -196,6 +196,7 @@ impl<'de> Visitor<'de> for SamplesVisitor {
 
 #[cfg(test)]
 mod tests {
+    use burgee_api::Address;
     use proptest::prelude::*;
 
     use super::*;
@@ -237,7 +238,8 @@ mod tests {
         for address in ["", "prometheus:9090", "://x", "ftp://x", "/path"] {
             let endpoint = Endpoint { address: address.into(), ..Endpoint::default() };
             let error = request(&endpoint, "up").expect_err(address);
-            assert_eq!(error, ProviderError::Wrong(format!("prometheus address {address} is not a valid URL")));
+            let shown = Address::from(address);
+            assert_eq!(error, ProviderError::Wrong(format!("prometheus address {shown} is not a valid URL")));
         }
     }
 
