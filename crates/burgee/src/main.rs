@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use burgee_core::order::Word;
+use burgee_core::plain::plain_lines;
 use clap::{Parser, Subcommand};
 
 /// Progressive delivery for Kubernetes.
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
         // Whoever reads has seen enough, as with `| head`.
         Err(error) if is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            eprintln!("Error: {}", plain_lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

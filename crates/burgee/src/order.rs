@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use burgee_api::{AnsweredOrder, Canary, GoDuration};
 use burgee_core::order::{Order, Word};
+use burgee_core::plain::plain;
 use burgee_core::world::ObjectKey;
 use burgee_operator::visit::Visit;
 use jiff::Timestamp;
@@ -43,7 +44,7 @@ pub(crate) async fn run(word: Word, arguments: &Arguments) -> anyhow::Result<Out
     let (visit, key) = arguments.place.visit().await?;
     let order = Order { id: new_id(), word, actor: actor(&visit).await, at: Timestamp::now() };
     visit.order(&key, &order).await?;
-    println!("ordered {word} of {}.{} as {} ({})", key.name, key.namespace, order.actor, order.id);
+    println!("ordered {word} of {}.{} as {} ({})", key.name, key.namespace, plain(&order.actor), order.id);
     if !arguments.wait {
         println!("`burgee status {} -n {}` shows the answer", key.name, key.namespace);
         return Ok(Outcome::Done);
@@ -66,11 +67,11 @@ async fn wait(visit: &Visit, key: &ObjectKey, id: &str, timeout: Duration) -> an
     loop {
         let canary = visit.canary(key).await?;
         if let Some(answered) = answer(&canary, id) {
-            println!("{}", answered.message);
+            println!("{}", plain(&answered.message));
             return Ok(outcome(answered));
         }
         if Instant::now() >= deadline {
-            eprintln!("no answer within {} s: {}", timeout.as_secs(), silence(&canary));
+            eprintln!("no answer within {} s: {}", timeout.as_secs(), plain(&silence(&canary)));
             return Ok(Outcome::Unanswered);
         }
         tokio::time::sleep(LOOK).await;

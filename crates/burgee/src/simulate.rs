@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use burgee_core::plain::{plain, plain_json, plain_lines};
 use burgee_sim::scenario::{COMMANDS, Scenario};
 use burgee_sim::stage::Stage;
 use clap::ValueEnum;
@@ -96,13 +97,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn print(stage: &Stage, cast: &Cast, summary: &Summary, output: Output) -> anyhow::Result<()> {
     let text = match output {
         Output::Film => {
-            let assumed: Vec<String> = cast.assumed.iter().map(|what| format!("assumed: {what}\n")).collect();
-            format!("{}{}{summary}\n", assumed.concat(), stage.film)
+            let assumed: Vec<String> = cast.assumed.iter().map(|what| format!("assumed: {}\n", plain(what))).collect();
+            plain_lines(&format!("{}{}{summary}\n", assumed.concat(), stage.film))
         }
         Output::Json => {
             let film = json!({"frames": stage.film.frames, "marks": stage.film.marks, "assumed": cast.assumed,
                 "summary": summary.text(), "seconds": stage.second(), "status": stage.status()});
-            serde_json::to_string_pretty(&film).context("write the film as json")? + "\n"
+            plain_json(&serde_json::to_string_pretty(&film).context("write the film as json")?).into_owned() + "\n"
         }
     };
     std::io::stdout().write_all(text.as_bytes()).context("print the film")

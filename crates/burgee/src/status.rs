@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use burgee_api::{AnsweredOrder, Canary, CanaryStatus};
+use burgee_core::plain::{plain, plain_json};
 use burgee_core::rollout::{Ladder, Rollout, Strategy};
 use burgee_core::settings::Settings;
 use clap::ValueEnum;
@@ -66,7 +67,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let report = Report { events: said(&events), events_missing: trouble, ..Report::of(&canary, now) };
         let text = match arguments.output {
             Output::Text => report.text(now, colour),
-            Output::Json => serde_json::to_string_pretty(&report).context("write the status as json")? + "\n",
+            Output::Json => {
+                plain_json(&serde_json::to_string_pretty(&report).context("write the status as json")?).into_owned()
+                    + "\n"
+            }
         };
         let clear = if arguments.watch && is_terminal { "\x1b[2J\x1b[H" } else { "" };
         std::io::stdout().write_all(format!("{clear}{text}").as_bytes()).context("print the status")?;
@@ -153,10 +157,11 @@ impl Report {
     }
 
     fn text(&self, now: Timestamp, colour: Colour) -> String {
-        let mut text = format!("{}.{}  {}\n", self.name, self.namespace, painted(&self.phase, colour));
+        let title = format!("{}.{}", self.name, self.namespace);
+        let mut text = format!("{}  {}\n", plain(&title), painted(&plain(&self.phase), colour));
         let mut row = |name: &str, value: &str| {
             if !value.is_empty() {
-                let _ = writeln!(text, "  {name:<9} {value}");
+                let _ = writeln!(text, "  {:<9} {}", plain(name), plain(value));
             }
         };
         row("target", &self.target);
@@ -340,6 +345,19 @@ mod tests {
         assert!(text.contains("next      nothing until it is resumed; paused 5s ago\n"), "{text}");
         assert!(text.contains("held      Paused by jane (5e1f). (5s ago)\n"), "{text}");
         assert!(text.contains("order     obeyed: Pausing\n"), "{text}");
+    }
+
+    #[test]
+    fn what_others_wrote_commands_no_terminal() {
+        let foreign = "no\u{1b}[2J\u{202e}\n  phase     Succeeded";
+        let held = json!({"type": foreign, "status": "True", "message": foreign});
+        let orders = json!([{"id": "1", "result": foreign, "message": foreign}]);
+        let run = json!({"ordered": foreign, "orders": orders});
+        let text =
+            report(&json!({"phase": "Progressing", "conditions": [held], "lastAppliedSpec": foreign, "run": run}));
+        let commands = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
+        assert!(!text.contains(commands), "{text:?}");
+        assert!(!text.lines().any(|line| line == "  phase     Succeeded"), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use burgee_core::decide::{self, Tick};
+use burgee_core::plain::{plain, plain_json};
 use burgee_core::plan::Plan;
 use burgee_core::question::{Answers, Question};
 use burgee_core::rollout::Rollout;
@@ -68,7 +69,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let text = match arguments.output {
         Output::Text => answer.text(),
-        Output::Json => serde_json::to_string_pretty(&answer).context("write the answer as json")? + "\n",
+        Output::Json => {
+            plain_json(&serde_json::to_string_pretty(&answer).context("write the answer as json")?).into_owned() + "\n"
+        }
     };
     std::io::stdout().write_all(text.as_bytes()).context("print the answer")?;
     Ok(Outcome::Done)
@@ -148,7 +151,7 @@ impl Why {
         }
         lines.push(format!("why: {reason}"));
         lines.extend(next.iter().map(|next| format!("looked at again {next}, or when something changes")));
-        lines.join("\n") + "\n"
+        lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n") + "\n"
     }
 }
 

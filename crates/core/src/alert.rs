@@ -3,6 +3,7 @@
 
 mod discord;
 mod google_chat;
+mod markup;
 mod rocket;
 mod slack;
 mod teams;
@@ -35,6 +36,18 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// The same with every text that others wrote changed in this way.
+    fn each(&self, escape: fn(&str) -> String) -> Self {
+        let Self { canary, namespace, message, severity, fields } = self;
+        Self {
+            canary: escape(canary),
+            namespace: escape(namespace),
+            message: escape(message),
+            severity: *severity,
+            fields: fields.iter().map(|(title, value)| (escape(title), escape(value))).collect(),
+        }
+    }
+
     /// `<canary>.<namespace>`, as every chat shows it.
     fn subject(&self) -> String {
         format!("{}.{}", self.canary, self.namespace)
@@ -137,6 +150,11 @@ impl Chat {
     }
 
     fn payload(self, destination: &Destination, alert: &Alert) -> Value {
+        let alert = &alert.each(match self {
+            Self::Slack | Self::GoogleChat => markup::entities,
+            Self::Discord | Self::Rocket => markup::without_mentions,
+            Self::Teams => markup::without_links,
+        });
         match self {
             Self::Slack => slack::payload(destination, alert),
             Self::Discord => discord::payload(destination, alert),

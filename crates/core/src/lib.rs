@@ -17,6 +17,7 @@ pub mod notice;
 pub mod object;
 pub mod order;
 pub mod phase;
+pub mod plain;
 pub mod plan;
 pub mod question;
 pub mod reads;

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::order::Word;
+use crate::plain::plain;
 
 /// Whom a notice is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -256,9 +257,9 @@ impl Notice {
         }
     }
 
-    /// The sentence, as far as an event or a status has room for it: an answer of a hook can be of any length.
+    /// The sentence, as far as an event or a status has room for it, with what others wrote in it escaped.
     pub fn event_text(&self, names: &Names) -> String {
-        cut(&self.text(names)).to_owned()
+        cut(&plain(&self.text(names))).to_owned()
     }
 
     /// The event's type.
@@ -429,7 +430,7 @@ impl Notice {
             | Self::Terminating
             | Self::Terminated => return None,
         };
-        Some(AlertText { text, loudness, detail })
+        Some(AlertText { text: plain(&text).into_owned(), loudness, detail })
     }
 
     /// Whether it is said once and not again while the phase and the text stay the same.
@@ -474,6 +475,16 @@ fn waiting(what: &str) -> (String, Loudness, Detail) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_wrote_commands_no_terminal() {
+        let names = Names::default();
+        let error = "no\u{202e}\u{1b}]0;x\u{7} line\nadmin: all is well".to_owned();
+        let escaped = "no\\u{202e}\\u{1b}]0;x\\u{7} line\\nadmin: all is well";
+        assert_eq!(Notice::Problem(error.clone()).event_text(&names), escaped);
+        let alert = Notice::PromotionFailed(error).alert(&names).expect("an alert");
+        assert_eq!(alert.text, format!("Promotion failed, primary not ready: {escaped}"));
+    }
 
     #[test]
     fn events_are_cut_between_characters() {

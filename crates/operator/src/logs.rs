@@ -3,32 +3,45 @@
 
 use std::fmt;
 
+use burgee_core::plain::{plain, plain_json};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::args::{LogFormat, Options};
 
-/// Starts logging. Libraries are heard from `warn` on.
+/// Starts logging.
 pub fn start(options: &Options) {
-    let filter = EnvFilter::new(format!("warn,burgee={0},burgee_operator={0}", options.log_level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start, as in tests, keeps the first one's.
-    let _ = match options.log_format {
-        LogFormat::Json => builder.event_format(Json).try_init(),
-        LogFormat::Console => builder.with_target(false).try_init(),
-    };
+    let _ = tracing::subscriber::set_global_default(subscriber(options, std::io::stderr));
+    // A panic is a record like any other: what others wrote may stand in it.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!("internal error at {place}: {}", panic.payload_as_str().unwrap_or("no message"));
+    }));
 }
 
-/// The contract's form of a line.
-pub(crate) struct Json;
+/// Libraries are heard from `warn` on, whatever the level; the client of the API server never, because it logs the bodies
+/// that it cannot read, Secrets among them (S32). The environment has no say in it.
+fn subscriber<W>(options: &Options, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let silent = "kube=off,kube_client=off,kube_core=off,kube_runtime=off";
+    let filter = EnvFilter::new(format!("warn,{silent},burgee={0},burgee_operator={0}", options.log_level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    builder.with_ansi(false).event_format(Line(options.log_format)).finish()
+}
 
-impl<S, N> FormatEvent<S, N> for Json
+/// One record as one line, in either form.
+pub(crate) struct Line(pub(crate) LogFormat);
+
+impl<S, N> FormatEvent<S, N> for Line
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -36,9 +49,21 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let level = event.metadata().level().as_str().to_lowercase();
-        writeln!(writer, "{}", line(&level, Timestamp::now(), fields.0))
+        let level = event.metadata().level().as_str();
+        let now = Timestamp::now();
+        match self.0 {
+            LogFormat::Json => writeln!(writer, "{}", plain_json(&line(&level.to_lowercase(), now, fields.0))),
+            LogFormat::Console => writeln!(writer, "{}", plain(&console(level, now, fields.0))),
+        }
     }
+}
+
+/// A line for people: what was said, then what it is about.
+fn console(level: &str, at: Timestamp, mut fields: Map<String, Value>) -> String {
+    let bare = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let message = bare(fields.remove("message").unwrap_or_default());
+    let rest: Vec<String> = fields.into_iter().map(|(name, value)| format!(" {name}={}", bare(value))).collect();
+    format!("{at:.3} {level:>5} {message}{}", rest.concat())
 }
 
 /// One line: level, time and message first, for people who read it raw.
@@ -79,7 +104,76 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    /// What is logged meanwhile.
+    fn logged(format: LogFormat, work: impl FnOnce()) -> String {
+        let crate::args::Request::Run(mut options) = crate::args::read(&["-log-level=debug".to_owned()], &|_| None)
+        else {
+            panic!("the flags are refused")
+        };
+        options.log_format = format;
+        let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+        tracing::subscriber::with_default(subscriber(&options, Pipe(written.clone())), work);
+        String::from_utf8(written.lock().unwrap().clone()).unwrap()
+    }
+
+    #[derive(Clone)]
+    struct Pipe(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Pipe {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn one_record_is_one_line_that_commands_no_terminal_in_either_form() {
+        let foreign = "no\u{9b}2J\u{1b}[1A\u{202e}\nlevel=info all is well";
+        for format in [LogFormat::Json, LogFormat::Console] {
+            let text = logged(format, || tracing::error!(canary = foreign, "{foreign}"));
+            assert_eq!(text.lines().count(), 1, "{text:?}");
+            let commands = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
+            assert!(!text.contains(commands), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_of_the_api_server_logs_is_heard_at_no_level() {
+        for format in [LogFormat::Json, LogFormat::Console] {
+            let text = logged(format, || {
+                tracing::warn!(target: "kube_client::client", "{{\"data\": \"c2VjcmV0\"}}, cannot be read");
+                tracing::error!(target: "kube_runtime::watcher", "c2VjcmV0");
+                tracing::warn!(target: "hyper", "heard");
+                tracing::debug!(target: "hyper", "not heard");
+                tracing::debug!(target: "burgee_operator::ask", "heard");
+            });
+            assert_eq!((text.matches("c2VjcmV0").count(), text.lines().count()), (0, 2), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_for_people_says_what_and_then_about_whom() {
+        let fields = [("message", "say \"hi\""), ("canary", "podinfo.test")];
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let text = console("INFO", Timestamp::from_millisecond(1_500).unwrap(), fields);
+        assert_eq!(text, "1970-01-01T00:00:01.500Z  INFO say \"hi\" canary=podinfo.test");
+    }
 
     #[test]
     fn a_line_has_the_keys_that_users_filter_by() {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use burgee_core::plain::plain;
 use burgee_core::split::Split;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -151,7 +152,7 @@ impl Columns {
     }
 
     fn line(&self, cells: [&str; 6]) -> String {
-        let [time, phase, traffic, pods, asked, told] = cells;
+        let [time, phase, traffic, pods, asked, told] = cells.map(plain);
         let Self { phase: phase_width, traffic: traffic_width, asked: asked_width } = self;
         let line = format!(
             "{time:>6}  {phase:<phase_width$}  {traffic:>traffic_width$}  {pods:>4}  {asked:<asked_width$}  {told}"
@@ -186,6 +187,6 @@ impl fmt::Display for Film {
 impl fmt::Display for Mark {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { second, text, .. } = self;
-        writeln!(formatter, "{second:>5}s  > {text}")
+        writeln!(formatter, "{second:>5}s  > {}", plain(text))
     }
 }

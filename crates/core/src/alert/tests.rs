@@ -219,3 +219,32 @@ fn fields_tell_cluster_target_and_routing() {
     check(&Analysis { matches: vec![HttpMatch::default()], ..blue_green }, Some("A/B Testing"));
     assert_eq!(fields("", None), Vec::new());
 }
+
+/// What a chat gets to read of an alert whose words somebody else wrote.
+fn read_by(chat: Chat, words: &str) -> String {
+    let mut alert = alert(Severity::Error, &[("Cluster", words)]);
+    words.clone_into(&mut alert.message);
+    let request = destination(chat).request(&alert).expect("valid").expect("an address");
+    String::from_utf8(request.body().to_vec()).expect("text")
+}
+
+#[test]
+fn words_of_others_call_nobody_and_hide_no_link() {
+    fn check(chat: Chat, words: &str, live: &[&str]) {
+        let body = read_by(chat, words);
+        for markup in live {
+            assert!(!body.contains(markup), "{chat:?} {markup}: {body}");
+        }
+    }
+    let words = "<!channel> <@U1> @everyone @all <https://evil.example|here> [here](https://evil.example) <b>x</b>";
+    check(Chat::Slack, words, &["<!", "<@", "<https", "<b>"]);
+    check(Chat::Discord, words, &["@everyone", "<@", "<!", "]("]);
+    check(Chat::Rocket, words, &["@all", "@everyone", "<https", "]("]);
+    check(Chat::Teams, words, &["](", "<https", "<b>"]);
+    check(Chat::GoogleChat, words, &["<https", "<b>", "<!"]);
+    for chat in [Chat::Slack, Chat::Discord, Chat::Rocket, Chat::Teams, Chat::GoogleChat] {
+        check(chat, "a\u{202e}b\u{1b}[2J\nc", &["\u{202e}", "\\u001b", "\\n"]);
+    }
+    assert!(read_by(Chat::Slack, "5 < 6 & 7").contains("5 &lt; 6 &amp; 7"));
+    assert!(read_by(Chat::GoogleChat, "x").contains("<strong>x</strong>"), "the format's own markup stays");
+}

@@ -10,6 +10,7 @@ use super::settle::missing_scaler;
 use super::{Draft, Stop, Tick};
 use crate::notice::{Notice, cut};
 use crate::phase::PhaseRules;
+use crate::plain::plain;
 use crate::question::HookError;
 use crate::timetable::Wake;
 use crate::webhook::kind_name;
@@ -100,7 +101,7 @@ impl Draft<'_> {
         };
         let is_outranked = self.blamed().is_some_and(|blamed| !is_of_webhooks(blamed));
         if !is_outranked && !self.blamed().is_some_and(is_known) {
-            self.blame(mistake, cut(&format!("{subject}{error}")));
+            self.blame(mistake, cut(&plain(&format!("{subject}{error}"))));
         }
     }
 

@@ -6,8 +6,9 @@ use burgee_core::world::Kind;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::*;
+use crate::args::LogFormat;
 use crate::fixtures::{Fake, failure};
-use crate::logs::Json;
+use crate::logs::Line;
 
 /// Where lines of the log go.
 #[derive(Clone, Default)]
@@ -28,7 +29,8 @@ impl Lines {
     /// Has all that this thread logs from now on come here, until the guard goes.
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
         let own = self.clone();
-        let builder = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).event_format(Json);
+        let builder =
+            tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).event_format(Line(LogFormat::Json));
         tracing::subscriber::set_default(builder.with_writer(BoxMakeWriter::new(move || own.clone())).finish())
     }
 
