@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use burgee_core::metric::provider::{Credentials, Endpoint, Provider, ProviderError};
-use burgee_core::question::{Answer, Ask, AskKey, MeasureError, ProviderSource};
+use burgee_core::question::{Answer, Ask, AskKey, HookError, MeasureError, ProviderSource};
 use burgee_core::world::{Kind, ObjectKey};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -17,6 +17,7 @@ use crate::http::{Aim, Limits, SendError, Trust};
 use crate::memory::Memory;
 use crate::operator::{Operator, lock};
 use crate::secrets::{Content, Reading, SecretError};
+use crate::supervise::caught;
 use crate::tell::Story;
 
 /// A provider that has not answered by then does not answer (contract: metrics §6).
@@ -39,7 +40,7 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
         let (operator, story) = (operator.clone(), story.clone());
         let out = Out { memory: memory.clone(), key: Some(key), ended: ended.clone() };
         tokio::spawn(ended.run_until_cancelled_owned(async move {
-            let answer = answer(&operator, &story, &question).await;
+            let answer = answered(&story, &question, answer(&operator, &story, &question)).await;
             show(&operator, &story, &question, &answer);
             if out.came(answer) {
                 operator.wish(&story.key, clock::steady());
@@ -76,6 +77,21 @@ impl Drop for Out {
         if !self.ended.is_cancelled() {
             memory.answers.withdraw(&key);
         }
+    }
+}
+
+/// What a question comes to. One that panics is an answer too, or it would be awaited for ever; it says nothing of the
+/// version that is analysed.
+async fn answered(story: &Story, question: &Ask, answer: impl Future<Output = Answer>) -> Answer {
+    let panic = match caught(answer).await {
+        Ok(answer) => return answer,
+        Err(panic) => panic,
+    };
+    tracing::error!(canary = story.title(), "internal error while asking, please report it: {panic}");
+    let text = "internal error while asking".to_owned();
+    match question {
+        Ask::Hook { .. } => Answer::Hook(Err(HookError::Unanswered(text))),
+        Ask::Measure { .. } | Ask::Online { .. } => Answer::Measured(Err(MeasureError::Unavailable(text))),
     }
 }
 

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burgee_core::world::Kind;
-use futures::TryStreamExt;
-use http::Method;
-use kube::core::WatchEvent;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::cluster::{ApiError, Cluster, Resource, request, send};
+use crate::cluster::{ApiError, Resource};
+use crate::feed::{Depth, Feed, Happened, Lost};
 use crate::operator::Operator;
 use crate::refusals::{DOUBT, DOUBT_RETRY, Refusals};
-use crate::stores::version_of;
+use crate::vitals::Vitals;
 
 /// Name of the ConfigMap, in the namespace of the Lease.
 pub const NAME: &str = "burgee-brake";
@@ -26,10 +24,10 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A missing permission is looked at again this often.
 const FORBIDDEN_RETRY: Duration = Duration::from_mins(5);
-/// The watch re-opens this often, in seconds.
-const REOPEN_SECONDS: u32 = 600;
-/// The API server sends a bookmark about once a minute; longer silence means a dead connection.
-const SILENCE: Duration = Duration::from_mins(5);
+/// A watch that ended sooner than this is not opened again at once.
+const SHORT: Duration = Duration::from_secs(1);
+/// What the watch is called among others.
+const WATCH: &str = "ConfigMap burgee-brake";
 
 /// Where the brake is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,21 +88,22 @@ pub fn pauses(object: &Value) -> bool {
     object["metadata"]["name"] == NAME && object["data"][KEY].as_str().is_some_and(|text| text.trim() == "true")
 }
 
-fn position<'a>(mut objects: impl Iterator<Item = &'a Value>) -> Position {
-    if objects.any(pauses) { Position::On } else { Position::Off }
-}
-
 /// Follows the ConfigMap until the program ends.
 pub(crate) async fn follow(operator: Arc<Operator>, namespace: String) {
+    let vitals = &operator.stores.vitals;
+    vitals.begin(WATCH, WATCH);
     let mut wait = BACKOFF.0;
     let mut refusals = Refusals::default();
     loop {
-        match look(&operator.cluster, &operator.brake, &namespace, &mut refusals).await {
-            Ok(()) | Err(ApiError::Gone(_)) => wait = BACKOFF.0,
-            Err(error) => {
-                let refused = refusals.lasted(&error, Instant::now());
-                wait = report(&operator.brake, &error, wait, refused);
-            }
+        let begun = Instant::now();
+        let failure = look(&operator, &namespace, &mut refusals).await;
+        if begun.elapsed() > BACKOFF.1 {
+            wait = BACKOFF.0;
+        }
+        let refused = refusals.lasted(&failure, Instant::now());
+        wait = report(&operator.brake, &failure, wait, refused);
+        if !matches!(failure, ApiError::Failed(_)) {
+            vitals.rests(WATCH, wait);
         }
         tokio::time::sleep(wait).await;
     }
@@ -126,30 +125,45 @@ fn report(brake: &Brake, failure: &ApiError, wait: Duration, refused: Duration) 
     FORBIDDEN_RETRY
 }
 
-/// One list and the watch after it.
-async fn look(cluster: &Cluster, brake: &Brake, namespace: &str, refusals: &mut Refusals) -> Result<(), ApiError> {
+/// One list and the watch after it, opened again as long as the thread is not lost. Answers why it was.
+async fn look(operator: &Operator, namespace: &str, refusals: &mut Refusals) -> ApiError {
+    let Operator { cluster, brake, stores, .. } = operator;
     let path = Resource::of(Kind::ConfigMap).collection(Some(namespace));
-    let path = format!("{path}?fieldSelector=metadata.name%3D{NAME}");
-    let client = cluster.client(Kind::ConfigMap);
-    let list: Value = send(client, request(Method::GET, &path, None)?).await?;
-    brake.set(position(list["items"].as_array().into_iter().flatten()));
-    let version = version_of(&list);
-    let options = format!("watch=1&allowWatchBookmarks=true&timeoutSeconds={REOPEN_SECONDS}&resourceVersion={version}");
-    let events = client.request_events::<Value>(request(Method::GET, &format!("{path}&{options}"), None)?).await?;
-    refusals.end();
-    let mut events = std::pin::pin!(events);
-    while let Ok(event) = tokio::time::timeout(SILENCE, events.try_next()).await {
-        match event? {
-            Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
-                brake.set(position([&object].into_iter()));
+    let selector = "&fieldSelector=metadata.name%3Dburgee-brake";
+    let feed = Feed { kind: Kind::ConfigMap, path, selector, depth: Depth::Whole };
+    let mut found = Position::Off;
+    let listed = feed.list(cluster, |object| {
+        if pauses(&object) {
+            found = Position::On;
+        }
+    });
+    let mut version = match listed.await {
+        Ok(version) => version,
+        Err(error) => return error,
+    };
+    heard(&stores.vitals);
+    brake.set(found);
+    loop {
+        let begun = Instant::now();
+        let ended = feed.follow(cluster, &mut version, |happened| {
+            refusals.end();
+            heard(&stores.vitals);
+            match happened {
+                Happened::Present(object) if pauses(&object) => brake.set(Position::On),
+                Happened::Present(_) | Happened::Gone(_) => brake.set(Position::Off),
+                Happened::Nothing => {}
             }
-            Some(WatchEvent::Deleted(_)) => brake.set(Position::Off),
-            Some(WatchEvent::Bookmark(_)) => {}
-            Some(WatchEvent::Error(status)) => return Err(kube::Error::Api(status).into()),
-            None => return Ok(()),
+        });
+        match ended.await {
+            Ok(()) if begun.elapsed() > SHORT => {}
+            Ok(()) => return ApiError::Failed("the API server ended it at once".to_owned()),
+            Err(Lost::Connection(error) | Lost::Thread(error)) => return error,
         }
     }
-    Ok(())
+}
+
+fn heard(vitals: &Vitals) {
+    vitals.heard(WATCH, WATCH);
 }
 
 #[cfg(test)]

@@ -5,12 +5,42 @@ use std::time::Duration;
 
 use burgee_core::world::{Kind, ObjectKey};
 use http::{Method, Request};
-use kube::{Client, Config};
+use kube::Client;
+use kube::client::Body;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// A request that has not been answered by then has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub use crate::door::connect;
+use crate::door::{Door, collect};
+
+/// How long the API server may take for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// A whole answer, or a page of a list.
+    pub answer: Duration,
+    /// The headers of a watch.
+    pub headers: Duration,
+    /// An open watch in which nothing is heard is dead after this time. It is longer than a watch is open.
+    pub silence: Duration,
+    /// The first list of a kind, as long as a tick waits for it.
+    pub first_list: Duration,
+    /// A watch is opened for so many seconds, from the least to the most, so that thousands of them do not end together.
+    /// When they are over the server sends a bookmark and ends it: a sign of life that comes sooner than the bookmark of
+    /// each minute.
+    pub watch_seconds: (u32, u32),
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(30),
+            headers: Duration::from_secs(15),
+            silence: Duration::from_secs(50),
+            first_list: Duration::from_secs(20),
+            watch_seconds: (30, 45),
+        }
+    }
+}
 
 /// The API server's words, with a 403, for a write into a namespace that is being deleted.
 const NAMESPACE_ENDS: &str = "because it is being terminated";
@@ -41,8 +71,14 @@ pub enum ApiError {
 impl From<kube::Error> for ApiError {
     fn from(error: kube::Error) -> Self {
         let kube::Error::Api(status) = error else { return Self::Failed(error.to_string()) };
-        let message = status.message.clone();
-        match status.code {
+        Self::of(status.code, status.message.clone())
+    }
+}
+
+impl ApiError {
+    /// What a status code means, with the server's words.
+    pub(crate) fn of(code: u16, message: String) -> Self {
+        match code {
             404 => Self::Missing(message),
             409 => Self::Conflict(message),
             // It says nothing of permissions, and will not be otherwise in ten seconds.
@@ -100,19 +136,53 @@ pub fn path(key: &ObjectKey) -> String {
 /// The API server of the workloads, and the one of the mesh objects, which is mostly the same.
 #[derive(Clone)]
 pub struct Cluster {
-    client: Client,
-    mesh: Client,
+    work: Door,
+    mesh: Door,
+    pub(crate) deadlines: Deadlines,
 }
 
 impl Cluster {
     /// A cluster whose mesh objects live in `mesh` (`-kubeconfig-service-mesh`).
-    pub const fn new(client: Client, mesh: Client) -> Self {
-        Self { client, mesh }
+    pub fn new(client: Client, mesh: Client) -> Self {
+        Self { work: Door::new(client), mesh: Door::new(mesh), deadlines: Deadlines::default() }
     }
 
-    /// The client that knows a kind.
-    pub const fn client(&self, kind: Kind) -> &Client {
-        if kind.is_of_the_mesh() { &self.mesh } else { &self.client }
+    /// The same with other deadlines.
+    #[must_use]
+    pub const fn with(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
+        self
+    }
+
+    /// The API server that knows a kind.
+    const fn door(&self, kind: Kind) -> &Door {
+        if kind.is_of_the_mesh() { &self.mesh } else { &self.work }
+    }
+
+    /// Any read of a kind.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, kind: Kind, request: Request<Vec<u8>>) -> Result<T, ApiError> {
+        self.send(self.door(kind), request).await
+    }
+
+    /// Opens a watch. Whoever reads it has a deadline for each event.
+    pub(crate) async fn open(&self, kind: Kind, request: Request<Vec<u8>>) -> Result<http::Response<Body>, ApiError> {
+        let door = self.door(kind);
+        door.rested().await;
+        let late = || ApiError::Failed(format!("the watch was not answered in {} s", self.deadlines.headers.as_secs()));
+        let opened = tokio::time::timeout(self.deadlines.headers, door.send(request)).await;
+        opened.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Sends a request as soon as the server takes any, and waits for its answer, but not for ever.
+    async fn send<T: DeserializeOwned>(&self, door: &Door, request: Request<Vec<u8>>) -> Result<T, ApiError> {
+        door.rested().await;
+        let answer = async {
+            let body = collect(door.send(request).await?).await?;
+            serde_json::from_slice(&body).map_err(|error| ApiError::Failed(format!("an answer without sense: {error}")))
+        };
+        let late =
+            || ApiError::Failed(format!("the API server did not answer in {} s", self.deadlines.answer.as_secs()));
+        tokio::time::timeout(self.deadlines.answer, answer).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// One object, or none if there is none.
@@ -126,30 +196,34 @@ impl Cluster {
 
     /// One object. The error may be that there is none, or that the API server does not know its kind.
     pub async fn find(&self, key: &ObjectKey) -> Result<Value, ApiError> {
-        send(self.client(key.kind), request(Method::GET, &path(key), None)?).await
+        let found: Value = self.read(key.kind, request(Method::GET, &path(key), None)?).await?;
+        // Something else in its place would be decided on.
+        let name = found["metadata"]["name"].as_str();
+        let is_it = found["metadata"].is_object() && name.is_none_or(|name| name == key.name);
+        if is_it { Ok(found) } else { Err(ApiError::Failed(format!("the API server sent something else for {key}"))) }
     }
 
     /// Creates an object.
     pub async fn create(&self, key: &ObjectKey, object: &Value) -> Result<Value, ApiError> {
         let collection = Resource::of(key.kind).collection(Some(&key.namespace));
         let request = request(Method::POST, &written_by(&collection), Some(object))?;
-        send(self.client(key.kind), request).await
+        self.send(self.door(key.kind), request).await
     }
 
     /// Replaces a whole object; the `resourceVersion` in it is the precondition.
     pub async fn replace(&self, key: &ObjectKey, object: &Value) -> Result<Value, ApiError> {
         let request = request(Method::PUT, &written_by(&path(key)), Some(object))?;
-        send(self.client(key.kind), request).await
+        self.send(self.door(key.kind), request).await
     }
 
     /// Applies an RFC 6902 patch.
     pub async fn patch(&self, key: &ObjectKey, operations: &Value) -> Result<Value, ApiError> {
-        send(self.client(key.kind), json_patch(&path(key), operations)?).await
+        self.send(self.door(key.kind), json_patch(&path(key), operations)?).await
     }
 
     /// Applies an RFC 6902 patch to the status subresource.
     pub async fn patch_status(&self, key: &ObjectKey, operations: &Value) -> Result<Value, ApiError> {
-        send(self.client(key.kind), json_patch(&format!("{}/status", path(key)), operations)?).await
+        self.send(self.door(key.kind), json_patch(&format!("{}/status", path(key)), operations)?).await
     }
 
     /// Deletes an object; with a uid, only if it still has that one.
@@ -158,23 +232,15 @@ impl Cluster {
         if let Some(uid) = uid {
             options["preconditions"] = json!({"uid": uid});
         }
-        send(self.client(key.kind), request(Method::DELETE, &path(key), Some(&options))?).await
+        self.send(self.door(key.kind), request(Method::DELETE, &path(key), Some(&options))?).await
     }
 
     /// Any other request to the API server of the workloads, such as for an event or the Lease.
     pub async fn raw(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
         let path = if method == Method::GET { path.to_owned() } else { written_by(path) };
         let media = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
-        send(&self.client, build(method, &path, media, body)?).await
+        self.send(&self.work, build(method, &path, media, body)?).await
     }
-}
-
-/// A client that repeats nothing by itself: a repeated write would not look at the lease again. Watches end by their own
-/// limits, which are longer than any timeout of a connection.
-pub fn connect(mut config: Config) -> Result<Client, kube::Error> {
-    config.default_retry = false;
-    config.read_timeout = None;
-    Client::try_from(config)
 }
 
 fn written_by(path: &str) -> String {
@@ -199,12 +265,4 @@ fn build(method: Method, path: &str, media: &str, body: Option<&Value>) -> Resul
         .header(http::header::ACCEPT, "application/json")
         .body(body.unwrap_or_default())
         .map_err(|error| ApiError::Failed(format!("{path}: {error}")))
-}
-
-/// Sends a request and waits for its answer, but not for ever.
-pub async fn send<T: DeserializeOwned>(client: &Client, request: Request<Vec<u8>>) -> Result<T, ApiError> {
-    match tokio::time::timeout(PATIENCE, client.request(request)).await {
-        Ok(answer) => answer.map_err(ApiError::from),
-        Err(_) => Err(ApiError::Failed(format!("the API server did not answer in {} s", PATIENCE.as_secs()))),
-    }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clocks;
 use crate::cluster::{ApiError, Cluster, Resource};
+use crate::vitals::Vitals;
 
 /// A request about the Lease that takes longer is given up, so that the next one is not late.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -57,7 +58,8 @@ impl Leadership {
         self.announce();
     }
 
-    fn announce(&self) {
+    /// Looks whether it still is so: a lease also ends when nobody renews it, and nothing else would tell.
+    pub(crate) fn announce(&self) {
         let leads = self.may_write();
         let moved = self.leading.send_if_modified(|leading| std::mem::replace(leading, leads) != leads);
         if moved {
@@ -86,9 +88,12 @@ impl Candidate {
     }
 
     /// Competes for the lease, and keeps it, until `stop`; then releases it.
-    pub async fn run(mut self, leadership: Arc<Leadership>, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, leadership: Arc<Leadership>, vitals: Arc<Vitals>, stop: CancellationToken) {
+        vitals.begin(lease::NAME, "Lease");
         while !stop.is_cancelled() {
-            self.turn(&leadership).await;
+            if self.turn(&leadership).await {
+                vitals.heard(lease::NAME, "Lease");
+            }
             let renewal = Duration::from_millis(u64::try_from(lease::RENEWAL.as_millis()).unwrap_or(5000));
             tokio::select! {
                 () = tokio::time::sleep(renewal) => {}
@@ -101,17 +106,24 @@ impl Candidate {
         }
     }
 
-    async fn turn(&mut self, leadership: &Leadership) {
+    /// Answers whether the API server said anything about the lease.
+    async fn turn(&mut self, leadership: &Leadership) -> bool {
         let sent = Clocks::read();
-        match tokio::time::timeout(PATIENCE, self.compete(sent)).await {
+        let turned = tokio::time::timeout(PATIENCE, self.compete(sent)).await;
+        let is_heard = matches!(turned, Ok(Ok(_)));
+        match turned {
             Ok(Ok(true)) => leadership.note(Some(sent)),
             Ok(Ok(false)) => leadership.lose(),
             Ok(Err(error)) => {
                 tracing::warn!("lease {}/{} cannot be renewed: {error}", self.namespace, lease::NAME);
                 leadership.note(None);
             }
-            Err(_) => leadership.note(None),
+            Err(_) => {
+                tracing::warn!("lease {}/{} is not answered", self.namespace, lease::NAME);
+                leadership.note(None);
+            }
         }
+        is_heard
     }
 
     /// One look and one move. Answers whether the lease is ours.
@@ -131,7 +143,7 @@ impl Candidate {
                 self.cluster.raw(Method::PUT, &self.path(), Some(&self.wanted(Some(current), now.wall))).await
             }
         };
-        match written {
+        match written.and_then(as_lease) {
             Ok(lease) => {
                 self.held = Some(lease);
                 Ok(true)
@@ -149,13 +161,13 @@ impl Candidate {
             return Ok(false);
         }
         let lease = self.cluster.raw(Method::PUT, &self.path(), Some(&self.wanted(Some(current), now.wall))).await?;
-        self.held = Some(lease);
+        self.held = Some(as_lease(lease)?);
         Ok(true)
     }
 
     async fn read(&self) -> Result<Option<Value>, ApiError> {
         match self.cluster.raw(Method::GET, &self.path(), None).await {
-            Ok(lease) => Ok(Some(lease)),
+            Ok(lease) => as_lease(lease).map(Some),
             Err(ApiError::Missing(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -165,9 +177,13 @@ impl Candidate {
         let Some(mut lease) = self.held.take() else { return };
         lease["spec"]["holderIdentity"] = "".into();
         lease["spec"]["leaseDurationSeconds"] = 1.into();
-        if let Err(error) = self.cluster.raw(Method::PUT, &self.path(), Some(&lease)).await {
-            tracing::warn!("lease {}/{} cannot be released: {error}", self.namespace, lease::NAME);
-        }
+        let path = self.path();
+        let trouble = match tokio::time::timeout(PATIENCE, self.cluster.raw(Method::PUT, &path, Some(&lease))).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        tracing::warn!("lease {}/{} cannot be released: {trouble}", self.namespace, lease::NAME);
     }
 
     fn path(&self) -> String {
@@ -190,6 +206,16 @@ impl Candidate {
         lease["spec"]["leaseDurationSeconds"] = lease::DURATION.as_secs().into();
         lease["spec"]["renewTime"] = time.into();
         lease
+    }
+}
+
+/// An answer that is the Lease. Anything else is an error: nothing can be said of who holds it.
+fn as_lease(answer: Value) -> Result<Value, ApiError> {
+    let is_lease = answer["metadata"]["name"] == lease::NAME && answer["spec"].is_object();
+    if is_lease {
+        Ok(answer)
+    } else {
+        Err(ApiError::Failed("the API server sent something that is no lease".to_owned()))
     }
 }
 
@@ -227,6 +253,27 @@ mod tests {
         let mut foreign = renewed;
         foreign["spec"]["holderIdentity"] = "other".into();
         assert_eq!(candidate.wanted(Some(foreign), two)["spec"]["leaseTransitions"], 1);
+    }
+
+    #[tokio::test]
+    async fn an_odd_answer_about_the_lease_costs_one_turn_and_not_the_leadership() {
+        use burgee_apiserver::{ApiServer, Fault, Requests, Times, Verb};
+        for odd in [json!([]), json!({}), json!("lease"), json!({"metadata": {"name": lease::NAME}, "spec": 7})] {
+            let server = ApiServer::start().await.unwrap();
+            let client = crate::cluster::connect(kube::Config::new(server.url().parse().unwrap())).unwrap();
+            let cluster = Cluster::new(client.clone(), client);
+            let mut candidate = Candidate::new(cluster, "here".to_owned(), "me".to_owned());
+            let leadership = Leadership::default();
+            assert!(candidate.turn(&leadership).await && leadership.may_write());
+            for verb in [Verb::Update, Verb::Get] {
+                server.trouble(Requests::of(verb, "leases"), Fault::Lie(odd.clone()), Times::Next(1));
+                // An odd PUT is followed by a look, and an odd look by another one.
+                let turns = [candidate.turn(&leadership).await, candidate.turn(&leadership).await];
+                assert!(turns.contains(&false), "{verb:?} {odd} is taken for a lease");
+                assert!(candidate.turn(&leadership).await && leadership.may_write(), "{verb:?} {odd}");
+                candidate.held = None;
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use burgee_api::Canary;
 use burgee_core::reads;
 use burgee_core::rollout::Rollout;
-use burgee_core::world::{Kind, ObjectKey, Observed, World};
+use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, World};
+use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::clock;
@@ -58,20 +59,18 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
     sight.world.rival = rival;
     let mut looked_at: BTreeSet<ObjectKey> = keys.iter().cloned().collect();
     operator.stores.want(&keys);
-    // All first lists are waited for at once: several kinds that may not be watched take no longer than one.
-    for key in keys.iter().filter(|key| key.kind.is_watched()) {
-        operator.stores.start(&operator.cluster, &operator.stores.scope(key));
-    }
-    for key in keys {
-        let (observed, unwatched) = look(operator, &key).await;
+    // All of them are awaited together: several kinds that cannot be listed take no longer than one.
+    let seen = join_all(keys.iter().map(|key| look(operator, key))).await;
+    for (key, (observed, unwatched)) in keys.into_iter().zip(seen) {
         if unwatched {
             sight.look_again_after(rollout);
             sight.forbidden.extend(operator.stores.forbidden(&key));
         }
         sight.world.insert(key, observed);
     }
-    for key in reads::more(rollout, &sight.world.canary, &sight.world) {
-        let (observed, unwatched) = look(operator, &key).await;
+    let more = reads::more(rollout, &sight.world.canary, &sight.world);
+    let seen = join_all(more.iter().map(|key| look(operator, key))).await;
+    for (key, (observed, unwatched)) in more.into_iter().zip(seen) {
         if unwatched {
             sight.look_again_after(rollout);
         }
@@ -79,13 +78,13 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
         sight.world.insert(key, observed);
     }
     let target = sight.world.present(&rollout.target_key()).cloned();
-    for reference in reads::configs(rollout, &operator.settings, target.as_ref()) {
-        let metadata = operator.stores.look(&operator.cluster, &reference.key).await;
-        if matches!(metadata, Look::Ask) {
+    let configs = reads::configs(rollout, &operator.settings, target.as_ref());
+    let seen = join_all(configs.iter().map(|reference| look_at_config(operator, &reference.key))).await;
+    for (reference, (seen, again)) in configs.into_iter().zip(seen) {
+        if operator.stores.forbidden(&reference.key).is_some() {
             sight.look_again_after(rollout);
             sight.forbidden.extend(operator.stores.forbidden(&reference.key));
         }
-        let (seen, again) = operator.configs.look(&operator.cluster, &reference.key, metadata).await;
         sight.again = sooner(sight.again, again);
         looked_at.insert(reference.key.clone());
         sight.world.configs.push((reference.key, seen));
@@ -111,6 +110,12 @@ pub fn key_of(canary: &Canary) -> ObjectKey {
     let metadata = &canary.metadata;
     let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
     ObjectKey::new(Kind::Canary, namespace.unwrap_or_default(), name.unwrap_or_default())
+}
+
+/// What is known of a config, and when to look again whatever happens.
+async fn look_at_config(operator: &Operator, key: &ObjectKey) -> (ConfigSeen, Option<Timestamp>) {
+    let metadata = operator.stores.look(&operator.cluster, key).await;
+    operator.configs.look(&operator.cluster, key, metadata).await
 }
 
 /// What is known of an object, and whether no watch tells when it changes. A kept template is never watched: it is

@@ -2,6 +2,7 @@
 //! rollout (S17). What cannot be sent is logged.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::http::{Aim, Limits, Outside, Trust};
 use crate::operator::{Operator, lock};
 use crate::secrets::{Content, Reading, SecretError};
 use crate::stores::Look;
+use crate::supervise::caught;
 use crate::tell::{self, Story};
 
 /// Letters that wait for one canary at most; beyond that the oldest is dropped.
@@ -52,6 +54,8 @@ pub enum Letter {
 /// The letters that wait, by canary. A canary that is in the map has a task that delivers.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// Post-rollout hooks that are being called.
+    calls: Arc<AtomicUsize>,
     queues: Mutex<BTreeMap<ObjectKey, VecDeque<(Story, Letter)>>>,
 }
 
@@ -71,16 +75,18 @@ impl Operator {
         }
     }
 
-    /// Whether every letter has been delivered.
+    /// Whether every letter has been delivered, and every hook that was due after a rollout called.
     pub fn is_delivered(&self) -> bool {
-        lock(&self.outbox.queues).is_empty()
+        lock(&self.outbox.queues).is_empty() && self.outbox.calls.load(Ordering::SeqCst) == 0
     }
 
     /// Calls the post-rollout hooks one after the other until one fails, and tells how it went.
     pub fn call_post_rollout(self: &Arc<Self>, story: &Story, phase: Phase) {
         let (operator, story) = (self.clone(), story.clone());
+        let under_way = UnderWay::begin(&self.outbox.calls);
         let ended = lock(&self.memory(&story.key)).questions.clone();
         tokio::spawn(ended.run_until_cancelled_owned(async move {
+            let _under_way = under_way;
             let checksum = hooks::checksum(&story);
             for webhook in hooks::of_type(&story, WebhookType::PostRollout) {
                 let payload = hooks::payload(&story, phase.as_str(), &checksum).body(&webhook.metadata);
@@ -96,6 +102,22 @@ impl Operator {
                 }
             }
         }));
+    }
+}
+
+/// Something that is counted as long as it is under way, whatever becomes of it.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -125,8 +147,13 @@ async fn deliver_all(operator: Arc<Operator>, key: ObjectKey) {
             next
         };
         let Some((story, letter)) = next else { return };
-        if tokio::time::timeout(DEADLINE, deliver(&operator, &story, letter)).await.is_err() {
-            tracing::error!(canary = story.title(), "a notification was not delivered in {} s", DEADLINE.as_secs());
+        // Whatever becomes of one letter, the next ones are delivered.
+        match caught(tokio::time::timeout(DEADLINE, deliver(&operator, &story, letter))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => {
+                tracing::error!(canary = story.title(), "a notification was not delivered in {} s", DEADLINE.as_secs());
+            }
+            Err(panic) => tracing::error!(canary = story.title(), "internal error in a notification: {panic}"),
         }
     }
 }

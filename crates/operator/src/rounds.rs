@@ -31,6 +31,8 @@ const SPREAD: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 const LEASE_LOOK: Duration = Duration::from_secs(1);
 /// So long may the list of canaries take that a new holder of the lease reads.
 const CATCHING_UP: Duration = Duration::from_secs(10);
+/// The loop goes round at least this often, so that one that stands still is seen.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A canary whose tick panicked is left alone for this long.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
@@ -39,6 +41,8 @@ pub(crate) struct Rounds {
     operator: Arc<Operator>,
     timetable: Timetable<ObjectKey>,
     running: JoinSet<Wake>,
+    /// What is told of ticks that panicked.
+    telling: JoinSet<()>,
     names: BTreeMap<Id, ObjectKey>,
     canaries: BTreeSet<ObjectKey>,
     /// By canary what its last tick looked at, and by object who looked at it.
@@ -55,6 +59,7 @@ impl Rounds {
             operator,
             timetable: Timetable::default(),
             running: JoinSet::new(),
+            telling: JoinSet::new(),
             names: BTreeMap::new(),
             canaries: BTreeSet::new(),
             reads: BTreeMap::new(),
@@ -73,12 +78,15 @@ impl Rounds {
         let mut leading = self.operator.leadership.changes();
         let mut brake = self.operator.brake.changes();
         while !stop.is_cancelled() {
+            self.operator.stores.vitals.goes_on();
+            self.operator.leadership.announce();
             self.start_due();
             let pause = self.pause();
             tokio::select! {
                 Some(key) = changes.recv() => self.changed(&key),
                 Some((key, at)) = wishes.recv() => self.timetable.wake(&key, at),
-                Some(ended) = self.running.join_next_with_id() => self.ended(ended).await,
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                Some(_) = self.telling.join_next() => {}
                 Ok(()) = leading.changed() => {
                     let leads = *leading.borrow_and_update();
                     self.operator.telemetry.set("burgee_leader", &[], f64::from(u8::from(leads)));
@@ -133,7 +141,7 @@ impl Rounds {
     }
 
     fn pause(&self) -> Duration {
-        let longest = Duration::from_hours(1);
+        let longest = HEARTBEAT;
         if !self.operator.leadership.may_write() {
             return LEASE_LOOK;
         }
@@ -144,12 +152,12 @@ impl Rounds {
         due.map_or(longest, |due| Duration::try_from(due).unwrap_or_default().min(longest))
     }
 
-    async fn ended(&mut self, ended: Result<(Id, Wake), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Wake), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(key) = self.names.remove(&id) else { return };
         let next = match ended {
             Ok((_, next)) => next,
-            Err(error) => self.panicked(&key, &error).await,
+            Err(error) => self.panicked(&key, &error),
         };
         self.timetable.finish(&key, next);
         if self.canaries.contains(&key) {
@@ -157,15 +165,16 @@ impl Rounds {
         }
     }
 
-    /// One bad object never harms another canary (I15).
-    async fn panicked(&self, key: &ObjectKey, error: &JoinError) -> Wake {
+    /// One bad object never harms another canary (I15), nor does telling of it.
+    fn panicked(&mut self, key: &ObjectKey, error: &JoinError) -> Wake {
         tracing::error!(canary = format!("{}.{}", key.name, key.namespace), "internal error: {error}");
         if let Some(Ok(canary)) = observe::canary(&self.operator, key) {
             self.operator.telemetry.panicked(&gauges::subject(&canary));
             let pause = jiff::SignedDuration::try_from(AFTER_PANIC).unwrap_or_default();
             let story = Story::new(key, &canary, pause);
             let message = "internal error, the canary is looked at again in a minute; please report it".to_owned();
-            tick::problem(&self.operator, &story, message).await;
+            let operator = self.operator.clone();
+            self.telling.spawn(async move { tick::problem(&operator, &story, message).await });
         }
         Wake::At(after(AFTER_PANIC))
     }

@@ -28,11 +28,13 @@ use crate::operator::{Operator, Parts};
 use crate::rounds::Rounds;
 use crate::serve::{self, Health};
 use crate::stores::{Progress, Stores};
+use crate::supervise::supervise;
 
 /// How often outdated definitions are looked at again.
 const CRD_RETRY: Duration = Duration::from_secs(10);
-/// How long notifications under way may take after a stop.
-const GRACE: Duration = Duration::from_secs(3);
+/// How long notifications and post-rollout hooks may take after a stop, while somebody else leads already. Kubernetes kills
+/// a pod that takes 30 s.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs the controller until a signal ends it. What keeps it from running is logged like everything else.
 pub async fn run(options: Options) -> Result<()> {
@@ -59,7 +61,11 @@ async fn control(options: Options) -> Result<()> {
     let guard = Guard::new(&servers, options.exceptions.clone()).trusting_proxies(&|name| std::env::var(name).ok());
     let parts = Parts { cluster, stores, settings: options.settings.clone(), notifier, guard, wishes };
     let operator = Arc::new(Operator::new(parts).map_err(anyhow::Error::msg)?);
-    let health = Arc::new(Health { telemetry: operator.telemetry.clone(), ready: AtomicBool::new(false) });
+    let health = Arc::new(Health {
+        telemetry: operator.telemetry.clone(),
+        ready: AtomicBool::new(false),
+        vitals: operator.stores.vitals.clone(),
+    });
     show_info(&operator);
     let definitions = crds::check(&operator.cluster).await;
     if let Err(trouble @ Trouble::Unregistered(..)) = &definitions {
@@ -67,11 +73,20 @@ async fn control(options: Options) -> Result<()> {
     }
     let listener = TcpListener::bind(("0.0.0.0", options.port)).await;
     let listener = listener.with_context(|| format!("port {} cannot be listened on", options.port))?;
-    tokio::spawn(serve::serve(listener, health.clone(), stop.clone()));
+    let (vitals, listener) = (operator.stores.vitals.clone(), Arc::new(listener));
+    let server = {
+        let (health, stop) = (health.clone(), stop.clone());
+        move || serve::serve(listener.clone(), health.clone(), stop.clone())
+    };
+    tokio::spawn(supervise(vitals.clone(), "server", server));
     if wait_for_definitions(&operator, definitions.err(), &stop).await.is_break() {
         return Ok(());
     }
-    tokio::spawn(brake::follow(operator.clone(), options.lease_namespace.clone()));
+    let brake = {
+        let (operator, namespace) = (operator.clone(), options.lease_namespace.clone());
+        move || brake::follow(operator.clone(), namespace.clone())
+    };
+    tokio::spawn(supervise(vitals.clone(), "brake", brake));
     sync(&operator).await;
     for canary in operator.stores.canaries() {
         observe::want(&operator, &canary);
@@ -84,13 +99,18 @@ async fn control(options: Options) -> Result<()> {
     tokio::spawn(async move { ask::greet(&greeter).await });
     announce_notifier(&operator.notifier);
     health.ready.store(true, Ordering::Relaxed);
-    tokio::spawn(guard_definitions(operator.clone(), health.clone(), stop.clone()));
-    let candidate = Candidate::new(lease_cluster, options.lease_namespace.clone(), identity());
-    let leader = tokio::spawn(candidate.run(operator.leadership.clone(), stop.clone()));
+    let guard = {
+        let (operator, health, stop) = (operator.clone(), health.clone(), stop.clone());
+        move || guard_definitions(operator.clone(), health.clone(), stop.clone())
+    };
+    tokio::spawn(supervise(vitals.clone(), "definitions", guard));
+    let leader = tokio::spawn(supervise(vitals, "lease", candidacy(&operator, lease_cluster, &options, &stop)));
     Box::pin(Rounds::new(operator.clone()).go(changed_keys, ticks_wanted, &stop)).await;
     // Whatever became of the task, the process ends now.
     let _ = leader.await;
-    let _ = tokio::time::timeout(GRACE, delivered(&operator)).await;
+    if tokio::time::timeout(GRACE, delivered(&operator)).await.is_err() {
+        tracing::warn!("stopping although not every notification and post-rollout hook was delivered");
+    }
     Ok(())
 }
 
@@ -183,6 +203,21 @@ async fn guard_definitions(operator: Arc<Operator>, health: Arc<Health>, stop: C
         }
         operator.definitions.settle();
         health.ready.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Competes for the lease, with the same identity however often it is started.
+fn candidacy(
+    operator: &Operator,
+    cluster: Cluster,
+    options: &Options,
+    stop: &CancellationToken,
+) -> impl FnMut() -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + 'static {
+    let (leadership, vitals) = (operator.leadership.clone(), operator.stores.vitals.clone());
+    let (namespace, identity, stop) = (options.lease_namespace.clone(), identity(), stop.clone());
+    move || {
+        let candidate = Candidate::new(cluster.clone(), namespace.clone(), identity.clone());
+        Box::pin(candidate.run(leadership.clone(), vitals.clone(), stop.clone()))
     }
 }
 

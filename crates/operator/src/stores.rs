@@ -2,11 +2,8 @@
 //! only by a newer version, and our own writes are entered at once, so that a tick always sees them (I14). Of an object
 //! that no canary wants nothing is kept but that it is there; it is asked for when one does.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use burgee_core::claims::Claim;
 use burgee_core::world::{Kind, ObjectKey, Rival};
@@ -16,12 +13,16 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::cluster::{ApiError, Cluster};
 use crate::operator::lock;
+use crate::supervise::supervise;
+use crate::vitals::Vitals;
 use crate::watch;
+use kept::{config_text, meaning, uid_of};
+pub(crate) use kept::{strip, version_of};
+
+mod kept;
 
 /// So many objects that are gone are remembered of each watch, longer than any answer is on its way.
 const GONE: usize = 256;
-/// How long a tick waits for the first list of a kind.
-const FIRST_LIST: Duration = Duration::from_secs(20);
 
 /// One watch: a kind, in one namespace or in all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,16 @@ pub struct Scope {
     pub kind: Kind,
     /// Where; none is everywhere.
     pub namespace: Option<String>,
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, text: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plural = self.kind.names().3;
+        match &self.namespace {
+            Some(namespace) => write!(text, "{plural} in namespace {namespace}"),
+            None => text.write_str(plural),
+        }
+    }
 }
 
 /// How far a watch has come.
@@ -71,8 +82,11 @@ struct Stored {
 }
 
 impl Stored {
-    /// The object as it is kept when it is wanted.
+    /// The object as it is kept when it is wanted. Of a config that is who it is: nothing else of it is ever kept.
     fn whole(kind: Kind, object: &Value) -> Self {
+        if kind.is_confidential() {
+            return Self::outline(object);
+        }
         let json = Some(object.to_string().into());
         let claim = (kind == Kind::Canary).then(|| Box::new(Claim::of(object)));
         Self { json, claim, meaning: meaning(kind, object), ..Self::outline(object) }
@@ -149,8 +163,10 @@ impl Store {
     }
 }
 
-/// The stores of all kinds that some canary has needed so far.
+/// The stores of all kinds that some canary needs.
 pub struct Stores {
+    /// When each watch was heard.
+    pub vitals: Arc<Vitals>,
     /// Of `-namespace`; none is everywhere.
     namespaces: BTreeSet<String>,
     by_scope: Mutex<BTreeMap<Scope, Store>>,
@@ -164,6 +180,7 @@ impl Stores {
     /// Empty stores, limited to the namespaces of `-namespace` if there are any; changed keys go to `changes`.
     pub fn new(namespaces: BTreeSet<String>, changes: mpsc::UnboundedSender<ObjectKey>) -> Arc<Self> {
         Arc::new(Self {
+            vitals: Arc::default(),
             namespaces,
             by_scope: Mutex::default(),
             wanted: Mutex::default(),
@@ -172,11 +189,11 @@ impl Stores {
         })
     }
 
-    /// The watch that covers an object. ConfigMaps and Secrets are watched only where there are canaries, and with
-    /// `-namespace` everything is: a Role permits no list over all namespaces.
+    /// The watch that covers an object: one for each kind. One for each namespace would take a connection for each, and
+    /// a request for each about every minute, while of a config that nobody wants no more is kept than its name. With
+    /// `-namespace` it is one for each namespace: a Role permits no list over all of them.
     pub fn scope(&self, key: &ObjectKey) -> Scope {
-        let is_narrow = key.kind.is_confidential() || !self.namespaces.is_empty();
-        Scope { kind: key.kind, namespace: is_narrow.then(|| key.namespace.clone()) }
+        Scope { kind: key.kind, namespace: (!self.namespaces.is_empty()).then(|| key.namespace.clone()) }
     }
 
     /// The watches that show every canary, template or alert provider there is.
@@ -187,13 +204,28 @@ impl Stores {
         self.namespaces.iter().map(|namespace| Scope { kind, namespace: Some(namespace.clone()) }).collect()
     }
 
-    /// Starts the watch if nobody has needed it before.
+    /// Starts the watch if nobody needs it so far.
     pub fn start(self: &Arc<Self>, cluster: &Cluster, scope: &Scope) {
         let mut stores = self.lock();
         if !stores.contains_key(scope) {
             stores.insert(scope.clone(), Store::new());
-            tokio::spawn(watch::follow(cluster.clone(), self.clone(), scope.clone()));
+            let (cluster, stores, scope) = (cluster.clone(), self.clone(), scope.clone());
+            let follow = move || watch::follow(cluster.clone(), stores.clone(), scope.clone());
+            tokio::spawn(supervise(self.vitals.clone(), "watch", follow));
         }
+    }
+
+    /// Ends a watch that nobody needs any more, with what it has shown. Answers whether it did. Our own kinds are needed as
+    /// long as the program runs.
+    pub(crate) fn retire(&self, scope: &Scope) -> bool {
+        let mut stores = self.lock();
+        let is_own = is_our_own(scope.kind) && self.own_scopes(scope.kind).contains(scope);
+        let is_needed = is_own || lock(&self.wanted).iter().any(|key| self.scope(key) == *scope);
+        if !is_needed {
+            stores.remove(scope);
+            self.vitals.end(&scope.to_string());
+        }
+        !is_needed
     }
 
     /// From now on these objects are kept whole.
@@ -220,8 +252,7 @@ impl Stores {
 
     /// Whether an object is kept whole. Our own kinds always are, and configs are never more than their names.
     fn is_whole(&self, key: &ObjectKey) -> bool {
-        let own = [Kind::Canary, Kind::MetricTemplate, Kind::AlertProvider];
-        own.contains(&key.kind) || key.kind.is_confidential() || lock(&self.wanted).contains(key)
+        is_our_own(key.kind) || lock(&self.wanted).contains(key)
     }
 
     /// What is to be kept of an object; none if it is of no known kind.
@@ -238,7 +269,7 @@ impl Stores {
         let scope = self.scope(key);
         self.want([key]);
         self.start(cluster, &scope);
-        if tokio::time::timeout(FIRST_LIST, self.listed(&scope)).await.is_err() {
+        if tokio::time::timeout(cluster.deadlines.first_list, self.listed(&scope)).await.is_err() {
             return Look::Unknown(format!("{} could not be listed yet", scope.kind.names().3));
         }
         let known = self.peek(key);
@@ -320,6 +351,7 @@ impl Stores {
         let store = stores.get(&scope).ok_or(Look::Ask)?;
         match &store.progress {
             Progress::Synced => match store.objects.get(&(key.namespace.clone(), key.name.clone())) {
+                Some(object) if key.kind.is_confidential() => Ok(Some(config_text(key, object))),
                 Some(object) => object.json.clone().ok_or(Look::Ask).map(Some),
                 None => Ok(None),
             },
@@ -501,61 +533,19 @@ pub(crate) enum Deletion {
     Yes,
 }
 
+const fn is_our_own(kind: Kind) -> bool {
+    matches!(kind, Kind::Canary | Kind::MetricTemplate | Kind::AlertProvider)
+}
+
 /// The key that wakes whoever reads anything of a scope.
 fn whole_kind(scope: &Scope) -> ObjectKey {
     ObjectKey::new(scope.kind, scope.namespace.as_deref().unwrap_or_default(), "")
-}
-
-/// The object as it is kept: named, without managed fields, and of ConfigMaps and Secrets only who they are.
-pub(crate) fn strip(kind: Kind, mut object: Value) -> Value {
-    if !object.is_object() {
-        return object;
-    }
-    object["apiVersion"] = kind.api_version().into();
-    object["kind"] = kind.name().into();
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        metadata.remove("managedFields");
-        if kind.is_confidential() {
-            metadata.retain(|field, _| ["name", "namespace", "uid", "resourceVersion"].contains(&field.as_str()));
-        }
-    }
-    if let Some(fields) = object.as_object_mut().filter(|_| kind.is_confidential()) {
-        fields.retain(|field, _| ["apiVersion", "kind", "metadata"].contains(&field.as_str()));
-    }
-    object
 }
 
 /// Whether an answer 404 speaks of the object. An API server that has just started answers so for whole kinds of custom
 /// resources, which it does not know yet.
 fn is_gone(key: &ObjectKey, message: &str) -> bool {
     message.contains(&format!("{:?} not found", key.name))
-}
-
-/// Versions are compared as numbers; one that is none counts as the oldest.
-pub(crate) fn version_of(object: &Value) -> u64 {
-    object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok()).unwrap_or_default()
-}
-
-fn uid_of(object: &Value) -> &str {
-    object["metadata"]["uid"].as_str().unwrap_or_default()
-}
-
-/// Hash of what of an object can matter to a tick. An autoscaler's status moves with every sample and matters to none.
-fn meaning(kind: Kind, object: &Value) -> u64 {
-    let is_status_noise = matches!(kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject | Kind::Service);
-    let mut hasher = DefaultHasher::new();
-    for (field, value) in object.as_object().into_iter().flatten() {
-        field.hash(&mut hasher);
-        match (field.as_str(), value.as_object()) {
-            ("status", _) if is_status_noise => {}
-            ("metadata", Some(metadata)) if !kind.is_confidential() => {
-                let matters = metadata.iter().filter(|(name, _)| *name != "resourceVersion");
-                matters.for_each(|entry| entry.hash(&mut hasher));
-            }
-            (_, _) => value.hash(&mut hasher),
-        }
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Name, type and help of every family, in the order of the output.
-const FAMILIES: [(&str, &str, &str); 18] = [
+const FAMILIES: [(&str, &str, &str); 20] = [
     ("burgee_canary_held_seconds", "gauge", "Seconds since the analysis is on hold: paused, or a provider is silent"),
     ("burgee_canary_invalid", "gauge", "Whether the canary cannot be acted on as it is written, and why"),
     ("burgee_crd_outdated", "gauge", "Whether the installed custom resource definitions are too old to act on"),
@@ -16,6 +16,8 @@ const FAMILIES: [(&str, &str, &str); 18] = [
     ("burgee_leader", "gauge", "Whether this process holds the lease"),
     ("burgee_new_runs_paused", "gauge", "Whether the incident brake keeps new runs from beginning"),
     ("burgee_provider_failures_total", "counter", "Questions to metrics providers that gave no number, and why"),
+    ("burgee_task_restarts_total", "counter", "Tasks of the operator that panicked and were started again"),
+    ("burgee_watch_last_heard_seconds", "gauge", "Seconds since anything was heard of the watch of a kind"),
     ("burgee_webhook_failures_total", "counter", "Calls of webhooks that did not pass, and why"),
     ("flagger_canary_duration_seconds", "histogram", "Seconds spent performing canary analysis."),
     ("flagger_canary_failures_total", "counter", "Total number of canary failures"),
@@ -76,6 +78,13 @@ impl Telemetry {
     pub fn set(&self, name: &'static str, labels: &[(&'static str, &str)], value: f64) {
         let labels = labels.iter().map(|(label, value)| (*label, (*value).to_owned())).collect();
         self.lock().values.insert((name, labels), value);
+    }
+
+    /// Shows a family with one label, and nothing of it that was shown before.
+    pub(crate) fn show_all(&self, name: &'static str, label: &'static str, values: &BTreeMap<String, f64>) {
+        let mut series = self.lock();
+        series.values.retain(|(known, _), _| *known != name);
+        series.values.extend(values.iter().map(|(of, value)| ((name, vec![(label, of.clone())]), *value)));
     }
 
     /// `flagger_canary_status`: 0 while progressing, 2 failed, 1 everything else.
@@ -168,12 +177,9 @@ impl Telemetry {
 
     /// Sets `flagger_canary_total` for every namespace that has or had canaries.
     pub fn totals(&self, namespaces: &BTreeMap<String, usize>) {
-        let mut series = self.lock();
-        series.values.retain(|(name, _), _| *name != "flagger_canary_total");
-        for (namespace, count) in namespaces {
-            let count = u32::try_from(*count).unwrap_or(u32::MAX);
-            series.values.insert(("flagger_canary_total", vec![("namespace", namespace.clone())]), count.into());
-        }
+        let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        let totals = namespaces.iter().map(|(namespace, canaries)| (namespace.clone(), count(*canaries))).collect();
+        self.show_all("flagger_canary_total", "namespace", &totals);
     }
 
     /// Removes all series of a canary (S19).

@@ -211,3 +211,11 @@ async fn a_question_whose_task_panics_may_be_asked_again_and_one_that_is_out_may
     drop(silent);
     assert!(!may_ask(), "what ended before withdraws nothing that was asked since");
 }
+
+#[tokio::test]
+async fn a_question_that_panics_is_an_answer_that_says_nothing_of_the_version() {
+    let source = ProviderSource::default();
+    let ask = Ask::Online { source };
+    let answer = answered(&crate::fixtures::story(), &ask, async { panic!("nobody thought of this") }).await;
+    assert_eq!(answer, Answer::Measured(Err(MeasureError::Unavailable("internal error while asking".to_owned()))));
+}

@@ -88,3 +88,19 @@ async fn where_references_across_namespaces_are_off_no_alert_goes_through_one_wh
     assert_eq!(strict.alert_through("test").await, Ok(()));
     assert_eq!(Case::new().await.alert_through("other").await, Ok(()));
 }
+
+#[tokio::test]
+async fn a_stop_waits_for_the_hooks_that_are_due_after_a_rollout() {
+    let hook = Fake::start(|_| StatusCode::OK.into_response()).await;
+    let api = Fake::start(|request| object(&request.body)).await;
+    let (operator, mut story) = (api.operator(), crate::fixtures::story());
+    let webhooks = json!([{"name": "after", "type": "post-rollout", "url": hook.url}]);
+    story.canary.spec.analysis = serde_json::from_value(json!({"webhooks": webhooks})).unwrap();
+    operator.call_post_rollout(&story, Phase::Succeeded);
+    assert!(!operator.is_delivered(), "nobody would wait for it");
+    while !operator.is_delivered() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(hook.seen().len(), 1);
+    assert!(api.seen().iter().any(|seen| seen.path.contains("/events")), "how it went is told");
+}

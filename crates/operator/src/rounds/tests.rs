@@ -33,8 +33,9 @@ impl Rounds {
     async fn turn(&mut self) {
         self.start_due();
         while let Some(ended) = self.running.join_next_with_id().await {
-            self.ended(ended).await;
+            self.ended(ended);
         }
+        while self.telling.join_next().await.is_some() {}
     }
 
     /// Who would be started so many seconds from now.

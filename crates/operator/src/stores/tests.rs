@@ -271,7 +271,7 @@ fn with_namespaces_nothing_is_watched_everywhere() {
         assert_eq!(own, if namespaces.is_empty() { vec![None] } else { expected_own });
     };
     check(&[], key(), None);
-    check(&[], ObjectKey::new(Kind::Secret, "test", "token"), Some("test"));
+    check(&[], ObjectKey::new(Kind::Secret, "test", "token"), None);
     check(&["a", "test"], key(), Some("test"));
     check(&["test"], ObjectKey::new(Kind::MetricTemplate, "monitoring", "errors"), Some("monitoring"));
 }
