@@ -12,9 +12,11 @@ use crate::healing;
 use crate::phase::PhaseRules;
 use crate::question::Answers;
 
-/// Whoever stands still for longer than this in the middle of a plan decides anew before its next write. It is longer than
-/// a request may take of whoever keeps its lease, so that a slow API server alone stops no plan.
+/// Whoever stands still for longer than this in the middle of a plan decides anew before its next write.
 pub const LONGEST_STANDSTILL: SignedDuration = SignedDuration::from_secs(5);
+
+/// How often whoever waits for an answer gives a sign of life.
+pub const BEAT: SignedDuration = SignedDuration::from_secs(1);
 
 /// So many times that were written late are remembered.
 const REMEMBERED: usize = 4;
@@ -109,31 +111,49 @@ impl Delays {
     }
 }
 
-/// How a plan gets on, by the steady clock.
+/// The signs of life of whoever carries out a plan, by the steady clock. Who waits for an answer lives; only a process that
+/// was stopped gives no sign.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pulse {
+    last: Timestamp,
+}
+
+impl Pulse {
+    /// The first sign is that of the decision.
+    pub const fn begun(now: Timestamp) -> Self {
+        Self { last: now }
+    }
+
+    /// Whether there has been none for so long that nothing more may be written.
+    pub fn stood_still(&self, now: Timestamp) -> bool {
+        now.duration_since(self.last) > LONGEST_STANDSTILL
+    }
+
+    /// Somebody lives, unless the standstill was too long already: then the plan is over, whatever comes.
+    pub fn beat(&mut self, now: Timestamp) {
+        if !self.stood_still(now) {
+            self.last = now;
+        }
+    }
+}
+
+/// What a plan has to do with time, by the steady clock.
 #[derive(Clone, Debug, Default)]
 pub struct Course {
     before: [Option<String>; 2],
     decided: Timestamp,
-    moved: Timestamp,
     sent: Option<(Timestamp, [Option<String>; 2])>,
 }
 
 impl Course {
     /// Of a plan that was decided at `now` on this status.
     pub fn begun(status: Option<&CanaryStatus>, now: Timestamp) -> Self {
-        Self { before: status.map(times).unwrap_or_default(), decided: now, moved: now, sent: None }
+        Self { before: status.map(times).unwrap_or_default(), decided: now, sent: None }
     }
 
-    /// Whether it stood still for so long that nothing more may be written.
-    pub fn stood_still(&self, now: Timestamp) -> bool {
-        now.duration_since(self.moved) > LONGEST_STANDSTILL
-    }
-
-    /// A step has been taken, unless it took too long already.
-    pub fn goes_on(&mut self, now: Timestamp) {
-        if !self.stood_still(now) {
-            self.moved = now;
-        }
+    /// The pulse of whoever has decided it and now carries it out.
+    pub const fn pulse(&self) -> Pulse {
+        Pulse::begun(self.decided)
     }
 
     /// A status is about to be written: what it says to begin now begins now, and not when it was decided (I23).
@@ -253,11 +273,11 @@ mod tests {
 
     #[test]
     fn a_plan_that_stood_still_in_between_is_over_and_one_that_gets_on_slowly_is_not() {
-        let mut course = Course::begun(None, at(0));
-        assert!(!course.stood_still(at(5)));
-        course.goes_on(at(5));
-        assert!(!course.stood_still(at(10)) && course.stood_still(at(11)));
-        course.goes_on(at(11));
-        assert!(course.stood_still(at(11)), "the step itself stood still");
+        let mut pulse = Course::begun(None, at(0)).pulse();
+        assert!(!pulse.stood_still(at(5)));
+        pulse.beat(at(5));
+        assert!(!pulse.stood_still(at(10)) && pulse.stood_still(at(11)));
+        pulse.beat(at(11));
+        assert!(pulse.stood_still(at(11)), "no late sign revives it");
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use burgee_api::CanaryStatus;
 use burgee_core::plan::{ConfigCopy, Count, Step};
+use burgee_core::times::{BEAT, Pulse};
 use burgee_core::tracked;
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::{Value, json};
@@ -50,14 +51,27 @@ pub async fn act(operator: &Arc<Operator>, story: &mut Story, steps: Vec<Step>) 
 }
 
 async fn take_all(operator: &Arc<Operator>, story: &mut Story, steps: Vec<Step>) -> Result<(), Stopped> {
+    let mut pulse = story.course.pulse();
     for step in steps {
-        if step.is_write() && story.course.stood_still(clock::steady()) {
+        if step.is_write() && pulse.stood_still(clock::steady()) {
             return Err(Stopped::Late);
         }
-        carry_out(operator, story, step).await?;
-        story.course.goes_on(clock::steady());
+        alive(&mut pulse, carry_out(operator, story, step)).await?;
     }
     Ok(())
+}
+
+/// Waits for a step however long it takes, and gives signs of life meanwhile: a slow answer is no standstill, and a plan
+/// that led traffic away from a bad version must not be given up for it (I22). A process that was stopped gives none.
+async fn alive<T>(pulse: &mut Pulse, step: impl Future<Output = T>) -> T {
+    let mut step = std::pin::pin!(step);
+    loop {
+        let answer = tokio::time::timeout(BEAT.unsigned_abs(), &mut step).await;
+        pulse.beat(clock::steady());
+        if let Ok(answer) = answer {
+            return answer;
+        }
+    }
 }
 
 async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> Result<(), Stopped> {
@@ -108,7 +122,7 @@ fn key_of(object: &Value) -> Result<ObjectKey, Stopped> {
 /// What an answer of the API server means for a plan. A failed `test` of a JSON patch is a conflict like any other, and a
 /// refusal says nothing before it has stood.
 fn judge<T>(operator: &Operator, key: &ObjectKey, verb: &str, answer: Result<T, ApiError>) -> Result<T, Stopped> {
-    let belief = operator.doubts.weigh(&format!("{verb} {key}"), &answer, Instant::now());
+    let belief = operator.doubts.weigh(&key.namespace, &format!("{verb} {key}"), &answer, Instant::now());
     answer.map_err(|error| match (error, belief) {
         (error, Belief::Doubted(left)) => Stopped::Doubted(format!("{key} {verb} error: {error}"), left),
         (error, Belief::NotRefused | Belief::Believed(_)) => meaning(key, verb, error),
@@ -305,11 +319,11 @@ fn follow(operator: &Operator, story: &mut Story, key: &ObjectKey, written: &Val
 fn move_counter(operator: &Operator, story: &Story, count: Count) {
     let subject = crate::gauges::subject(&story.canary);
     let strategy = crate::gauges::strategy(&story.canary);
-    match count {
-        Count::Completed => operator.telemetry.succeeded(&subject, strategy, "completed"),
-        Count::Skipped => operator.telemetry.succeeded(&subject, strategy, "skipped"),
-        Count::Failed => operator.telemetry.failed(&subject, strategy),
-    }
+    operator.show(&story.key, |telemetry| match count {
+        Count::Completed => telemetry.succeeded(&subject, strategy, "completed"),
+        Count::Skipped => telemetry.succeeded(&subject, strategy, "skipped"),
+        Count::Failed => telemetry.failed(&subject, strategy),
+    });
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //! remembered or waited for is counted by it; the wall's is for what others read. It says nothing of any canary.
 
 use std::sync::OnceLock;
-use std::time::Instant;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 static START: OnceLock<(Timestamp, Instant)> = OnceLock::new();
 

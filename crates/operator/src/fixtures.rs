@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -107,21 +108,44 @@ impl Fake {
     }
 
     fn make(&self, settings: Settings) -> Operator {
-        let client = connect(kube::Config::new(self.url.parse().unwrap())).unwrap();
-        let (changes, _) = mpsc::unbounded_channel();
-        let (wishes, _) = mpsc::unbounded_channel();
-        let parts = Parts {
-            cluster: Cluster::new(client.clone(), client),
-            stores: Stores::new(std::collections::BTreeSet::new(), changes),
-            settings,
-            notifier: Notifier::default(),
-            guard: at_home(),
-            wishes,
-        };
-        let operator = Operator::new(parts).unwrap();
-        operator.leadership.note(Some(Clocks::read()));
-        operator
+        operator_of(connect(kube::Config::new(self.url.parse().unwrap())).unwrap(), settings)
     }
+}
+
+/// An operator with this client. It holds the lease.
+fn operator_of(client: kube::Client, settings: Settings) -> Operator {
+    let (changes, _) = mpsc::unbounded_channel();
+    let (wishes, _) = mpsc::unbounded_channel();
+    let parts = Parts {
+        cluster: Cluster::new(client.clone(), client),
+        stores: Stores::new(std::collections::BTreeSet::new(), changes),
+        settings,
+        notifier: Notifier::default(),
+        guard: at_home(),
+        wishes,
+    };
+    let operator = Operator::new(parts).unwrap();
+    operator.leadership.note(Some(Clocks::read()));
+    operator
+}
+
+/// An operator whose API server answers each request with what it brought, after so long. It is no server over a socket,
+/// so that the time of a test can be a made one.
+pub(crate) fn operator_of_a_slow_server(pause: Duration) -> (Arc<Operator>, Arc<Mutex<Vec<String>>>) {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let own = seen.clone();
+    let answer = move |request: axum::http::Request<kube::client::Body>| {
+        let seen = own.clone();
+        async move {
+            let line = format!("{} {}", request.method(), request.uri().path());
+            let body = request.into_body().collect_bytes().await.unwrap();
+            tokio::time::sleep(pause).await;
+            seen.lock().unwrap().push(line);
+            Ok::<_, std::io::Error>(axum::http::Response::new(kube::client::Body::from(body.to_vec())))
+        }
+    };
+    let client = kube::Client::new(tower::service_fn(answer), "default");
+    (Arc::new(operator_of(client, Settings::default())), seen)
 }
 
 /// A guard that lets tests reach their own servers.

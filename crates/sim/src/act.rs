@@ -8,6 +8,7 @@ use burgee_core::notice::Names;
 use burgee_core::plan::{Plan, Step, Telling};
 use burgee_core::question::Round;
 use burgee_core::rollout::Rollout;
+use burgee_core::times::Pulse;
 use burgee_core::workload::Side;
 use jiff::SignedDuration;
 
@@ -16,7 +17,7 @@ use crate::faults::Mishap;
 use crate::film::Frame;
 use crate::inspector::Report;
 use crate::mutations::LateWrites;
-use crate::process::{Frozen, Process, later};
+use crate::process::{End, Frozen, Process, Waiting, later};
 use crate::stage::{Crash, Stage};
 
 /// How long a silent holder keeps the lease (core: `lease::DURATION`).
@@ -36,14 +37,25 @@ impl Stage {
     pub(crate) fn act(&mut self, process: &mut Process, plan: Plan, version: Option<String>) {
         let Plan { mut steps, next, quiet_until, round, repairs: _ } = plan;
         let crash = self.cut_short(&mut steps);
-        match self.take_all(process, steps.into(), version) {
-            Ok(Progress::Done) if crash.is_some() => self.die(process),
-            Ok(Progress::Done) => {
-                process.carried_out();
-                process.answers.end_round(round, quiet_until);
-                process.look_again(next, self.now);
+        let taken = self.take_all(process, steps.into(), version);
+        if taken == Ok(Progress::Done) && crash.is_some() {
+            return self.die(process);
+        }
+        self.end(process, taken, Some(End { next, quiet_until, round }));
+    }
+
+    /// What becomes of a plan that came so far.
+    fn end(&mut self, process: &mut Process, taken: Result<Progress, Refusal>, end: Option<End>) {
+        match taken {
+            Ok(Progress::Done) => match end {
+                Some(end) => process.carried_out(end, self.now),
+                None => process.wake(self.now),
+            },
+            Ok(Progress::Gone) => {
+                if let Some(frozen) = &mut process.frozen {
+                    frozen.end = end;
+                }
             }
-            Ok(Progress::Gone) => {}
             Err(refusal) => self.retry(process, &refusal),
         }
     }
@@ -71,30 +83,32 @@ impl Stage {
         Some(crash)
     }
 
-    /// A holder that stood still for less than its lease: the step that it had begun arrives late, and then the plan goes
-    /// on, unless it has become too old.
+    /// A holder that waited for an answer, or stood still for less than its lease: the step that it had begun takes effect,
+    /// and then the plan goes on, unless it has become too old.
     pub(crate) fn go_on(&mut self, process: &mut Process) {
-        let Some(Frozen { steps, mut version, .. }) = process.frozen.take() else { return };
-        let mut steps = VecDeque::from(steps);
-        let begun = steps.pop_front().map_or(Ok(()), |step| self.take_checked(process, &step, &mut version));
-        match begun.and_then(|()| self.take_all(process, steps, version)) {
-            Ok(Progress::Done) => process.wake(self.now),
-            Ok(Progress::Gone) => {}
-            Err(refusal) => self.retry(process, &refusal),
+        let Some(frozen) = process.frozen.take() else { return };
+        let Frozen { begun, steps, mut version, until: _, wait, end } = frozen;
+        if wait == Waiting::Answer {
+            process.pulse = Pulse::begun(self.now);
         }
+        let told = self.film.frames.len();
+        let begun = begun.map_or(Ok(()), |step| self.take_checked(process, &step, &mut version));
+        self.show_split(told);
+        let taken = begun.and_then(|()| self.take_all(process, steps, version));
+        self.end(process, taken, end);
         process.delays.note(&process.course, self.now);
     }
 
     /// A process that lost the lease while it stood still: the write that it had begun arrives late; what follows is not
     /// even begun. What is no write goes out.
     pub(crate) fn write_late(&mut self, process: &mut Process) {
-        let Some(Frozen { steps, mut version, .. }) = process.frozen.take() else { return };
+        let Some(Frozen { begun, steps, mut version, .. }) = process.frozen.take() else { return };
         if self.mutation.is_some_and(|mutation| mutation.late_writes == LateWrites::Forced) {
             version = self.version();
         }
-        for (place, step) in steps.into_iter().enumerate() {
-            let is_begun = place == 0 || !step.is_write();
-            if !is_begun || self.take_checked(process, &step, &mut version).is_err() {
+        let harmless = steps.into_iter().take_while(|step| !step.is_write());
+        for step in begun.into_iter().chain(harmless) {
+            if self.take_checked(process, &step, &mut version).is_err() {
                 break;
             }
         }
@@ -142,7 +156,7 @@ impl Stage {
         rest: &mut VecDeque<Step>,
         version: &mut Option<String>,
     ) -> Result<Progress, Refusal> {
-        if step.is_write() && process.course.stood_still(self.now) {
+        if step.is_write() && process.pulse.stood_still(self.now) {
             return Err(Refusal::Late);
         }
         if let Step::Status(status) = &mut step {
@@ -151,9 +165,12 @@ impl Stage {
         let phase = self.phase();
         let mishap = self.faults.as_mut().map_or(Mishap::None, |faults| faults.next_step(phase));
         let mishap = self.standstill.take().map_or(mishap, Mishap::Standstill);
+        let mishap = if step.is_write() { mishap } else { mishap.unless_slow() };
         if let Some(text) = mishap.text() {
             self.film.mark(self.second(), text);
         }
+        let is_slow = mishap == Mishap::None && step.is_write() && self.write_time.is_positive();
+        let mishap = if is_slow { Mishap::SlowWrite(self.write_time) } else { mishap };
         if step.is_write() && matches!(mishap, Mishap::Refused | Mishap::LostAnswer) {
             self.report(process.id, Report::Fails);
         }
@@ -165,11 +182,13 @@ impl Stage {
                 self.die(process);
                 return Ok(Progress::Gone);
             }
-            Mishap::Standstill(pause) => {
-                rest.push_front(step);
-                let steps = std::mem::take(rest).into();
-                process.frozen = Some(Frozen { steps, version: version.clone(), until: later(self.now, pause) });
-                self.takeover = Some(later(self.now, LEASE));
+            Mishap::Standstill(_) | Mishap::SlowWrite(_) => {
+                self.wait(process, mishap, Some(step), (std::mem::take(rest), version.clone()));
+                return Ok(Progress::Gone);
+            }
+            Mishap::SlowAnswer(_) => {
+                self.take_checked(process, &step, version)?;
+                self.wait(process, mishap, None, (std::mem::take(rest), version.clone()));
                 return Ok(Progress::Gone);
             }
         }
@@ -180,8 +199,36 @@ impl Stage {
                 self.die(process);
                 Ok(Progress::Gone)
             }
-            Mishap::None | Mishap::Refused | Mishap::Edit | Mishap::Death | Mishap::Standstill(_) => Ok(Progress::Done),
+            Mishap::None
+            | Mishap::Refused
+            | Mishap::Edit
+            | Mishap::Death
+            | Mishap::Standstill(_)
+            | Mishap::SlowWrite(_)
+            | Mishap::SlowAnswer(_) => Ok(Progress::Done),
         }
+    }
+
+    /// From now on the process waits, in the middle of a plan of which so much is left.
+    fn wait(
+        &mut self,
+        process: &mut Process,
+        mishap: Mishap,
+        begun: Option<Step>,
+        (steps, version): (VecDeque<Step>, Option<String>),
+    ) {
+        let (pause, wait) = match mishap {
+            Mishap::Standstill(pause) => (pause, Waiting::Stopped),
+            Mishap::SlowWrite(pause) | Mishap::SlowAnswer(pause) => (pause, Waiting::Answer),
+            Mishap::None | Mishap::Refused | Mishap::Edit | Mishap::LostAnswer | Mishap::Death | Mishap::DeathAfter => {
+                return;
+            }
+        };
+        if wait == Waiting::Stopped {
+            self.takeover = Some(later(self.now, LEASE));
+        }
+        let until = later(self.now, pause);
+        process.frozen = Some(Frozen { begun, steps, version, until, wait, end: None });
     }
 
     /// Somebody does something between two steps of a plan.
@@ -208,7 +255,7 @@ impl Stage {
         let follows = matches!(step, Step::Status(_)) || matches!(step, Step::Patch { key, .. } if *key == self.canary);
         self.take(step, version.as_deref())?;
         self.taken += 1;
-        process.course.goes_on(self.now);
+        process.pulse.beat(self.now);
         self.report(process.id, Report::Takes(step));
         let at = later(self.now, self.debounce);
         for key in self.cluster.take_changes() {

@@ -39,6 +39,8 @@ faults! {
     Crash = "crash",
     /// The operator stands still in the middle of a plan, and another one may take the lease.
     Standstill = "lost lease",
+    /// A write takes long, and is answered.
+    SlowWrite = "slow write",
     /// A watch is behind: others' writes are seen late.
     StaleStore = "stale store",
     /// Changes wake nobody for a while.
@@ -136,9 +138,27 @@ pub(crate) enum Mishap {
     DeathAfter,
     /// The operator stands still before it for so long.
     Standstill(SignedDuration),
+    /// It takes effect after so long, and is answered.
+    SlowWrite(SignedDuration),
+    /// It takes effect at once, and is answered after so long.
+    SlowAnswer(SignedDuration),
 }
 
 impl Mishap {
+    /// The same, but nothing if it is slowness: what is no write takes no time.
+    pub(crate) const fn unless_slow(self) -> Self {
+        match self {
+            Self::SlowWrite(_) | Self::SlowAnswer(_) => Self::None,
+            Self::None
+            | Self::Refused
+            | Self::Edit
+            | Self::LostAnswer
+            | Self::Death
+            | Self::DeathAfter
+            | Self::Standstill(_) => self,
+        }
+    }
+
     /// What a film shows of it.
     pub(crate) const fn text(self) -> Option<&'static str> {
         match self {
@@ -147,6 +167,7 @@ impl Mishap {
             Self::LostAnswer => Some("the answer to a write is lost"),
             Self::Death | Self::DeathAfter => Some("the operator dies and is started again"),
             Self::Standstill(_) => Some("the operator stands still"),
+            Self::SlowWrite(_) | Self::SlowAnswer(_) => Some("a write takes long"),
         }
     }
 }
@@ -169,6 +190,7 @@ pub const TRIED: &[Fault] = &[
     Fault::LostAnswer,
     Fault::Crash,
     Fault::Standstill,
+    Fault::SlowWrite,
     Fault::StaleStore,
     Fault::LateWatch,
     Fault::Blindness,
@@ -211,7 +233,7 @@ pub const TRIED: &[Fault] = &[
 ];
 
 /// Faults of single steps, with how often they come per mille steps.
-const OF_STEPS: [Fault; 4] = [Fault::Refused, Fault::LostAnswer, Fault::Crash, Fault::Standstill];
+const OF_STEPS: [Fault; 5] = [Fault::Refused, Fault::LostAnswer, Fault::Crash, Fault::Standstill, Fault::SlowWrite];
 
 impl Faults {
     /// The faults of a seed.
@@ -272,6 +294,11 @@ impl Faults {
         }
         if self.strikes(Fault::Standstill, phase) {
             return Mishap::Standstill(SignedDuration::from_secs(self.chance.i64(3..120)));
+        }
+        if self.strikes(Fault::SlowWrite, phase) {
+            // Longer ones are given up, and then they are lost answers.
+            let pause = SignedDuration::from_secs(self.chance.i64(1..30));
+            return if self.chance.bool() { Mishap::SlowWrite(pause) } else { Mishap::SlowAnswer(pause) };
         }
         if self.chance.u32(..1000) < self.edits_per_mille { Mishap::Edit } else { Mishap::None }
     }

@@ -1,13 +1,13 @@
 //! One operator process: what it remembers between two ticks, what its watches show it, and when it looks again. All of
 //! it is lost in a crash. It decides nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use burgee_api::CanaryStatus;
 use burgee_core::plan::Step;
-use burgee_core::question::{Answer, Answers, Ask, AskKey};
-use burgee_core::times::{Course, Delays, Hours};
+use burgee_core::question::{Answer, Answers, Ask, AskKey, Round};
+use burgee_core::times::{Course, Delays, Hours, Pulse};
 use burgee_core::timetable::Wake;
 use burgee_core::world::{Kind, ObjectKey, Observed};
 use jiff::{SignedDuration, Timestamp};
@@ -27,15 +27,38 @@ pub(crate) enum Blur {
     Blind,
 }
 
-/// A plan on the way when the process was stopped: after the check of the lease, before the write.
+/// A plan on its way while its process can do nothing but wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Frozen {
-    /// What is left of the plan.
-    pub(crate) steps: Vec<Step>,
+    /// The step that was begun, after the check of the lease, and takes effect only when the process goes on.
+    pub(crate) begun: Option<Step>,
+    /// What follows.
+    pub(crate) steps: VecDeque<Step>,
     /// The version of the canary that the plan was decided on.
     pub(crate) version: Option<String>,
     /// When the process goes on.
     pub(crate) until: Timestamp,
+    /// What it waits for.
+    pub(crate) wait: Waiting,
+    /// What is due when the plan has come to its end; nothing if a question follows, which is decided anew.
+    pub(crate) end: Option<End>,
+}
+
+/// What a process waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// For nothing: it was stopped itself.
+    Stopped,
+    /// For the answer to a write.
+    Answer,
+}
+
+/// What comes after the last step of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) next: Wake,
+    pub(crate) quiet_until: Option<Timestamp>,
+    pub(crate) round: Round,
 }
 
 /// A question on its way.
@@ -64,7 +87,7 @@ pub(crate) struct Process {
     pub(crate) reads: BTreeSet<ObjectKey>,
     /// Kinds that are not seen as they are, and until when.
     pub(crate) blurs: BTreeMap<Kind, (Timestamp, Blur)>,
-    /// Where it was stopped.
+    /// Where it waits in the middle of a plan.
     pub(crate) frozen: Option<Frozen>,
     /// How far the wall's clock of its machine is ahead of time itself. Its steady clock shows time itself.
     pub(crate) skew: SignedDuration,
@@ -72,8 +95,10 @@ pub(crate) struct Process {
     pub(crate) hours: Hours,
     /// What was written later than it says.
     pub(crate) delays: Delays,
-    /// How its plan gets on.
+    /// What its plan has to do with time.
     pub(crate) course: Course,
+    /// Its signs of life in the plan.
+    pub(crate) pulse: Pulse,
     failures: u32,
 }
 
@@ -105,6 +130,17 @@ impl Process {
         }
     }
 
+    /// A plan was decided at `now` on this status.
+    pub(crate) fn is_decided(&mut self, status: Option<&CanaryStatus>, now: Timestamp) {
+        self.course = Course::begun(status, now);
+        self.pulse = self.course.pulse();
+    }
+
+    /// Whether it was stopped itself.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.frozen.as_ref().is_some_and(|frozen| frozen.wait == Waiting::Stopped)
+    }
+
     /// How long to wait after a plan that was not carried out: 100 ms, doubling to 5 s.
     pub(crate) fn failed(&mut self) -> SignedDuration {
         let wait = RETRY_MILLISECONDS.0.saturating_mul(1 << self.failures.min(10)).min(RETRY_MILLISECONDS.1);
@@ -113,8 +149,10 @@ impl Process {
     }
 
     /// A plan was carried out.
-    pub(crate) fn carried_out(&mut self) {
+    pub(crate) fn carried_out(&mut self, end: End, now: Timestamp) {
         self.failures = 0;
+        self.answers.end_round(end.round, end.quiet_until);
+        self.look_again(end.next, now);
     }
 
     /// An object as the watches show it. Kept templates are never watched: they are asked for.

@@ -11,7 +11,6 @@ use burgee_core::question::{Ask, Question};
 use burgee_core::reads;
 use burgee_core::rollout::{Rollout, TargetKind};
 use burgee_core::settings::Settings;
-use burgee_core::times::Course;
 use burgee_core::timetable::Wake;
 use burgee_core::workload::Side;
 use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, Rival, World};
@@ -108,6 +107,8 @@ pub struct Stage {
     pub(crate) processes: Vec<Process>,
     /// For how long whoever leads stands still at its next step, if somebody wants that.
     pub(crate) standstill: Option<SignedDuration>,
+    /// How long each write takes, if it takes any time.
+    pub(crate) write_time: SignedDuration,
     /// Who holds the lease.
     pub(crate) leader: usize,
     /// When somebody else takes the lease of a holder that stands still.
@@ -148,6 +149,7 @@ impl Stage {
             told: BTreeMap::new(),
             processes: vec![Process::started(0, start, SignedDuration::ZERO)],
             standstill: None,
+            write_time: SignedDuration::ZERO,
             leader: 0,
             takeover: None,
             is_brake_moved: false,
@@ -252,7 +254,7 @@ impl Stage {
             return;
         }
         self.takeover = None;
-        if self.processes[self.leader].frozen.is_none() {
+        if !self.processes[self.leader].stands_still() {
             return;
         }
         let other = self.processes.get(1 - self.leader);
@@ -354,7 +356,7 @@ impl Stage {
     fn refuse(&self, process: &mut Process, reading: &Reading, reason: &str) -> Plan {
         let status = reading.canary.status.as_ref();
         let now = process.look_at_the_clock(self.now, status);
-        process.course = Course::begun(status, self.now);
+        process.is_decided(status, self.now);
         refuse(&World::new(reading.canary.clone()), now, reason)
     }
 
@@ -374,7 +376,7 @@ impl Stage {
         let world = self.observe(process, reading, rollout);
         let (clock, status) = (process.clock(self.now), world.canary.status.as_ref());
         let now = process.look_at_the_clock(self.now, status);
-        process.course = Course::begun(status, self.now);
+        process.is_decided(status, self.now);
         let tick = Tick { world: &world, rollout, settings: &settings, now, clock };
         self.report(process.id, Report::Looks(&tick));
         match decide_with(self.mutation, &tick, &process.answers) {

@@ -55,6 +55,7 @@ pub(crate) fn bring(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
         | Fault::LostAnswer
         | Fault::Crash
         | Fault::Standstill
+        | Fault::SlowWrite
         | Fault::LateWatch
         | Fault::NewRevision
         | Fault::BadRevision

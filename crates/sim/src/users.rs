@@ -64,6 +64,7 @@ pub(crate) fn act(faults: &mut Faults, stage: &mut Stage, fault: Fault) -> Done 
         | Fault::LostAnswer
         | Fault::Crash
         | Fault::Standstill
+        | Fault::SlowWrite
         | Fault::StaleStore
         | Fault::LateWatch
         | Fault::Blindness

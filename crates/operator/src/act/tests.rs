@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::clock::Clocks;
-use crate::fixtures::{Fake, Seen, failure, object, story};
+use crate::fixtures::{Fake, Seen, failure, object, operator_of_a_slow_server, story};
 
 fn service() -> Value {
     json!({"apiVersion": "v1", "kind": "Service",
@@ -66,7 +66,7 @@ async fn check_answer(step: Step, code: u16, message: &'static str) -> Result<()
 /// From now on it is eleven seconds that this has been refused.
 fn refused_for_long(operator: &Operator, wanted: &str) {
     let refusal: Result<(), _> = Err(ApiError::Forbidden("no".to_owned()));
-    operator.doubts.weigh(wanted, &refusal, Instant::now().checked_sub(Duration::from_secs(11)).unwrap());
+    operator.doubts.weigh("test", wanted, &refusal, Instant::now().checked_sub(Duration::from_secs(11)).unwrap());
 }
 
 fn patch() -> Step {
@@ -156,6 +156,15 @@ async fn a_plan_that_stood_still_is_not_carried_out_and_what_it_hands_over_still
         assert_eq!(act(&fake.operator(), &mut story, vec![step]).await, expected);
         assert_eq!(fake.seen(), []);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_of_six_seconds_each_are_slow_and_no_standstill() {
+    let (operator, asked) = operator_of_a_slow_server(Duration::from_secs(6));
+    let plan = vec![Step::Status(Box::default()), Step::Replace(service())];
+    assert_eq!(act(&operator, &mut story(), plan).await, Ok(()));
+    let methods: Vec<String> = lock(&asked).iter().map(|line| line.chars().take(5).collect()).collect();
+    assert_eq!(methods, ["PATCH", "PUT /"], "the status, and then the route that it announces");
 }
 
 #[tokio::test]

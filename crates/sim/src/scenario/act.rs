@@ -18,6 +18,9 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
         Command::StandStill(seconds) => {
             stage.standstill = Some(SignedDuration::from_secs(*seconds));
         }
+        Command::WritesTake(seconds) => {
+            stage.write_time = SignedDuration::from_secs(*seconds);
+        }
         Command::Order(word, actor) => stage.order(*word, actor)?,
         Command::Brake(brake) => stage.brake(*brake),
         Command::NewRevision => stage.new_revision().or_else(|_| annotate(stage))?,

@@ -57,6 +57,7 @@ impl Scenario {
             | Command::Show(..)
             | Command::Restart
             | Command::StandStill(_)
+            | Command::WritesTake(_)
             | Command::End => Ok(()),
         }
     }

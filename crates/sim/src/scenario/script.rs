@@ -30,6 +30,7 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   unreadable KIND                    objects of this kind cannot be read, `readable KIND` ends it
   show OBJECT POINTER                the film says what stands there
   restart                            the operator is started again
+  writes take TIME                   each write takes so long from now on, and is answered; `writes take 0s` ends it
   stand-still TIME                   the operator stops for so long at its next write; another one takes the lease
   end                                the film goes on until here
 OBJECT is `canary`, `target`, or KIND NAME, such as `ConfigMap podinfo`. `for TIME` after success-rate, latency, metric,
@@ -78,6 +79,7 @@ pub(crate) enum Command {
     Show(Place, String),
     Restart,
     StandStill(i64),
+    WritesTake(i64),
     End,
 }
 
@@ -162,6 +164,7 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         | Command::Show(..)
         | Command::Restart
         | Command::StandStill(_)
+        | Command::WritesTake(_)
         | Command::End => None,
     }
 }
@@ -171,6 +174,7 @@ fn command(text: &str) -> Result<Command, String> {
     Ok(match words.as_slice() {
         ["end"] => Command::End,
         ["restart"] => Command::Restart,
+        ["writes", "take", time] => Command::WritesTake(seconds(time)?),
         ["stand-still", time] => Command::StandStill(seconds(time)?),
         ["new-revision"] => Command::NewRevision,
         ["image", image] => Command::Image((*image).to_owned()),
