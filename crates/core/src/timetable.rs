@@ -83,6 +83,12 @@ impl<K: Ord + Clone> Timetable<K> {
         }
     }
 
+    /// How many entries it has, of keys that are due and of keys in flight.
+    pub fn known(&self) -> usize {
+        let Self { due, running, queue } = self;
+        due.len() + running.len() + queue.len()
+    }
+
     /// When the next tick that is not in flight is due.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.queue.first().map(|(due, _)| *due)

@@ -55,6 +55,11 @@ pub fn copy_name(name: &str) -> String {
     format!("{name}-primary")
 }
 
+/// Key of the primary's copy.
+pub fn copy_key(source: &ObjectKey) -> ObjectKey {
+    ObjectKey::new(source.kind, &source.namespace, &copy_name(&source.name))
+}
+
 /// Calls `each` with every place of a pod spec that names a ConfigMap or Secret: its kind, the map, and the field.
 fn visit(pod_spec: &mut Value, each: &mut dyn FnMut(Kind, &mut Value, &str)) {
     for volume in items_mut(pod_spec.get_mut("volumes")) {

@@ -39,13 +39,18 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
         };
         let (operator, story) = (operator.clone(), story.clone());
         let out = Out { memory: memory.clone(), key: Some(key), ended: ended.clone() };
-        tokio::spawn(ended.run_until_cancelled_owned(async move {
+        let (after, canary) = (operator.clone(), story.key.clone());
+        let asking = ended.run_until_cancelled_owned(async move {
             let answer = answered(&story, &question, answer(&operator, &story, &question)).await;
             show(&operator, &story, &question, &answer);
             if out.came(answer) {
                 operator.wish(&story.key, clock::steady());
             }
-        }));
+        });
+        tokio::spawn(async move {
+            asking.await;
+            after.sweep_after(&canary);
+        });
     }
 }
 
@@ -226,14 +231,11 @@ fn found(key: &ObjectKey, read: Result<Reading, SecretError>) -> Result<Reading,
 /// Shows a number on `/metrics`, or counts that there is none; a request duration is shown in seconds, as in the contract.
 fn show(operator: &Operator, story: &Story, ask: &Ask, answer: &Answer) {
     let (Ask::Measure { metric, scale, .. }, Answer::Measured(measured)) = (ask, answer) else { return };
-    if !operator.exists(&story.key) {
-        return;
-    }
     let subject = crate::gauges::subject(&story.canary);
-    match measured {
-        Ok(value) => operator.telemetry.measured(&subject, metric, value * scale),
-        Err(error) => operator.telemetry.provider_failed(&subject, metric, reason(error)),
-    }
+    operator.show(&story.key, |telemetry| match measured {
+        Ok(value) => telemetry.measured(&subject, metric, value * scale),
+        Err(error) => telemetry.provider_failed(&subject, metric, reason(error)),
+    });
 }
 
 /// Why there is no number, in one word.

@@ -72,6 +72,20 @@ impl Configs {
         known.is_some_and(|read| matches!(read.seen, ConfigSeen::Present { checksum, .. } if checksum == wanted))
     }
 
+    /// Nobody looks at this object any more, nor at its copy for the primary.
+    pub fn forget(&self, key: &ObjectKey) {
+        let mut known = lock(&self.known);
+        known.remove(key);
+        known.remove(&tracked::copy_key(key));
+    }
+
+    /// How much is remembered, by what.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
+        let Self { known } = self;
+        vec![("configs", lock(known).len())]
+    }
+
     async fn read(&self, cluster: &Cluster, key: &ObjectKey, at: Timestamp) -> ConfigSeen {
         match cluster.get(key).await {
             Ok(Some(object)) => {

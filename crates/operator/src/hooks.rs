@@ -22,11 +22,9 @@ pub(crate) async fn ask(
     payload: &Value,
 ) -> Result<(), HookError> {
     let answer = call(&operator.outside, webhook, payload, Aim::Object).await;
-    if let Err(error) = &answer
-        && operator.exists(&story.key)
-    {
-        let kind = kind_name(webhook.kind);
-        operator.telemetry.hook_failed(&gauges::subject(&story.canary), &webhook.name, kind, error.reason());
+    if let Err(error) = &answer {
+        let (subject, kind) = (gauges::subject(&story.canary), kind_name(webhook.kind));
+        operator.show(&story.key, |telemetry| telemetry.hook_failed(&subject, &webhook.name, kind, error.reason()));
     }
     answer
 }

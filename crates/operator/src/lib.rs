@@ -24,6 +24,7 @@ pub mod memory;
 pub mod observe;
 pub mod operator;
 pub mod outbox;
+pub mod readers;
 mod refusals;
 mod rounds;
 pub mod run;

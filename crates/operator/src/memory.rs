@@ -16,10 +16,12 @@ use crate::fights::Fights;
 use crate::silence::Silence;
 use crate::telemetry::Subject;
 
-/// First and longest wait after a conflict.
-const CONFLICT: (u64, u64) = (100, 5_000);
-/// More failures in a row than this are told.
+/// First and longest wait after a plan that was not carried out, in milliseconds.
+const RETRY: (u64, u64) = (100, 5_000);
+/// More failures in a row than this are told, if they are none that the next look mends by itself.
 const STUCK: u32 = 8;
+/// Failures of any kind that last for so long are told.
+const STUCK_FOR: SignedDuration = SignedDuration::from_secs(110);
 /// Texts that are remembered of one phase; a flood beyond that is told as if it were new.
 const TEXTS: usize = 256;
 
@@ -38,8 +40,6 @@ pub struct Memory {
     pub silence: Silence,
     /// Repairs of objects that others change.
     pub fights: Fights,
-    /// What its last tick looked at.
-    pub reads: BTreeSet<ObjectKey>,
     /// What its last plan could not write because it is not as it was seen: the next tick reads it anew.
     pub outdated: BTreeSet<ObjectKey>,
     /// Uids of what was kept for it, as far as this process kept it.
@@ -48,7 +48,16 @@ pub struct Memory {
     pub questions: CancellationToken,
     /// Whose series it has on `/metrics`.
     pub subject: Option<Subject>,
-    conflicts: u32,
+    /// Which canary of this name it is.
+    pub uid: Option<String>,
+    failures: Failures,
+}
+
+/// The plans in a row that were not carried out to their end.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    since: Option<Timestamp>,
 }
 
 impl Memory {
@@ -63,21 +72,28 @@ impl Memory {
         self.hours.now(clock, clock::steady(), status, &mut self.answers)
     }
 
-    /// How long to wait after one more conflict in a row: 100 ms, doubling to 5 s.
-    pub fn conflicted(&mut self) -> Duration {
-        let wait = CONFLICT.0.saturating_mul(1 << self.conflicts.min(10)).min(CONFLICT.1);
-        self.conflicts += 1;
+    /// How long to wait after one more failure in a row, at `now`: 100 ms, doubling to 5 s.
+    pub fn failed(&mut self, now: Timestamp) -> Duration {
+        let Failures { count, since } = &mut self.failures;
+        let wait = RETRY.0.saturating_mul(1 << (*count).min(10)).min(RETRY.1);
+        *count += 1;
+        since.get_or_insert(now);
         Duration::from_millis(wait)
     }
 
     /// Whether so many plans in a row failed that somebody should be told.
-    pub fn is_stuck(&self) -> bool {
-        self.conflicts > STUCK
+    pub const fn is_stuck(&self) -> bool {
+        self.failures.count > STUCK
     }
 
-    /// A plan was carried out: the row of conflicts has ended.
+    /// Whether no plan has been carried out for so long that somebody is told, whatever kept them from it.
+    pub fn is_stuck_for_long(&self, now: Timestamp) -> bool {
+        self.failures.since.is_some_and(|since| now.duration_since(since) >= STUCK_FOR)
+    }
+
+    /// A plan was carried out: the row of failures has ended.
     pub fn carried_out(&mut self) {
-        self.conflicts = 0;
+        self.failures = Failures::default();
     }
 }
 
@@ -237,11 +253,25 @@ mod tests {
     }
 
     #[test]
-    fn conflicts_wait_longer_each_time_until_a_plan_is_carried_out() {
+    fn failures_wait_longer_each_time_until_a_plan_is_carried_out() {
         let mut memory = Memory::default();
-        let waits: Vec<u128> = (0..8).map(|_| memory.conflicted().as_millis()).collect();
+        let waits: Vec<u128> = (0..8).map(|_| memory.failed(at(0)).as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         memory.carried_out();
-        assert_eq!(memory.conflicted().as_millis(), 100);
+        assert_eq!(memory.failed(at(0)).as_millis(), 100);
+    }
+
+    #[test]
+    fn failures_that_go_on_for_two_minutes_are_long_and_a_plan_that_is_carried_out_ends_them() {
+        let mut memory = Memory::default();
+        let mut is_long = |second| {
+            memory.failed(at(second));
+            memory.is_stuck_for_long(at(second))
+        };
+        assert_eq!([0, 60, 109].map(&mut is_long), [false; 3]);
+        assert!(is_long(110), "the next look, five seconds later, would still be within two minutes");
+        memory.carried_out();
+        memory.failed(at(200));
+        assert!(!memory.is_stuck_for_long(at(200)));
     }
 }

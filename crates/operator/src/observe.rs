@@ -42,23 +42,26 @@ pub async fn renew(operator: &Operator, key: &ObjectKey) {
     }
 }
 
-/// From now on what a canary looks at is kept, so that nothing of it has to be asked for.
-pub fn want(operator: &Operator, key: &ObjectKey) {
+/// From now on a canary that has appeared is woken by what it looks at, and all of it is kept, so that nothing of it has
+/// to be asked for.
+pub fn enter(operator: &Operator, key: &ObjectKey) {
     if let Some(Ok(canary)) = canary(operator, key)
         && let Ok(rollout) = Rollout::parse(&canary, &operator.settings)
     {
-        operator.stores.want(&reads::objects(&rollout));
+        operator.reads(key, &reads::objects(&rollout));
     }
 }
 
 /// The world of a canary.
 pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> Sight {
     let keys = reads::objects(rollout);
-    let rival = operator.stores.rival(&key_of(&canary));
+    let own = key_of(&canary);
+    // Before the first look: a change that comes while the others are looked at wakes the canary once more.
+    operator.reads(&own, &keys);
+    let rival = operator.stores.rival(&own);
     let mut sight = Sight { world: World::new(canary), again: None, forbidden: BTreeSet::new() };
     sight.world.rival = rival;
     let mut looked_at: BTreeSet<ObjectKey> = keys.iter().cloned().collect();
-    operator.stores.want(&keys);
     // All of them are awaited together: several kinds that cannot be listed take no longer than one.
     let seen = join_all(keys.iter().map(|key| look(operator, key))).await;
     for (key, (observed, unwatched)) in keys.into_iter().zip(seen) {
@@ -69,6 +72,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
         sight.world.insert(key, observed);
     }
     let more = reads::more(rollout, &sight.world.canary, &sight.world);
+    operator.reads(&own, &more);
     let seen = join_all(more.iter().map(|key| look(operator, key))).await;
     for (key, (observed, unwatched)) in more.into_iter().zip(seen) {
         if unwatched {
@@ -79,6 +83,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
     }
     let target = sight.world.present(&rollout.target_key()).cloned();
     let configs = reads::configs(rollout, &operator.settings, target.as_ref());
+    operator.reads(&own, &configs.iter().map(|reference| reference.key.clone()).collect::<Vec<_>>());
     let seen = join_all(configs.iter().map(|reference| look_at_config(operator, &reference.key))).await;
     for (reference, (seen, again)) in configs.into_iter().zip(seen) {
         if operator.stores.forbidden(&reference.key).is_some() {
@@ -89,8 +94,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
         looked_at.insert(reference.key.clone());
         sight.world.configs.push((reference.key, seen));
     }
-    let memory = operator.memory(&key_of(&sight.world.canary));
-    lock(&memory).reads = looked_at;
+    operator.readers.settle(&own, &looked_at, operator.shelves());
     sight
 }
 

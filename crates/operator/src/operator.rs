@@ -19,10 +19,11 @@ use crate::http::{Guard, Outside};
 use crate::lead::Leadership;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
+use crate::readers::{Readers, Shelves};
 use crate::refusals::Doubts;
 use crate::secrets::Secrets;
 use crate::stores::Stores;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Subject, Telemetry};
 
 /// A canary that wants a tick, and when.
 pub type Wish = (ObjectKey, Timestamp);
@@ -38,6 +39,8 @@ pub struct Operator {
     pub stores: Arc<Stores>,
     /// Checksums of ConfigMaps and Secrets.
     pub configs: Configs,
+    /// Who looks at what.
+    pub readers: Readers,
     /// What decisions depend on, as far as the command line says it.
     pub settings: Settings,
     /// What else may pause new runs.
@@ -89,6 +92,7 @@ impl Operator {
             cluster,
             stores,
             configs: Configs::default(),
+            readers: Readers::default(),
             settings,
             brake: Brake::default(),
             notifier,
@@ -112,9 +116,28 @@ impl Operator {
         settings
     }
 
-    /// What is remembered of a canary; made if there is nothing.
+    /// From now on a canary looks at these objects: a change of one of them wakes it, and they are kept.
+    pub fn reads(&self, canary: &ObjectKey, objects: &[ObjectKey]) {
+        self.readers.enter(canary, objects, self.shelves());
+    }
+
+    /// Where what canaries look at is kept.
+    pub fn shelves(&self) -> Shelves<'_> {
+        Shelves { stores: &self.stores, configs: &self.configs }
+    }
+
+    /// What is remembered of a canary; made if there is nothing. Of one that is known to be gone nothing is remembered for
+    /// longer than whoever asks needs it: a tick that ends after the deletion brings nothing back (I31).
     pub fn memory(&self, canary: &ObjectKey) -> Arc<Mutex<Memory>> {
-        lock(&self.memories).entry(canary.clone()).or_default().clone()
+        let mut memories = lock(&self.memories);
+        if let Some(memory) = memories.get(canary) {
+            return memory.clone();
+        }
+        let memory = Arc::default();
+        if !self.stores.is_gone(canary) {
+            memories.insert(canary.clone(), Arc::clone(&memory));
+        }
+        memory
     }
 
     /// Whether a canary is there: what comes late for one that is gone makes no series (S19).
@@ -122,18 +145,96 @@ impl Operator {
         self.stores.has(canary)
     }
 
-    /// Forgets a canary that is gone, and takes its series off `/metrics`: all of its target's, unless another canary of
-    /// the same target still shows them.
-    pub fn forget(&self, canary: &ObjectKey) {
-        let Some(memory) = lock(&self.memories).remove(canary) else { return };
-        lock(&memory).end_questions();
-        let Some(subject) = lock(&memory).subject.clone() else { return };
-        let others: Vec<_> = lock(&self.memories).values().cloned().collect();
-        if others.iter().any(|other| lock(other).subject.as_ref() == Some(&subject)) {
-            self.telemetry.forget_canary(&subject, &canary.name);
-        } else {
-            self.telemetry.forget(&subject);
+    /// Shows something of a canary on `/metrics`, unless it is gone (S19).
+    pub fn show(&self, canary: &ObjectKey, show: impl FnOnce(&Telemetry)) {
+        let memories = lock(&self.memories);
+        // Under the lock, or what is shown while the canary is forgotten would stay.
+        if memories.contains_key(canary) {
+            show(&self.telemetry);
         }
+    }
+
+    /// Notes who a canary is before it is looked at. One of the same name that was made anew begins without memories, and
+    /// the series of a target that it has no longer go.
+    pub fn meet(&self, canary: &ObjectKey, uid: &str, subject: Subject) {
+        let memory = self.memory(canary);
+        let (former, is_another) = {
+            let mut memory = lock(&memory);
+            let is_another = memory.uid.as_deref().is_some_and(|known| known != uid);
+            memory.uid = Some(uid.to_owned());
+            (memory.subject.replace(subject.clone()), is_another)
+        };
+        let mut memories = lock(&self.memories);
+        if is_another {
+            lock(&memory).end_questions();
+            let fresh = Memory { uid: Some(uid.to_owned()), subject: Some(subject.clone()), ..Memory::default() };
+            memories.entry(canary.clone()).and_modify(|known| *known = Arc::new(Mutex::new(fresh)));
+        }
+        if let Some(former) = former.filter(|former| is_another || *former != subject) {
+            self.hide(canary, &former, &memories);
+        }
+    }
+
+    /// Forgets a canary that is gone, once and for all (I31).
+    pub fn forget(&self, canary: &ObjectKey) {
+        self.readers.forget(canary, self.shelves());
+        self.secrets.sweep();
+        self.doubts.forget(&canary.namespace);
+        let mut memories = lock(&self.memories);
+        let memory = memories.remove(canary);
+        if let Some(memory) = &memory {
+            lock(memory).end_questions();
+        }
+        if let Some(subject) = memory.and_then(|memory| lock(&memory).subject.clone()) {
+            self.hide(canary, &subject, &memories);
+        }
+    }
+
+    /// Takes the series of a canary off `/metrics`: all of its target's, unless another canary of the same target still
+    /// shows them.
+    fn hide(&self, canary: &ObjectKey, subject: &Subject, memories: &BTreeMap<ObjectKey, Arc<Mutex<Memory>>>) {
+        let others = memories.iter().filter(|(other, _)| *other != canary).map(|(_, memory)| memory);
+        if others.into_iter().any(|other| lock(other).subject.as_ref() == Some(subject)) {
+            self.telemetry.forget_canary(subject, &canary.name);
+        } else {
+            self.telemetry.forget(subject);
+        }
+    }
+
+    /// How much is remembered, by what: a test compares it before and after. Whoever adds a field says here what becomes of
+    /// it (I31).
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> BTreeMap<&'static str, usize> {
+        let Self {
+            cluster: _,
+            stores,
+            configs,
+            readers,
+            settings: _,
+            brake: _,
+            notifier: _,
+            telemetry,
+            leadership: _,
+            definitions: _,
+            secrets,
+            doubts,
+            outside: _,
+            outbox,
+            wishes: _,
+            decide: _,
+            memories,
+        } = self;
+        let parts = [
+            stores.sizes(),
+            configs.sizes(),
+            readers.sizes(),
+            telemetry.sizes(),
+            secrets.sizes(),
+            doubts.sizes(),
+            outbox.sizes(),
+            vec![("memories", lock(memories).len())],
+        ];
+        parts.into_iter().flatten().collect()
     }
 
     /// Ends every question that is out: whoever leads now asks for itself.
@@ -141,6 +242,13 @@ impl Operator {
         let memories: Vec<_> = lock(&self.memories).values().cloned().collect();
         for memory in memories {
             lock(&memory).end_questions();
+        }
+    }
+
+    /// Something was done for a canary that may be gone by now: then what it used is let go once more.
+    pub fn sweep_after(&self, canary: &ObjectKey) {
+        if self.stores.is_gone(canary) {
+            self.secrets.sweep();
         }
     }
 

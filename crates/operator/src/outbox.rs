@@ -59,6 +59,15 @@ pub struct Outbox {
     queues: Mutex<BTreeMap<ObjectKey, VecDeque<(Story, Letter)>>>,
 }
 
+impl Outbox {
+    /// How much is remembered, by what.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
+        let Self { queues } = self;
+        vec![("letters", lock(queues).len())]
+    }
+}
+
 impl Operator {
     /// Posts a letter and returns at once.
     pub fn post(self: &Arc<Self>, story: &Story, letter: Letter) {

@@ -58,28 +58,42 @@ pub(crate) enum News {
 /// Requests that are refused at present; beyond so many all of them are doubted anew.
 const REQUESTS: usize = 4096;
 
-/// The refusals of all requests, by what they wanted.
+/// The refusals of all requests, by the namespace and what they wanted in it.
 #[derive(Debug, Default)]
 pub(crate) struct Doubts {
-    standing: Mutex<BTreeMap<String, (Refusals, News)>>,
+    standing: Mutex<BTreeMap<(String, String), (Refusals, News)>>,
 }
 
 impl Doubts {
     /// Notes what became of a request at `now`.
-    pub(crate) fn weigh<T>(&self, wanted: &str, answer: &Result<T, ApiError>, now: Instant) -> Belief {
+    pub(crate) fn weigh<T>(&self, namespace: &str, wanted: &str, answer: &Result<T, ApiError>, now: Instant) -> Belief {
         let mut standing = lock(&self.standing);
+        let place = (namespace.to_owned(), wanted.to_owned());
         let Some(failure @ ApiError::Forbidden(_)) = answer.as_ref().err() else {
-            standing.remove(wanted);
+            standing.remove(&place);
             return Belief::NotRefused;
         };
-        if standing.len() >= REQUESTS && !standing.contains_key(wanted) {
+        if standing.len() >= REQUESTS && !standing.contains_key(&place) {
             standing.clear();
         }
-        let (refusals, news) = standing.entry(wanted.to_owned()).or_insert((Refusals::default(), News::New));
+        let (refusals, news) = standing.entry(place).or_insert((Refusals::default(), News::New));
         match DOUBT.checked_sub(refusals.lasted(failure, now)) {
             Some(left) if !left.is_zero() => Belief::Doubted(left),
             Some(_) | None => Belief::Believed(std::mem::replace(news, News::Old)),
         }
+    }
+
+    /// How much is remembered, by what.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
+        let Self { standing } = self;
+        vec![("doubts", lock(standing).len())]
+    }
+
+    /// Forgets the refusals of a namespace in which a canary is gone. Those of the others there are doubted anew, which
+    /// costs a moment and one more word.
+    pub(crate) fn forget(&self, namespace: &str) {
+        lock(&self.standing).retain(|(known, _), _| known != namespace);
     }
 }
 
@@ -106,7 +120,7 @@ mod tests {
         let (doubts, start) = (Doubts::default(), Instant::now());
         let refusal: Result<(), _> = Err(ApiError::Forbidden("no".to_owned()));
         let weigh = |wanted, answer: &Result<(), ApiError>, seconds| {
-            doubts.weigh(wanted, answer, start + Duration::from_secs(seconds))
+            doubts.weigh("test", wanted, answer, start + Duration::from_secs(seconds))
         };
         assert_eq!(weigh("create a", &refusal, 0), Belief::Doubted(DOUBT));
         assert_eq!(weigh("create b", &refusal, 9), Belief::Doubted(DOUBT));
@@ -117,5 +131,9 @@ mod tests {
         assert_eq!(weigh("create a", &refusal, 100), Belief::Doubted(DOUBT));
         assert_eq!(weigh("create a", &Err(ApiError::Failed("down".to_owned())), 105), Belief::NotRefused);
         assert_eq!(weigh("create a", &refusal, 111), Belief::Doubted(DOUBT), "the server may have started anew");
+        doubts.forget("other");
+        assert_eq!(weigh("create a", &refusal, 121), Belief::Believed(News::New));
+        doubts.forget("test");
+        assert_eq!(weigh("create a", &refusal, 122), Belief::Doubted(DOUBT));
     }
 }

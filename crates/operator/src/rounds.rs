@@ -15,7 +15,7 @@ use crate::brake;
 use crate::clock;
 use crate::gauges;
 use crate::observe;
-use crate::operator::{Operator, Wish, lock};
+use crate::operator::{Operator, Wish};
 use crate::tell::Story;
 use crate::tick;
 use crate::watch;
@@ -36,7 +36,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A canary whose tick panicked is left alone for this long.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
-/// Who is due, who is running, and who reads what.
+/// Who is due, and who is running.
 pub(crate) struct Rounds {
     operator: Arc<Operator>,
     timetable: Timetable<ObjectKey>,
@@ -45,9 +45,6 @@ pub(crate) struct Rounds {
     telling: JoinSet<()>,
     names: BTreeMap<Id, ObjectKey>,
     canaries: BTreeSet<ObjectKey>,
-    /// By canary what its last tick looked at, and by object who looked at it.
-    reads: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
-    readers: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// Whether the lease is ours, and nothing that whoever had it before wrote is unknown.
     has_caught_up: bool,
 }
@@ -62,8 +59,6 @@ impl Rounds {
             telling: JoinSet::new(),
             names: BTreeMap::new(),
             canaries: BTreeSet::new(),
-            reads: BTreeMap::new(),
-            readers: BTreeMap::new(),
             has_caught_up: false,
         }
     }
@@ -159,9 +154,13 @@ impl Rounds {
             Ok((_, next)) => next,
             Err(error) => self.panicked(&key, &error),
         };
-        self.timetable.finish(&key, next);
-        if self.canaries.contains(&key) {
-            self.index(&key);
+        if self.operator.stores.is_gone(&key) {
+            // What the tick noted of a canary that was deleted meanwhile goes with it.
+            self.operator.forget(&key);
+            self.timetable.finish(&key, Wake::OnChange);
+            self.timetable.forget(&key);
+        } else {
+            self.timetable.finish(&key, next);
         }
     }
 
@@ -169,7 +168,7 @@ impl Rounds {
     fn panicked(&mut self, key: &ObjectKey, error: &JoinError) -> Wake {
         tracing::error!(canary = format!("{}.{}", key.name, key.namespace), "internal error: {error}");
         if let Some(Ok(canary)) = observe::canary(&self.operator, key) {
-            self.operator.telemetry.panicked(&gauges::subject(&canary));
+            self.operator.show(key, |telemetry| telemetry.panicked(&gauges::subject(&canary)));
             let pause = jiff::SignedDuration::try_from(AFTER_PANIC).unwrap_or_default();
             let story = Story::new(key, &canary, pause);
             let message = "internal error, the canary is looked at again in a minute; please report it".to_owned();
@@ -184,7 +183,8 @@ impl Rounds {
         if key.kind == Kind::Canary && !key.name.is_empty() {
             self.canary_changed(key);
         }
-        let readers = if key.name.is_empty() { self.readers_of_kind(key) } else { self.readers_of(key) };
+        let readers = &self.operator.readers;
+        let readers = if key.name.is_empty() { readers.of_kind(key) } else { readers.of(key) };
         for canary in readers {
             self.timetable.wake(&canary, after(DEBOUNCE));
         }
@@ -193,7 +193,7 @@ impl Rounds {
     fn canary_changed(&mut self, key: &ObjectKey) {
         let exists = self.operator.stores.has(key);
         if exists {
-            observe::want(&self.operator, key);
+            observe::enter(&self.operator, key);
             self.timetable.wake(key, after(DEBOUNCE));
         }
         let moved = if exists { self.canaries.insert(key.clone()) } else { self.canaries.remove(key) };
@@ -203,57 +203,14 @@ impl Rounds {
         }
         if !exists {
             self.timetable.forget(key);
-            self.unindex(key);
             self.operator.forget(key);
         }
     }
 
     /// A canary that comes or goes may free or take what another one claims (S24).
     fn wake_rivals(&mut self, key: &ObjectKey) {
-        let own = self.reads.get(key).cloned().unwrap_or_default();
-        let rivals: BTreeSet<ObjectKey> = own.iter().flat_map(|read| self.readers_of(read)).collect();
-        for rival in rivals.iter().filter(|rival| *rival != key) {
-            self.timetable.wake(rival, after(DEBOUNCE));
-        }
-    }
-
-    fn readers_of(&self, key: &ObjectKey) -> BTreeSet<ObjectKey> {
-        self.readers.get(key).cloned().unwrap_or_default()
-    }
-
-    fn readers_of_kind(&self, key: &ObjectKey) -> BTreeSet<ObjectKey> {
-        let same =
-            |read: &&ObjectKey| read.kind == key.kind && (key.namespace.is_empty() || read.namespace == key.namespace);
-        self.readers.keys().filter(same).flat_map(|read| self.readers_of(read)).collect()
-    }
-
-    /// Notes what the last tick of a canary looked at.
-    fn index(&mut self, canary: &ObjectKey) {
-        let reads = lock(&self.operator.memory(canary)).reads.clone();
-        if self.reads.get(canary) == Some(&reads) {
-            return;
-        }
-        for read in &reads {
-            self.readers.entry(read.clone()).or_default().insert(canary.clone());
-        }
-        let before = self.reads.insert(canary.clone(), reads.clone()).unwrap_or_default();
-        self.release(canary, before.difference(&reads));
-    }
-
-    fn unindex(&mut self, canary: &ObjectKey) {
-        let before = self.reads.remove(canary).unwrap_or_default();
-        self.release(canary, before.iter());
-    }
-
-    /// A canary looks at these objects no longer.
-    fn release<'a>(&mut self, canary: &ObjectKey, objects: impl Iterator<Item = &'a ObjectKey>) {
-        for object in objects {
-            let Some(readers) = self.readers.get_mut(object) else { continue };
-            readers.remove(canary);
-            if readers.is_empty() {
-                self.readers.remove(object);
-                self.operator.stores.unwant(object);
-            }
+        for rival in self.operator.readers.beside(key) {
+            self.timetable.wake(&rival, after(DEBOUNCE));
         }
     }
 
@@ -277,5 +234,7 @@ fn after(pause: Duration) -> Timestamp {
     now.saturating_add(pause).unwrap_or(now)
 }
 
+#[cfg(test)]
+mod leftovers;
 #[cfg(test)]
 mod tests;

@@ -89,7 +89,7 @@ async fn control(options: Options) -> Result<()> {
     tokio::spawn(supervise(vitals.clone(), "brake", brake));
     sync(&operator).await;
     for canary in operator.stores.canaries() {
-        observe::want(&operator, &canary);
+        observe::enter(&operator, &canary);
     }
     if tokio::time::timeout(brake::PATIENCE, operator.brake.known()).await.is_err() {
         tracing::warn!("ConfigMap {} could not be looked at yet; new runs wait until it can", brake::NAME);

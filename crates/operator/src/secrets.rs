@@ -119,6 +119,18 @@ impl Secrets {
         Ok(kept.insert(get(cluster, key, now).await?).clone())
     }
 
+    /// Forgets every content, after somebody is gone who may have used it. Whoever uses one still reads it once more.
+    pub(crate) fn sweep(&self) {
+        lock(&self.slots).retain(|_, slot| slot.try_lock().is_err());
+    }
+
+    /// How much is remembered, by what.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
+        let Self { slots } = self;
+        vec![("secrets", lock(slots).len())]
+    }
+
     /// The place of a Secret. What was read long ago is forgotten.
     fn slot(&self, key: &ObjectKey, now: Instant) -> Slot {
         let mut slots = lock(&self.slots);

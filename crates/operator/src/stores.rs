@@ -344,6 +344,11 @@ impl Stores {
         matches!(self.text(key), Ok(Some(_)))
     }
 
+    /// Whether an object is known not to be there.
+    pub fn is_gone(&self, key: &ObjectKey) -> bool {
+        matches!(self.text(key), Ok(None))
+    }
+
     /// The text of an object, or none if there is none. The error is what it looks like when that is not known.
     fn text(&self, key: &ObjectKey) -> Result<Option<Arc<str>>, Look> {
         let scope = self.scope(key);

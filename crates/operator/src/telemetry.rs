@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Name, type and help of every family, in the order of the output.
-const FAMILIES: [(&str, &str, &str); 20] = [
+const FAMILIES: [(&str, &str, &str); 21] = [
     ("burgee_canary_held_seconds", "gauge", "Seconds since the analysis is on hold: paused, or a provider is silent"),
     ("burgee_canary_invalid", "gauge", "Whether the canary cannot be acted on as it is written, and why"),
     ("burgee_crd_outdated", "gauge", "Whether the installed custom resource definitions are too old to act on"),
@@ -19,6 +19,7 @@ const FAMILIES: [(&str, &str, &str); 20] = [
     ("burgee_task_restarts_total", "counter", "Tasks of the operator that panicked and were started again"),
     ("burgee_watch_last_heard_seconds", "gauge", "Seconds since anything was heard of the watch of a kind"),
     ("burgee_webhook_failures_total", "counter", "Calls of webhooks that did not pass, and why"),
+    ("burgee_write_conflicts_total", "counter", "Writes to objects that were not as they had been seen, by kind"),
     ("flagger_canary_duration_seconds", "histogram", "Seconds spent performing canary analysis."),
     ("flagger_canary_failures_total", "counter", "Total number of canary failures"),
     ("flagger_canary_metric_analysis", "gauge", "Last canary analysis result per metric"),
@@ -135,6 +136,11 @@ impl Telemetry {
         self.failure("burgee_provider_failures_total", subject, &[("metric", metric), ("reason", reason)]);
     }
 
+    /// `burgee_write_conflicts_total`.
+    pub fn conflicted(&self, subject: &Subject, kind: &str) {
+        self.failure("burgee_write_conflicts_total", subject, &[("kind", kind)]);
+    }
+
     /// `burgee_internal_errors_total`.
     pub fn panicked(&self, subject: &Subject) {
         self.failure("burgee_internal_errors_total", subject, &[]);
@@ -195,6 +201,14 @@ impl Telemetry {
     pub fn forget_canary(&self, subject: &Subject, canary: &str) {
         let labels = subject.labels_of(canary);
         self.lock().values.retain(|(_, known), _| !known.starts_with(&labels));
+    }
+
+    /// How much is remembered, by what.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
+        let Self { series } = self;
+        let Series { values, histograms } = &*crate::operator::lock(series);
+        vec![("values", values.len()), ("histograms", histograms.len())]
     }
 
     /// Everything, as Prometheus reads it.

@@ -177,7 +177,7 @@ async fn create(operator: &Operator, story: &Story, event: &Value) -> Result<boo
 /// Which one is missing is said once for a namespace.
 fn forgiving(operator: &Operator, story: &Story, verb: &str, answer: Result<Value, ApiError>) -> Result<(), Stopped> {
     let wanted = format!("{verb} events in namespace {}", story.key.namespace);
-    let belief = operator.doubts.weigh(&wanted, &answer, Instant::now());
+    let belief = operator.doubts.weigh(&story.key.namespace, &wanted, &answer, Instant::now());
     let Err(error) = answer else { return Ok(()) };
     let text = format!("event {verb} error: {error}");
     match (error, belief) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use burgee_api::Canary;
 use burgee_core::decide::{self, Tick};
@@ -40,7 +41,7 @@ pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
             return Wake::OnChange;
         }
     };
-    lock(&operator.memory(&key)).subject = Some(gauges::subject(&canary));
+    operator.meet(&key, canary.metadata.uid.as_deref().unwrap_or_default(), gauges::subject(&canary));
     match Rollout::salvage(&canary, &operator.settings) {
         Ok(rollout) => Box::pin(advance(&operator, &key, canary, &rollout)).await,
         Err(reason) => {
@@ -73,7 +74,7 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, mut canary: Canary, 
         Err(question) => inquire(operator, story, question).await,
     };
     let seconds = clock::steady().duration_since(started).as_secs_f64();
-    operator.telemetry.ticked(&gauges::subject(&sight.world.canary), seconds);
+    operator.show(key, |telemetry| telemetry.ticked(&gauges::subject(&sight.world.canary), seconds));
     sight.again.map_or(next, |again| next.sooner(Wake::At(again)))
 }
 
@@ -116,7 +117,7 @@ async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wa
         story.moves();
     }
     let acted = act::act(operator, &mut story, steps).await;
-    gauges::show(&operator.telemetry, &story.canary, Timestamp::now());
+    operator.show(&story.key, |telemetry| gauges::show(telemetry, &story.canary, Timestamp::now()));
     match acted {
         Ok(()) => {
             let mut memory = lock(&memory);
@@ -145,27 +146,26 @@ async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wak
     let now = clock::steady();
     match stopped {
         Stopped::Conflict(object, message) => {
-            let wait = {
-                let memory = operator.memory(&story.key);
-                let mut memory = lock(&memory);
-                memory.outdated.insert(object);
-                memory.conflicted()
-            };
+            operator.show(&story.key, |telemetry| {
+                telemetry.conflicted(&gauges::subject(&story.canary), object.kind.name());
+            });
+            let text = format!("{object} is not as it was seen, again and again: {message}");
+            lock(&operator.memory(&story.key)).outdated.insert(object);
+            let wait = fail(operator, story, text).await;
             tracing::debug!(canary = story.title(), "conflict, looking again in {} ms: {message}", wait.as_millis());
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
         Stopped::Late => {
             tracing::warn!(canary = story.title(), "stood still in the middle of a plan, deciding anew");
+            fail(operator, story, "the operator stands still in the middle of its plans, again and again".to_owned())
+                .await;
             Wake::At(now)
         }
         // Nothing is started without the lease, so this waits for it.
         Stopped::Fenced => Wake::At(now.saturating_add(FENCED).unwrap_or(now)),
         Stopped::Unavailable(message) => {
-            let (wait, is_stuck) = {
-                let memory = operator.memory(&story.key);
-                let mut memory = lock(&memory);
-                (memory.conflicted(), memory.is_stuck())
-            };
+            let is_stuck = lock(&operator.memory(&story.key)).is_stuck();
+            let wait = fail(operator, story, message.clone()).await;
             tracing::warn!(canary = story.title(), "looking again in {} ms: {message}", wait.as_millis());
             if is_stuck {
                 problem(operator, story, message).await;
@@ -174,7 +174,7 @@ async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wak
         }
         // An API server that has just started refuses everybody; a permission is missing only if that stands.
         Stopped::Doubted(message, left) => {
-            let wait = lock(&operator.memory(&story.key)).conflicted().min(left);
+            let wait = fail(operator, story, message.clone()).await.min(left);
             tracing::warn!(canary = story.title(), "refused, looking again in {} ms: {message}", wait.as_millis());
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
@@ -184,6 +184,21 @@ async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wak
             Wake::At(now.saturating_add(story.interval).unwrap_or(now))
         }
     }
+}
+
+/// One more plan was not carried out. If none has been for two minutes, that is told, whatever kept them from it (S36).
+/// Answers how long to wait.
+async fn fail(operator: &Arc<Operator>, story: &Story, text: String) -> Duration {
+    let now = clock::steady();
+    let (wait, is_long) = {
+        let memory = operator.memory(&story.key);
+        let mut memory = lock(&memory);
+        (memory.failed(now), memory.is_stuck_for_long(now))
+    };
+    if is_long {
+        problem(operator, story, text).await;
+    }
+    wait
 }
 
 /// Tells of something that went wrong at the edge.

@@ -147,7 +147,7 @@ async fn refused(seconds: u64) -> (Rounds, Vec<Value>) {
     operator.stores.list(&scope, 7, vec![canary("podinfo")]);
     let refusal: Result<(), _> = Err(ApiError::Forbidden("no".to_owned()));
     let since = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-    operator.doubts.weigh("create Service podinfo.test", &refusal, since);
+    operator.doubts.weigh("test", "create Service podinfo.test", &refusal, since);
     let mut rounds = Rounds::new(operator);
     rounds.has_caught_up = true;
     rounds.timetable.wake(&key("podinfo"), clock::steady());
@@ -165,4 +165,22 @@ async fn a_refused_write_is_tried_again_soon_and_told_once_it_has_been_refused_f
     assert_eq!(told, ["Service podinfo.test create error: no"]);
     assert_eq!(rounds.due_in(1_700), Vec::<String>::new(), "from now on it waits for the interval");
     assert_eq!(rounds.due_in(1_801), ["podinfo"]);
+}
+
+#[tokio::test]
+async fn a_push_while_the_first_look_is_under_way_leads_to_another_look() {
+    let fake = Fake::start(|_| failure(500, "down")).await;
+    let operator = fake.operator_deciding(fail_on_odd);
+    let scope = operator.stores.scope(&key("podinfo"));
+    operator.stores.start(&operator.cluster, &scope);
+    operator.stores.list(&scope, 7, vec![canary("podinfo")]);
+    let mut rounds = Rounds::new(operator);
+    rounds.has_caught_up = true;
+    rounds.timetable.wake(&key("podinfo"), clock::steady());
+    rounds.start_due();
+    tokio::task::yield_now().await;
+    assert_eq!(rounds.running.len(), 1, "the look waits for the first lists");
+    rounds.changed(&ObjectKey::new(Kind::Deployment, "test", "podinfo"));
+    rounds.turn().await;
+    assert_eq!(rounds.due_in(1), ["podinfo"]);
 }

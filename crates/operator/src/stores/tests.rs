@@ -128,6 +128,17 @@ fn unrelated(number: u64) -> Value {
 }
 
 impl Stores {
+    /// How much is remembered, by what. What is gone is remembered of the last ones only.
+    pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
+        let Self { namespaces: _, by_scope, wanted, news: _, changes: _ } = self;
+        let (mut known, mut taken_out) = (0, 0);
+        for Store { progress: _, objects, deleted, gone: _, version: _ } in lock(by_scope).values() {
+            known += objects.len();
+            taken_out += deleted.len();
+        }
+        vec![("objects", known), ("taken out", taken_out), ("wanted", lock(wanted).len())]
+    }
+
     /// Takes in a complete list.
     pub(crate) fn list(&self, scope: &Scope, version: u64, objects: Vec<Value>) {
         let arrivals = objects.into_iter().filter_map(|object| self.arrival(scope.kind, object));

@@ -152,6 +152,27 @@ async fn a_canary_that_was_deleted_meanwhile_is_known_to_be_gone_after_one_confl
     assert!(!case.operator.exists(&key()));
 }
 
+/// Looks at a canary whose status never fits, when no plan has been carried out for so many seconds. Answers what was told.
+async fn told_of_conflicts(seconds: i64) -> Vec<Value> {
+    let case = Case::new(begin).await;
+    lock(&case.operator.memory(&key())).failed(clock::steady() - SignedDuration::from_secs(seconds));
+    let mut edited = canary("podinfo");
+    edited["spec"]["analysis"]["threshold"] = 9.into();
+    case.edit(&key(), edited);
+    case.tick(1).await;
+    let counted = "burgee_write_conflicts_total{name=\"podinfo\",namespace=\"test\",kind=\"Canary\"} 1";
+    assert!(case.operator.telemetry.render().contains(counted), "{}", case.operator.telemetry.render());
+    let events = case.api.seen().into_iter().filter(|seen| seen.path.contains("/events"));
+    events.map(|seen| seen.body["message"].clone()).collect()
+}
+
+#[tokio::test]
+async fn conflicts_that_never_end_are_told_within_two_minutes() {
+    assert_eq!(told_of_conflicts(60).await, Vec::<Value>::new());
+    let told = "Canary podinfo.test is not as it was seen, again and again: modified";
+    assert_eq!(told_of_conflicts(115).await, [told]);
+}
+
 #[tokio::test]
 async fn without_a_conflict_nothing_is_read_anew() {
     let case = Case::new(begin).await;
