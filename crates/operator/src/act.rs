@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::cluster::ApiError;
 use crate::operator::{Operator, lock};
-use crate::outbox::Letter;
+use crate::outbox::News;
 use crate::refusals::Belief;
 use crate::stores::Look;
 use crate::tell::{self, Story};
@@ -96,7 +96,7 @@ async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> R
             tell::tell_in_time(operator, story, &telling).await
         }
         Step::Alert(alert) => {
-            operator.post(story, Letter::Alert(alert));
+            operator.post(story, &News::Alert(alert));
             Ok(())
         }
         Step::Count(count) => {
@@ -312,7 +312,7 @@ fn follow(operator: &Operator, story: &mut Story, key: &ObjectKey, written: &Val
     if key.kind == Kind::Canary
         && let Ok(canary) = serde_json::from_value(written.clone())
     {
-        story.canary = canary;
+        story.canary = Arc::new(canary);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::tell::Story;
 /// A provider that has not answered by then does not answer (contract: metrics §6).
 const PROVIDER_DEADLINE: Duration = Duration::from_secs(5);
 /// More than this is not read of a provider's answer.
-const PROVIDER_BYTES: usize = 8 << 20;
+const PROVIDER_BYTES: usize = 256 << 10;
 
 /// Asks everything in `asks` that is not being asked already.
 pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
@@ -101,6 +101,11 @@ async fn answered(story: &Story, question: &Ask, answer: impl Future<Output = An
 }
 
 async fn answer(operator: &Operator, story: &Story, question: &Ask) -> Answer {
+    let budget = match question {
+        Ask::Hook { .. } => &operator.budgets.hooks,
+        Ask::Measure { .. } | Ask::Online { .. } => &operator.budgets.metrics,
+    };
+    let _place = budget.place(&story.key).await;
     match question {
         Ask::Hook { webhook, payload } => Answer::Hook(hooks::ask(operator, story, webhook, payload).await),
         Ask::Measure { source, query, .. } => Answer::Measured(match verify_reference(operator, story, source) {
@@ -190,9 +195,11 @@ async fn send(
         SendError::Refused(refusal) => MeasureError::Wrong(format!("request refused: {refusal}")),
         SendError::Failed(cause) => MeasureError::Unavailable(format!("request failed: {cause}")),
     })?;
-    if response.body().len() >= PROVIDER_BYTES {
-        // What was cut off cannot be parsed; that error would hide the reason.
-        return Err(MeasureError::Unavailable(format!("answer longer than {} MiB", PROVIDER_BYTES >> 20)));
+    if response.body().len() >= PROVIDER_BYTES && response.status().is_success() {
+        // What was cut off cannot be parsed; that error would hide the reason. A query for one number that is answered at
+        // such a length is a wrong one: to hold the run for it would be to hold it for ever.
+        let limit = PROVIDER_BYTES >> 10;
+        return Err(MeasureError::Wrong(format!("answer longer than {limit} KiB, a query must give one number")));
     }
     Ok(response)
 }

@@ -134,14 +134,14 @@ fn operator_of(client: kube::Client, settings: Settings) -> Operator {
 pub(crate) fn operator_of_a_slow_server(pause: Duration) -> (Arc<Operator>, Arc<Mutex<Vec<String>>>) {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let own = seen.clone();
-    let answer = move |request: axum::http::Request<kube::client::Body>| {
+    let answer = move |request: http::Request<kube::client::Body>| {
         let seen = own.clone();
         async move {
             let line = format!("{} {}", request.method(), request.uri().path());
             let body = request.into_body().collect_bytes().await.unwrap();
             tokio::time::sleep(pause).await;
             seen.lock().unwrap().push(line);
-            Ok::<_, std::io::Error>(axum::http::Response::new(kube::client::Body::from(body.to_vec())))
+            Ok::<_, std::io::Error>(http::Response::new(kube::client::Body::from(body.to_vec())))
         }
     };
     let client = kube::Client::new(tower::service_fn(answer), "default");

@@ -6,6 +6,7 @@ pub mod act;
 pub mod args;
 pub mod ask;
 pub mod brake;
+pub mod budgets;
 pub mod clock;
 pub mod cluster;
 pub mod configs;

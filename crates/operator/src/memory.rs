@@ -20,6 +20,8 @@ use crate::telemetry::Subject;
 const RETRY: (u64, u64) = (100, 5_000);
 /// More failures in a row than this are told, if they are none that the next look mends by itself.
 const STUCK: u32 = 8;
+/// A failure so long after the last one belongs to another trouble: a plan is tried again much sooner.
+const GAP: SignedDuration = SignedDuration::from_secs(90);
 /// Failures of any kind that last for so long are told.
 const STUCK_FOR: SignedDuration = SignedDuration::from_secs(110);
 /// Texts that are remembered of one phase; a flood beyond that is told as if it were new.
@@ -57,7 +59,8 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Failures {
     count: u32,
-    since: Option<Timestamp>,
+    /// When the first one and the last one were.
+    span: Option<(Timestamp, Timestamp)>,
 }
 
 impl Memory {
@@ -74,10 +77,14 @@ impl Memory {
 
     /// How long to wait after one more failure in a row, at `now`: 100 ms, doubling to 5 s.
     pub fn failed(&mut self, now: Timestamp) -> Duration {
-        let Failures { count, since } = &mut self.failures;
+        let is_new = self.failures.span.is_none_or(|(_, last)| now.duration_since(last) > GAP);
+        if is_new {
+            self.failures = Failures { count: 0, span: Some((now, now)) };
+        }
+        let Failures { count, span } = &mut self.failures;
         let wait = RETRY.0.saturating_mul(1 << (*count).min(10)).min(RETRY.1);
         *count += 1;
-        since.get_or_insert(now);
+        *span = span.map(|(first, _)| (first, now));
         Duration::from_millis(wait)
     }
 
@@ -88,7 +95,7 @@ impl Memory {
 
     /// Whether no plan has been carried out for so long that somebody is told, whatever kept them from it.
     pub fn is_stuck_for_long(&self, now: Timestamp) -> bool {
-        self.failures.since.is_some_and(|since| now.duration_since(since) >= STUCK_FOR)
+        self.failures.span.is_some_and(|(first, _)| now.duration_since(first) >= STUCK_FOR)
     }
 
     /// A plan was carried out: the row of failures has ended.
@@ -273,5 +280,7 @@ mod tests {
         memory.carried_out();
         memory.failed(at(200));
         assert!(!memory.is_stuck_for_long(at(200)));
+        memory.failed(at(400));
+        assert!(!memory.is_stuck_for_long(at(400)), "this is another trouble");
     }
 }

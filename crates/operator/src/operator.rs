@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::args::Notifier;
 use crate::brake::Brake;
+use crate::budgets::Budgets;
 use crate::cluster::Cluster;
 use crate::configs::Configs;
 use crate::http::{Guard, Outside};
@@ -61,6 +62,8 @@ pub struct Operator {
     pub outside: Outside,
     /// Letters on their way to webhooks and chats.
     pub outbox: Outbox,
+    /// How many questions and letters may be under way.
+    pub budgets: Budgets,
     /// Canaries that want a tick.
     pub wishes: mpsc::UnboundedSender<Wish>,
     /// What decides.
@@ -103,6 +106,7 @@ impl Operator {
             doubts: Doubts::default(),
             outside: Outside::new(guard).map_err(|error| error.to_string())?,
             outbox: Outbox::default(),
+            budgets: Budgets::default(),
             wishes,
             decide,
             memories: Mutex::default(),
@@ -156,7 +160,7 @@ impl Operator {
 
     /// Notes who a canary is before it is looked at. One of the same name that was made anew begins without memories, and
     /// the series of a target that it has no longer go.
-    pub fn meet(&self, canary: &ObjectKey, uid: &str, subject: Subject) {
+    pub fn meet(&self, canary: &ObjectKey, uid: &str, subject: &Subject) {
         let memory = self.memory(canary);
         let (former, is_another) = {
             let mut memory = lock(&memory);
@@ -167,10 +171,11 @@ impl Operator {
         let mut memories = lock(&self.memories);
         if is_another {
             lock(&memory).end_questions();
-            let fresh = Memory { uid: Some(uid.to_owned()), subject: Some(subject.clone()), ..Memory::default() };
+            let mut fresh = Memory::default();
+            (fresh.uid, fresh.subject) = (Some(uid.to_owned()), Some(subject.clone()));
             memories.entry(canary.clone()).and_modify(|known| *known = Arc::new(Mutex::new(fresh)));
         }
-        if let Some(former) = former.filter(|former| is_another || *former != subject) {
+        if let Some(former) = former.filter(|former| is_another || former != subject) {
             self.hide(canary, &former, &memories);
         }
     }
@@ -220,6 +225,7 @@ impl Operator {
             doubts,
             outside: _,
             outbox,
+            budgets,
             wishes: _,
             decide: _,
             memories,
@@ -232,6 +238,7 @@ impl Operator {
             secrets.sizes(),
             doubts.sizes(),
             outbox.sizes(),
+            budgets.sizes(),
             vec![("memories", lock(memories).len())],
         ];
         parts.into_iter().flatten().collect()

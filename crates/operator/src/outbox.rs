@@ -22,8 +22,11 @@ use crate::stores::Look;
 use crate::supervise::caught;
 use crate::tell::{self, Story};
 
-/// Letters that wait for one canary at most; beyond that the oldest is dropped.
-const WAITING: usize = 256;
+/// What may wait for one canary; beyond that the oldest is dropped.
+const OF_CANARY: Waiting = Waiting { letters: 256, bytes: 2 << 20 };
+/// What may wait for all canaries of a namespace, and for all; beyond that nothing new is taken.
+const OF_NAMESPACE_BYTES: usize = 6 << 20;
+const OF_ALL_BYTES: usize = 32 << 20;
 /// A letter that is not delivered by then is given up.
 const DEADLINE: Duration = Duration::from_mins(1);
 /// First and longest wait before an event that could not be written is tried again.
@@ -33,9 +36,9 @@ const CHAT_DEADLINE: Duration = Duration::from_secs(5);
 /// Nothing in a chat's answer is of interest but its status.
 const CHAT_BYTES: usize = 1 << 10;
 
-/// Something to send.
+/// Something to tell.
 #[derive(Clone, Debug)]
-pub enum Letter {
+pub enum News {
     /// An event, for the event webhooks.
     Event {
         /// Its message.
@@ -51,35 +54,134 @@ pub enum Letter {
     Alert(AlertText),
 }
 
+/// A letter as it will be sent: the message and the address. It waits for as long as others do not answer, so it holds
+/// nothing else of its canary.
+#[derive(Debug)]
+enum Letter {
+    /// To a webhook. Its metadata stands in the payload.
+    Hook { webhook: Webhook, payload: Box<str>, aim: Aim },
+    /// To a chat, by way of a proxy if one is named.
+    Chat { to: (Destination, Aim), proxy: Address, alert: Arc<Alert>, failure: &'static str },
+    /// To an alert provider, whose address may stand in a Secret, which is read when it is sent.
+    Provider { key: ObjectKey, alert: Arc<Alert> },
+}
+
+impl Letter {
+    /// How much it holds, about.
+    fn bytes(&self) -> usize {
+        let size = |alert: &Alert| {
+            let fields = alert.fields.iter().map(|(name, value)| name.len() + value.len());
+            alert.message.len() + fields.sum::<usize>()
+        };
+        size_of::<Self>()
+            + match self {
+                Self::Hook { webhook, payload, aim: _ } => webhook.url.written().len() + payload.len(),
+                Self::Chat { to: (to, _), proxy: _, alert, failure: _ } => to.address.written().len() + size(alert),
+                Self::Provider { key: _, alert } => size(alert),
+            }
+    }
+}
+
+/// How much waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Waiting {
+    letters: usize,
+    bytes: usize,
+}
+
+/// The letters of one canary.
+#[derive(Debug, Default)]
+struct Queue {
+    letters: VecDeque<Letter>,
+    /// Of those that wait, and of the one that is being delivered.
+    bytes: usize,
+}
+
+impl Queue {
+    /// Takes the oldest letter out. Its bytes count until it is delivered.
+    fn next(&mut self, delivered: usize) -> Option<Letter> {
+        self.bytes = self.bytes.saturating_sub(delivered);
+        self.letters.pop_front()
+    }
+
+    /// Drops the oldest letters until no more waits than may. Answers how many.
+    fn shrink(&mut self) -> usize {
+        let before = self.letters.len();
+        while self.letters.len() > OF_CANARY.letters || (self.bytes > OF_CANARY.bytes && self.letters.len() > 1) {
+            let oldest = self.letters.pop_front();
+            self.bytes = self.bytes.saturating_sub(oldest.map_or(0, |letter| letter.bytes()));
+        }
+        before - self.letters.len()
+    }
+}
+
 /// The letters that wait, by canary. A canary that is in the map has a task that delivers.
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// Post-rollout hooks that are being called.
     calls: Arc<AtomicUsize>,
-    queues: Mutex<BTreeMap<ObjectKey, VecDeque<(Story, Letter)>>>,
+    queues: Mutex<BTreeMap<ObjectKey, Queue>>,
 }
 
 impl Outbox {
-    /// How much is remembered, by what.
+    /// Puts letters at the end of a canary's queue. Answers how many were dropped, and whether nobody delivers yet.
+    fn put(&self, canary: &ObjectKey, letters: Vec<Letter>) -> (usize, bool) {
+        let mut queues = lock(&self.queues);
+        let bytes = |queues: &BTreeMap<ObjectKey, Queue>, is_in: &dyn Fn(&ObjectKey) -> bool| -> usize {
+            queues.iter().filter(|(key, _)| is_in(key)).map(|(_, queue)| queue.bytes).sum()
+        };
+        let is_idle = !queues.contains_key(canary);
+        let mut dropped = 0;
+        for letter in letters {
+            let size = letter.bytes();
+            let of_namespace = bytes(&queues, &|key| key.namespace == canary.namespace);
+            let is_full = of_namespace + size > OF_NAMESPACE_BYTES || bytes(&queues, &|_| true) + size > OF_ALL_BYTES;
+            if is_full {
+                dropped += 1;
+                continue;
+            }
+            let queue = queues.entry(canary.clone()).or_default();
+            queue.bytes += size;
+            queue.letters.push_back(letter);
+            dropped += queue.shrink();
+        }
+        (dropped, is_idle && queues.contains_key(canary))
+    }
+
+    /// The next letter of a canary, after one of so many bytes was delivered. Without one the canary is forgotten.
+    fn next(&self, canary: &ObjectKey, delivered: usize) -> Option<Letter> {
+        let mut queues = lock(&self.queues);
+        let next = queues.get_mut(canary).and_then(|queue| queue.next(delivered));
+        if next.is_none() {
+            queues.remove(canary);
+        }
+        next
+    }
+
+    /// Canaries for which something waits or is on its way.
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
-        let Self { queues } = self;
-        vec![("letters", lock(queues).len())]
+        let Self { calls, queues } = self;
+        vec![("letters", lock(queues).len()), ("calls", calls.load(Ordering::SeqCst))]
     }
 }
 
 impl Operator {
-    /// Posts a letter and returns at once.
-    pub fn post(self: &Arc<Self>, story: &Story, letter: Letter) {
-        let mut queues = lock(&self.outbox.queues);
-        let is_idle = !queues.contains_key(&story.key);
-        let queue = queues.entry(story.key.clone()).or_default();
-        queue.push_back((story.clone(), letter));
-        if queue.len() > WAITING {
-            queue.pop_front();
-            tracing::warn!(canary = story.title(), "too many notifications wait, the oldest is dropped");
+    /// Posts what is to be told and returns at once.
+    pub fn post(self: &Arc<Self>, story: &Story, news: &News) {
+        let letters = match news {
+            News::Event { text, event_type, phase, at } => {
+                event_letters(self, story, (text.as_str(), *event_type, *phase, *at))
+            }
+            News::Alert(alert) => alert_letters(self, story, alert),
+        };
+        let (dropped, is_first) = self.outbox.put(&story.key, letters);
+        if dropped > 0 {
+            tracing::warn!(canary = story.title(), "too many notifications wait, {dropped} dropped");
+            let count = f64::from(u32::try_from(dropped).unwrap_or(u32::MAX));
+            self.show(&story.key, |telemetry| telemetry.dropped(&crate::gauges::subject(&story.canary), count));
         }
-        if is_idle {
+        if is_first {
             tokio::spawn(deliver_all(self.clone(), story.key.clone()));
         }
     }
@@ -99,7 +201,9 @@ impl Operator {
             let checksum = hooks::checksum(&story);
             for webhook in hooks::of_type(&story, WebhookType::PostRollout) {
                 let payload = hooks::payload(&story, phase.as_str(), &checksum).body(&webhook.metadata);
+                let place = operator.budgets.hooks.place(&story.key).await;
                 let answer = hooks::ask(&operator, &story, &webhook, &payload).await;
+                drop(place);
                 let failed = answer.is_err();
                 let notice = match answer {
                     Ok(()) => Notice::GatePassed(Gate::PostRollout, webhook.name),
@@ -146,43 +250,53 @@ async fn tell_later(operator: &Arc<Operator>, story: &Story, notice: Notice, pha
 }
 
 async fn deliver_all(operator: Arc<Operator>, key: ObjectKey) {
-    loop {
-        let next = {
-            let mut queues = lock(&operator.outbox.queues);
-            let next = queues.get_mut(&key).and_then(VecDeque::pop_front);
-            if next.is_none() {
-                queues.remove(&key);
-            }
-            next
-        };
-        let Some((story, letter)) = next else { return };
+    let title = format!("{}.{}", key.name, key.namespace);
+    let mut delivered = 0;
+    while let Some(letter) = operator.outbox.next(&key, delivered) {
+        delivered = letter.bytes();
+        let _place = operator.budgets.letters.place(&key).await;
         // Whatever becomes of one letter, the next ones are delivered.
-        match caught(tokio::time::timeout(DEADLINE, deliver(&operator, &story, letter))).await {
+        match caught(tokio::time::timeout(DEADLINE, deliver(&operator, &key, letter))).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => {
-                tracing::error!(canary = story.title(), "a notification was not delivered in {} s", DEADLINE.as_secs());
+                tracing::error!(canary = title, "a notification was not delivered in {} s", DEADLINE.as_secs());
             }
-            Err(panic) => tracing::error!(canary = story.title(), "internal error in a notification: {panic}"),
+            Err(panic) => tracing::error!(canary = title, "internal error in a notification: {panic}"),
         }
     }
+    operator.sweep_after(&key);
 }
 
-async fn deliver(operator: &Operator, story: &Story, letter: Letter) {
+async fn deliver(operator: &Operator, canary: &ObjectKey, letter: Letter) {
+    let title = format!("{}.{}", canary.name, canary.namespace);
     match letter {
-        Letter::Event { text, event_type, phase, at } => {
-            let event = EventPayload {
-                message: &text,
-                event_type: event_type.as_str(),
-                timestamp_milliseconds: at.as_millisecond(),
-            };
-            send_event(operator, story, phase, &event).await;
+        Letter::Hook { webhook, payload, aim } => {
+            let payload = serde_json::from_str(&payload).unwrap_or_default();
+            if let Err(error) = hooks::call(&operator.outside, &webhook, &payload, aim).await {
+                tracing::error!(canary = title, "error sending event to webhook: {error}");
+            }
         }
-        Letter::Alert(alert) => send_alert(operator, story, &alert).await,
+        Letter::Chat { to, proxy, alert, failure } => {
+            if let Err(error) = chat_through(operator, &proxy, (&to.0, to.1), &alert).await {
+                tracing::error!(canary = title, "{failure}: {error}");
+            }
+        }
+        Letter::Provider { key, alert } => {
+            if let Err(error) = alert_provider(operator, (canary, &key), &alert).await {
+                tracing::error!(canary = title, "alert provider {}.{} {error}", key.name, key.namespace);
+            }
+        }
     }
 }
 
-/// Sends an event to every webhook that wants it; to the global one if there is none (contract: webhooks §3).
-async fn send_event(operator: &Operator, story: &Story, phase: Phase, event: &EventPayload<'_>) {
+/// An event for every webhook that wants it; for the global one if there is none (contract: webhooks §3).
+fn event_letters(
+    operator: &Operator,
+    story: &Story,
+    (text, event_type, phase, at): (&str, EventType, Phase, Timestamp),
+) -> Vec<Letter> {
+    let event =
+        EventPayload { message: text, event_type: event_type.as_str(), timestamp_milliseconds: at.as_millisecond() };
     let own = hooks::of_type(story, WebhookType::Event).into_iter().map(|webhook| (webhook, Aim::Object));
     let mut webhooks: Vec<(Webhook, Aim)> = own.collect();
     let global = &operator.notifier.event_webhook;
@@ -194,20 +308,18 @@ async fn send_event(operator: &Operator, story: &Story, phase: Phase, event: &Ev
     let untyped = hooks::of_type(story, WebhookType::Untyped).into_iter();
     let chats = untyped.filter(|webhook| chat::destination(webhook).is_some());
     webhooks.extend(chats.map(|webhook| (webhook, Aim::Object)));
-    for (webhook, aim) in webhooks {
-        let sent = if let Some(destination) = chat::destination(&webhook) {
-            let severity = chat::severity_of(event.event_type);
-            let alert = worded(story, event.message, severity, Vec::new());
-            chat_to(&operator.outside, &destination, &alert, aim).await
-        } else {
-            let checksum = hooks::checksum(story);
-            let payload = hooks::payload(story, phase.as_str(), &checksum).event_body(event, &webhook.metadata);
-            hooks::call(&operator.outside, &webhook, &payload, aim).await.map_err(|error| error.to_string())
-        };
-        if let Err(error) = sent {
-            tracing::error!(canary = story.title(), "error sending event to webhook: {error}");
+    let checksum = hooks::checksum(story);
+    let letter = |(webhook, aim): (Webhook, Aim)| {
+        if let Some(to) = chat::destination(&webhook) {
+            let alert = Arc::new(worded(story, text, chat::severity_of(event.event_type), Vec::new()));
+            let failure = "error sending event to webhook";
+            return Letter::Chat { to: (to, aim), proxy: Address::default(), alert, failure };
         }
-    }
+        let payload = hooks::payload(story, phase.as_str(), &checksum).event_body(&event, &webhook.metadata);
+        let webhook = Webhook { metadata: BTreeMap::default(), ..webhook };
+        Letter::Hook { webhook, payload: payload.to_string().into(), aim }
+    };
+    webhooks.into_iter().map(letter).collect()
 }
 
 fn worded(story: &Story, message: &str, severity: Severity, fields: Vec<(String, String)>) -> Alert {
@@ -215,31 +327,29 @@ fn worded(story: &Story, message: &str, severity: Severity, fields: Vec<(String,
     Alert { canary, namespace, message: message.to_owned(), severity, fields }
 }
 
-/// Sends an alert to the canary's providers, or to the global one if the canary names none (contract: webhooks §4).
-async fn send_alert(operator: &Operator, story: &Story, text: &AlertText) {
+/// An alert for the canary's providers, or for the global one if the canary names none (contract: webhooks §4).
+fn alert_letters(operator: &Operator, story: &Story, text: &AlertText) -> Vec<Letter> {
     let severity = match text.loudness {
         Loudness::Info => Severity::Info,
         Loudness::Warn => Severity::Warn,
         Loudness::Error => Severity::Error,
     };
-    let alert = worded(story, &text.text, severity, fields(operator, story, text.detail));
-    let wanted = story.canary.analysis().map(|analysis| analysis.alerts.clone()).unwrap_or_default();
+    let alert = Arc::new(worded(story, &text.text, severity, fields(operator, story, text.detail)));
+    let wanted = story.canary.analysis().map(|analysis| analysis.alerts.as_slice()).unwrap_or_default();
     if wanted.is_empty() {
-        if let Some((destination, proxy)) = global_destination(operator)
-            && let Err(error) = chat_through(operator, &proxy, (&destination, Aim::Administrator), &alert).await
-        {
-            tracing::error!(canary = story.title(), "alert can't be sent: {error}");
-        }
-        return;
+        let global = global_destination(operator);
+        let failure = "alert can't be sent";
+        let letter = |(to, proxy)| Letter::Chat { to: (to, Aim::Administrator), proxy, alert: alert.clone(), failure };
+        return global.into_iter().map(letter).collect();
     }
-    for wanted in wanted.iter().filter(|wanted| alert::is_wanted(wanted.severity, severity)) {
+    let wanted = wanted.iter().filter(|wanted| alert::is_wanted(wanted.severity, severity));
+    let letters = wanted.map(|wanted| {
         let reference = &wanted.provider_ref;
         let namespace = reference.namespace.as_deref().filter(|namespace| !namespace.is_empty());
         let key = ObjectKey::new(Kind::AlertProvider, namespace.unwrap_or(&story.key.namespace), &reference.name);
-        if let Err(error) = alert_provider(operator, (story, &key), &alert).await {
-            tracing::error!(canary = story.title(), "alert provider {}.{} {error}", key.name, key.namespace);
-        }
-    }
+        Letter::Provider { key, alert: alert.clone() }
+    });
+    letters.collect()
 }
 
 fn fields(operator: &Operator, story: &Story, detail: Detail) -> Vec<(String, String)> {
@@ -257,10 +367,10 @@ fn fields(operator: &Operator, story: &Story, detail: Detail) -> Vec<(String, St
     alert::fields(&operator.settings.cluster_name, facts)
 }
 
-async fn alert_provider(operator: &Operator, by: (&Story, &ObjectKey), alert: &Alert) -> Result<(), String> {
-    let (story, key) = by;
+async fn alert_provider(operator: &Operator, by: (&ObjectKey, &ObjectKey), alert: &Alert) -> Result<(), String> {
+    let (canary, key) = by;
     // Whoever aborts a canary that is refused for this very reference is told of it elsewhere, too.
-    if operator.settings.no_cross_namespace_refs && key.namespace != story.key.namespace {
+    if operator.settings.no_cross_namespace_refs && key.namespace != canary.namespace {
         return Err("error: cross-namespace references are disabled".to_owned());
     }
     let object = match operator.stores.peek(key) {

@@ -264,10 +264,10 @@ impl Stores {
     }
 
     /// What is known of an object. Waits for the first list of its kind, but not for ever. One that nobody has wanted
-    /// before is asked for.
+    /// before is asked for; whoever wants to be woken by it says so first ([`crate::readers::Readers::enter`]), and a look
+    /// for a canary that is gone makes nobody want anything (I31).
     pub async fn look(self: &Arc<Self>, cluster: &Cluster, key: &ObjectKey) -> Look {
         let scope = self.scope(key);
-        self.want([key]);
         self.start(cluster, &scope);
         if tokio::time::timeout(cluster.deadlines.first_list, self.listed(&scope)).await.is_err() {
             return Look::Unknown(format!("{} could not be listed yet", scope.kind.names().3));

@@ -8,13 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Name, type and help of every family, in the order of the output.
-const FAMILIES: [(&str, &str, &str); 21] = [
+const FAMILIES: [(&str, &str, &str); 22] = [
     ("burgee_canary_held_seconds", "gauge", "Seconds since the analysis is on hold: paused, or a provider is silent"),
     ("burgee_canary_invalid", "gauge", "Whether the canary cannot be acted on as it is written, and why"),
     ("burgee_crd_outdated", "gauge", "Whether the installed custom resource definitions are too old to act on"),
     ("burgee_internal_errors_total", "counter", "Looks at the canary that ended in a panic"),
     ("burgee_leader", "gauge", "Whether this process holds the lease"),
     ("burgee_new_runs_paused", "gauge", "Whether the incident brake keeps new runs from beginning"),
+    ("burgee_notifications_dropped_total", "counter", "Events and alerts that were not sent, as too many waited"),
     ("burgee_provider_failures_total", "counter", "Questions to metrics providers that gave no number, and why"),
     ("burgee_task_restarts_total", "counter", "Tasks of the operator that panicked and were started again"),
     ("burgee_watch_last_heard_seconds", "gauge", "Seconds since anything was heard of the watch of a kind"),
@@ -139,6 +140,12 @@ impl Telemetry {
     /// `burgee_write_conflicts_total`.
     pub fn conflicted(&self, subject: &Subject, kind: &str) {
         self.failure("burgee_write_conflicts_total", subject, &[("kind", kind)]);
+    }
+
+    /// `burgee_notifications_dropped_total`.
+    pub fn dropped(&self, subject: &Subject, count: f64) {
+        let key = ("burgee_notifications_dropped_total", subject.labels());
+        *self.lock().values.entry(key).or_default() += count;
     }
 
     /// `burgee_internal_errors_total`.

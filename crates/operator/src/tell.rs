@@ -18,7 +18,7 @@ use crate::clock;
 use crate::cluster::{ApiError, Resource};
 use crate::memory::{Manner, Moment, Repetition, Saying};
 use crate::operator::{Operator, lock};
-use crate::outbox::Letter;
+use crate::outbox;
 use crate::refusals::{Belief, News};
 use crate::silence::Way;
 
@@ -28,7 +28,7 @@ pub struct Story {
     /// Key of the canary.
     pub key: ObjectKey,
     /// The canary as last seen or written.
-    pub canary: Canary,
+    pub canary: Arc<Canary>,
     /// The names that notices use.
     pub names: Names,
     /// Pace of the canary.
@@ -51,7 +51,7 @@ impl Story {
         };
         let repetition = Repetition::Every(interval);
         let course = Course::begun(canary.status.as_ref(), clock::steady());
-        Self { key: key.clone(), canary: canary.clone(), names, interval, repetition, course }
+        Self { key: key.clone(), canary: Arc::new(canary.clone()), names, interval, repetition, course }
     }
 
     /// Now it is decided how it goes on.
@@ -145,8 +145,8 @@ pub async fn tell_in_time(operator: &Arc<Operator>, story: &Story, telling: &Tel
 fn spread(operator: &Arc<Operator>, story: &Story, telling: &Telling, text: String) {
     let Telling { notice, phase, .. } = telling;
     log(story, notice, &text);
-    let letter = Letter::Event { text, event_type: notice.event_type(), phase: *phase, at: Timestamp::now() };
-    operator.post(story, letter);
+    let news = outbox::News::Event { text, event_type: notice.event_type(), phase: *phase, at: Timestamp::now() };
+    operator.post(story, &news);
 }
 
 /// One request for an event. What says that the API server takes events again ends its silence.

@@ -41,7 +41,7 @@ pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
             return Wake::OnChange;
         }
     };
-    operator.meet(&key, canary.metadata.uid.as_deref().unwrap_or_default(), gauges::subject(&canary));
+    operator.meet(&key, canary.metadata.uid.as_deref().unwrap_or_default(), &gauges::subject(&canary));
     match Rollout::salvage(&canary, &operator.settings) {
         Ok(rollout) => Box::pin(advance(&operator, &key, canary, &rollout)).await,
         Err(reason) => {

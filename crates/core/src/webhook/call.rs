@@ -33,7 +33,7 @@ const BACK_OFF_LIMIT: Duration = Duration::from_secs(30);
 const RETRY_AFTER_LIMIT: Duration = Duration::from_mins(5);
 
 /// Bytes of an answer that are read.
-pub const ANSWER_LIMIT_BYTES: usize = 1 << 20;
+pub const ANSWER_LIMIT_BYTES: usize = 64 << 10;
 
 /// The POST of a payload. The error is for the user.
 pub fn request(url: &Address, payload: &Value) -> Result<Request<Bytes>, String> {
@@ -175,7 +175,7 @@ fn back_off(attempt: u32) -> Duration {
 fn refusal(response: &Response<Bytes>, before: &str) -> HookError {
     let (status, bytes) = (response.status(), response.body().len());
     if bytes >= ANSWER_LIMIT_BYTES {
-        return HookError::TooLong(format!("{before}{status}, answer longer than {} MiB", ANSWER_LIMIT_BYTES >> 20));
+        return HookError::TooLong(format!("{before}{status}, answer longer than {} KiB", ANSWER_LIMIT_BYTES >> 10));
     }
     let hint = if status.is_redirection() { ", a redirect that is not followed" } else { "" };
     HookError::Refused(format!("{before}{status}, answer of {bytes} bytes{hint}"))
@@ -267,9 +267,9 @@ mod tests {
             assert_eq!(error.reason(), "too-long");
             assert_eq!(call(1, 0).next(Attempt::Answered(&response), NOW), Next::Failed(error));
         }
-        check(400, "400 Bad Request, answer longer than 1 MiB");
+        check(400, "400 Bad Request, answer longer than 64 KiB");
         let given_up = "POST http://tester.test giving up after 1 attempt(s)";
-        check(500, &format!("{given_up}: 500 Internal Server Error, answer longer than 1 MiB"));
+        check(500, &format!("{given_up}: 500 Internal Server Error, answer longer than 64 KiB"));
     }
 
     #[test]

@@ -346,7 +346,11 @@ async fn a_plan_waits_half_a_minute_for_an_event_and_then_goes_on_without() {
 
     let (fake, operator) = silent_for(30, down.clone()).await;
     let asked = || fake.seen().into_iter().map(|seen| seen.path.contains("/events")).collect::<Vec<bool>>();
-    act(&operator, &mut story(), vec![Step::Tell(telling("00ff"))]).await.unwrap();
+    let mut hooked = story();
+    let hook = json!([{"name": "events", "type": "event", "url": "http://127.0.0.1:1/"}]);
+    let analysis = serde_json::from_value(json!({"webhooks": hook})).unwrap();
+    Arc::make_mut(&mut hooked.canary).spec.analysis = Some(analysis);
+    act(&operator, &mut hooked, vec![Step::Tell(telling("00ff"))]).await.unwrap();
     assert!(!operator.is_delivered(), "event webhooks are told all the same");
     act(&operator, &mut story(), plan("00ff")).await.unwrap();
     assert_eq!(asked(), [true, false], "what was given up is not tried again");

@@ -52,7 +52,8 @@ impl Case {
     async fn alert_through(&self, namespace: &str) -> Result<(), String> {
         let story = crate::fixtures::story();
         let alert = worded(&story, "no", Severity::Error, Vec::new());
-        alert_provider(&self.operator, (&story, &ObjectKey::new(Kind::AlertProvider, namespace, "chat")), &alert).await
+        alert_provider(&self.operator, (&story.key, &ObjectKey::new(Kind::AlertProvider, namespace, "chat")), &alert)
+            .await
     }
 
     /// How often the Secret was read, and something was sent.
@@ -95,7 +96,7 @@ async fn a_stop_waits_for_the_hooks_that_are_due_after_a_rollout() {
     let api = Fake::start(|request| object(&request.body)).await;
     let (operator, mut story) = (api.operator(), crate::fixtures::story());
     let webhooks = json!([{"name": "after", "type": "post-rollout", "url": hook.url}]);
-    story.canary.spec.analysis = serde_json::from_value(json!({"webhooks": webhooks})).unwrap();
+    Arc::make_mut(&mut story.canary).spec.analysis = serde_json::from_value(json!({"webhooks": webhooks})).unwrap();
     operator.call_post_rollout(&story, Phase::Succeeded);
     assert!(!operator.is_delivered(), "nobody would wait for it");
     while !operator.is_delivered() {
@@ -103,4 +104,27 @@ async fn a_stop_waits_for_the_hooks_that_are_due_after_a_rollout() {
     }
     assert_eq!(hook.seen().len(), 1);
     assert!(api.seen().iter().any(|seen| seen.path.contains("/events")), "how it went is told");
+}
+
+#[test]
+fn no_more_waits_than_may_for_a_canary_a_namespace_and_all() {
+    let outbox = Outbox::default();
+    let put = |namespace: &str, name: &str, bytes: usize| {
+        let letter = Letter::Hook { webhook: Webhook::default(), payload: "x".repeat(bytes).into(), aim: Aim::Object };
+        outbox.put(&ObjectKey::new(Kind::Canary, namespace, name), vec![letter]).0
+    };
+    let large = 3 << 19;
+    assert_eq!([put("a", "x", large), put("a", "x", large)], [0, 1], "the older one of a canary makes room");
+    assert_eq!(["y", "z", "w"].map(|name| put("a", name, large)), [0, 0, 1], "the namespace takes no more");
+    assert_eq!(put("b", "x", large), 0, "another one does");
+    assert_eq!((0..257).map(|_| put("c", "x", 1)).sum::<usize>(), 1, "there are 256 at most");
+    for (namespace, name) in [("a", "x"), ("a", "y"), ("a", "z"), ("b", "x"), ("c", "x")] {
+        let key = ObjectKey::new(Kind::Canary, namespace, name);
+        let mut delivered = 0;
+        while let Some(letter) = outbox.next(&key, delivered) {
+            delivered = letter.bytes();
+        }
+    }
+    assert_eq!(outbox.sizes(), [("letters", 0), ("calls", 0)]);
+    assert_eq!(put("a", "w", large), 0, "what was delivered counts no more");
 }

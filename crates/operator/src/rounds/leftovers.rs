@@ -13,6 +13,8 @@ use crate::stores::{Deletion, Scope};
 
 /// How many come and go.
 const CANARIES: usize = 1_000;
+/// How many are there at the same time.
+const AT_ONCE: usize = 50;
 
 /// What a canary asks on its way: a hook that its spec names, and a number with credentials.
 fn questions(tick: &Tick) -> Vec<(AskKey, Ask)> {
@@ -106,10 +108,11 @@ fn scopes(operator: &Operator) -> [Scope; 3] {
 impl Rounds {
     /// How much the process remembers, by what. Whoever adds a map must say here what becomes of it.
     fn sizes(&self) -> BTreeMap<&'static str, usize> {
-        let Self { operator, timetable, running, names, canaries, has_caught_up: _ } = self;
+        let Self { operator, timetable, running, telling, names, canaries, has_caught_up: _ } = self;
         let mut sizes = operator.sizes();
         sizes.insert("timetable", timetable.known());
         sizes.insert("running", running.len());
+        sizes.insert("telling", telling.len());
         sizes.insert("names", names.len());
         sizes.insert("canaries", canaries.len());
         sizes
@@ -118,6 +121,7 @@ impl Rounds {
     /// Canaries come, are looked at twice, and go: every second one while its second look is under way.
     async fn come_and_go(&mut self, names: &[String], url: &str) {
         let operator = self.operator.clone();
+        operator.leadership.note(Some(clock::Clocks::read()));
         let scopes = scopes(&operator);
         for name in names {
             for (scope, object) in scopes.iter().zip(objects(name, url)) {
@@ -126,7 +130,9 @@ impl Rounds {
             self.changed(&key(name));
         }
         for is_last in [false, true] {
-            names.iter().for_each(|name| self.timetable.wake(&key(name), clock::steady()));
+            for name in names {
+                self.timetable.wake(&key(name), clock::steady());
+            }
             self.start_due();
             tokio::task::yield_now().await;
             if is_last {
@@ -165,6 +171,16 @@ fn is_answered(operator: &Operator, canary: &ObjectKey) -> bool {
     ["webhook", "metric"].iter().all(|what| memory.answers.get(&asked(what)).is_some())
 }
 
+/// Lets what was ended come to its end.
+async fn settle(rounds: &Rounds, expected: &BTreeMap<&'static str, usize>) {
+    for _ in 0..1_000 {
+        if rounds.sizes() == *expected {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_thousand_canaries_that_came_and_went_leave_nothing_in_any_map() {
     let fake = Fake::start(answer).await;
@@ -179,10 +195,13 @@ async fn a_thousand_canaries_that_came_and_went_leave_nothing_in_any_map() {
     // The first one starts the watches, whose end is not the business of this test.
     let (first, others) = names.split_at(1);
     rounds.come_and_go(first, &fake.url).await;
+    let nothing = rounds.sizes().into_keys().map(|what| (what, 0)).collect();
+    settle(&rounds, &nothing).await;
     let before = rounds.sizes();
-    for some in others.chunks(50) {
+    for some in others.chunks(AT_ONCE) {
         rounds.come_and_go(some, &fake.url).await;
     }
+    settle(&rounds, &before).await;
     assert_eq!(rounds.sizes(), before);
     let text = rounds.operator.telemetry.render();
     assert!(!text.contains("c-1"), "{text}");
@@ -194,7 +213,7 @@ async fn the_series_of_a_former_target_go_and_those_of_the_new_one_stay() {
     let operator = fake.operator();
     let subject = |target: &str| crate::telemetry::Subject { target: target.to_owned(), namespace: "test".to_owned() };
     let show = |target: &str| {
-        operator.meet(&key("podinfo"), "u", subject(target));
+        operator.meet(&key("podinfo"), "u", &subject(target));
         operator.show(&key("podinfo"), |telemetry| telemetry.status(&subject(target), 1));
         let text = operator.telemetry.render();
         text.lines().filter(|line| line.starts_with("flagger_canary_status")).map(str::to_owned).collect::<Vec<_>>()

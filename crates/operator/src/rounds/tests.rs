@@ -30,7 +30,7 @@ fn fail_on_odd(tick: &Tick, _: &Answers) -> Result<Plan, Question> {
 
 impl Rounds {
     /// Starts whoever is due, and waits for all of them.
-    async fn turn(&mut self) {
+    pub(super) async fn turn(&mut self) {
         self.start_due();
         while let Some(ended) = self.running.join_next_with_id().await {
             self.ended(ended);

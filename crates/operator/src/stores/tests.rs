@@ -130,7 +130,7 @@ fn unrelated(number: u64) -> Value {
 impl Stores {
     /// How much is remembered, by what. What is gone is remembered of the last ones only.
     pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
-        let Self { namespaces: _, by_scope, wanted, news: _, changes: _ } = self;
+        let Self { vitals: _, namespaces: _, by_scope, wanted, news: _, changes: _ } = self;
         let (mut known, mut taken_out) = (0, 0);
         for Store { progress: _, objects, deleted, gone: _, version: _ } in lock(by_scope).values() {
             known += objects.len();
@@ -174,6 +174,7 @@ async fn an_object_that_a_canary_wants_later_is_asked_for_once() {
     let fake = crate::fixtures::Fake::start(|_| crate::fixtures::object(&unrelated(7))).await;
     let (cluster, case) = (fake.operator().cluster.clone(), Case::new((1..=9).map(unrelated).collect()));
     let late = ObjectKey::new(Kind::Deployment, "test", "unrelated-7");
+    case.stores.want([&late]);
     for _ in 0..2 {
         let Look::Present(object) = case.stores.look(&cluster, &late).await else { panic!("it is there") };
         assert_eq!(object["spec"], unrelated(7)["spec"]);

@@ -155,7 +155,9 @@ async fn a_canary_that_was_deleted_meanwhile_is_known_to_be_gone_after_one_confl
 /// Looks at a canary whose status never fits, when no plan has been carried out for so many seconds. Answers what was told.
 async fn told_of_conflicts(seconds: i64) -> Vec<Value> {
     let case = Case::new(begin).await;
-    lock(&case.operator.memory(&key())).failed(clock::steady() - SignedDuration::from_secs(seconds));
+    for before in [seconds, seconds / 2] {
+        lock(&case.operator.memory(&key())).failed(clock::steady() - SignedDuration::from_secs(before));
+    }
     let mut edited = canary("podinfo");
     edited["spec"]["analysis"]["threshold"] = 9.into();
     case.edit(&key(), edited);

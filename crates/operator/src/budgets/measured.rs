@@ -1,0 +1,96 @@
+//! How much memory one namespace can cause. It measures the whole process, so it runs alone:
+//! `cargo test -p burgee-operator --lib measured -- --ignored --test-threads 1`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use burgee_api::Phase;
+use burgee_core::notice::EventType;
+use burgee_core::question::{Answer, Ask, AskKey, MeasureError, ProviderSource};
+use burgee_core::world::{Kind, ObjectKey};
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::fixtures::{Fake, canary};
+use crate::operator::{Operator, lock};
+use crate::outbox::News;
+use crate::tell::Story;
+use crate::{ask, fixtures};
+
+/// The most that one namespace may cause above what the process holds at rest, in bytes.
+const MOST: usize = 64 << 20;
+
+/// What the process holds of the machine's memory, in bytes: now, or at most so far.
+fn held(field: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+}
+
+/// The story of a canary of which this much stands in the metadata of its event hook.
+fn story(name: &str, url: &str, bytes: usize) -> Story {
+    let mut canary = canary(name);
+    let metadata = json!({"text": "x".repeat(bytes)});
+    canary["spec"]["analysis"]["webhooks"] = json!([{"name": "e", "type": "event", "url": url, "metadata": metadata}]);
+    let canary = serde_json::from_value(canary).unwrap();
+    Story::new(&ObjectKey::new(Kind::Canary, "test", name), &canary, SignedDuration::from_secs(10))
+}
+
+/// A hundred metrics of a canary are asked for at once. Answers how many were refused for their length.
+async fn ask_a_hundred(operator: &Arc<Operator>, story: &Story, address: &str) -> usize {
+    let key = |number: usize| AskKey { what: format!("metric {number}"), moment: "once".to_owned() };
+    let asks = (0..100).map(|number| {
+        let source = ProviderSource {
+            provider_type: "prometheus".to_owned(),
+            address: address.into(),
+            ..ProviderSource::default()
+        };
+        (key(number), Ask::Measure { metric: format!("m{number}"), scale: 1.0, source, query: "up".to_owned() })
+    });
+    ask::ask(operator, story, asks.collect());
+    let memory = operator.memory(&story.key);
+    let is_too_long = |answer: &Answer| matches!(answer, Answer::Measured(Err(MeasureError::Wrong(text))) if text.contains("longer than 256 KiB"));
+    while !(0..100).all(|number| lock(&memory).answers.get(&key(number)).is_some()) {
+        tokio::task::yield_now().await;
+    }
+    (0..100).filter(|number| lock(&memory).answers.get(&key(*number)).is_some_and(is_too_long)).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures the whole process, so it must run alone"]
+async fn measured_a_hundred_metrics_with_answers_of_eight_mebibytes_each() {
+    let text = Bytes::from(format!("{{\"data\": [{}", "0,".repeat(4 << 20)));
+    let provider = Fake::start(move |_| Body::from(text.clone()).into_response()).await;
+    let operator = Fake::start(|_| fixtures::failure(500, "down")).await.operator();
+    let before = held("VmRSS");
+    let stories = ["a", "b", "c"].map(|name| story(name, &provider.url, 0));
+    let asked = stories.iter().map(|story| ask_a_hundred(&operator, story, &provider.url));
+    assert_eq!(futures::future::join_all(asked).await, [100; 3]);
+    report("100 metrics of three canaries, 8 MiB each", before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures the whole process, so it must run alone"]
+async fn measured_three_large_canaries_whose_event_hook_hangs() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let operator = Fake::start(|_| -> Response { fixtures::failure(500, "down") }).await.operator();
+    let before = held("VmRSS");
+    for name in ["a", "b", "c"] {
+        let story = story(name, &url, 1_100_000);
+        for number in 0..300 {
+            let (text, at) = (format!("event {number}"), Timestamp::now());
+            operator.post(&story, &News::Event { text, event_type: EventType::Normal, phase: Phase::Progressing, at });
+        }
+    }
+    assert!(!operator.is_delivered(), "nobody answers");
+    report("three canaries of 1.1 MB with a hanging event hook, 300 events each", before);
+}
+
+fn report(what: &str, before: usize) {
+    let above = held("VmHWM").saturating_sub(before);
+    println!("{what}: {} MiB at rest, {} MiB more at the most", before >> 20, above >> 20);
+    assert!(above < MOST, "{above} bytes");
+}
