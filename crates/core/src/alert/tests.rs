@@ -243,8 +243,10 @@ fn words_of_others_call_nobody_and_hide_no_link() {
     check(Chat::Teams, words, &["](", "<https", "<b>"]);
     check(Chat::GoogleChat, words, &["<https", "<b>", "<!"]);
     for chat in [Chat::Slack, Chat::Discord, Chat::Rocket, Chat::Teams, Chat::GoogleChat] {
-        check(chat, "a\u{202e}b\u{1b}[2J\nc", &["\u{202e}", "\\u001b", "\\n"]);
+        check(chat, "a\u{202e}b\u{1b}[2J\nc", &["\u{202e}", "\\u001b"]);
     }
+    let line_ends = |body: &str| body.replace(r"\\", "").matches(r"\n").count();
+    assert_eq!((line_ends(&read_by(Chat::Slack, "a\nb")), line_ends(r#"{"text":"a\nb"}"#)), (0, 1));
     assert!(read_by(Chat::Slack, "5 < 6 & 7").contains("5 &lt; 6 &amp; 7"));
     assert!(read_by(Chat::GoogleChat, "x").contains("<strong>x</strong>"), "the format's own markup stays");
 }

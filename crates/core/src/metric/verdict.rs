@@ -450,9 +450,9 @@ mod tests {
         let fault = Fault::Template { name: name.clone(), namespace: namespace.clone(), error: "not found".into() };
         assert_eq!(fault.to_string(), "Metric template latency.istio-system error: not found");
         assert_eq!(Unready::from(fault).to_string(), "metric template latency.istio-system error: not found");
-        let fault = Fault::MetricsServer { address: ":".into(), error: "bad".into() };
-        assert_eq!(fault.to_string(), "Error building Prometheus client for : bad");
-        assert_eq!(Unready::from(fault).to_string(), "error building Prometheus client for : bad");
+        let fault = Fault::MetricsServer { address: "prometheus:9090".into(), error: "bad".into() };
+        assert_eq!(fault.to_string(), "Error building Prometheus client for prometheus:9090 bad");
+        assert_eq!(Unready::from(fault).to_string(), "error building Prometheus client for prometheus:9090 bad");
         let unready = Unready::Provider { name, namespace, provider: "prometheus".into(), error: "down".into() };
         assert_eq!(unready.to_string(), "prometheus in metric template latency.istio-system not avaiable: down");
     }
