@@ -67,6 +67,8 @@ faults! {
     SlowPods = "slow pods",
     /// Pods do not get ready.
     StuckPods = "stuck pods",
+    /// A pod of a workload crashes again and again.
+    CrashLoop = "crashing pod",
     /// No pod of a workload is ready for a moment.
     Flapping = "flapping pods",
     /// Controllers are behind.
@@ -204,6 +206,7 @@ pub const TRIED: &[Fault] = &[
     Fault::RollbackSignal,
     Fault::SlowPods,
     Fault::StuckPods,
+    Fault::CrashLoop,
     Fault::Flapping,
     Fault::SlowController,
     Fault::Autoscaling,

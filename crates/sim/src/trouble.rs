@@ -9,7 +9,7 @@ use crate::process::{Blur, later};
 use crate::stage::Stage;
 
 /// Kinds that are watched, and can be seen late.
-const WATCHED: [Kind; 9] = [
+const WATCHED: [Kind; 10] = [
     Kind::Canary,
     Kind::Deployment,
     Kind::DaemonSet,
@@ -19,6 +19,7 @@ const WATCHED: [Kind; 9] = [
     Kind::HorizontalPodAutoscaler,
     Kind::ScaledObject,
     Kind::VirtualService,
+    Kind::DestinationRule,
 ];
 /// The gates of the plays' canaries, by name.
 pub(crate) const GATES: [&str; 3] = ["start", "traffic", "promote"];
@@ -48,7 +49,7 @@ pub(crate) fn bring(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
         Fault::SlowController => {
             stage.workloads.behaviour.notice_after_seconds = if lasts { 0 } else { faults.chance.i64(1..15) };
         }
-        Fault::StuckPods | Fault::Flapping => pods(faults, stage, fault),
+        Fault::StuckPods | Fault::Flapping | Fault::CrashLoop => pods(faults, stage, fault),
         Fault::Autoscaling => autoscale(faults, stage),
         // Of steps, of wakes, or somebody's doing.
         Fault::Refused
@@ -104,6 +105,7 @@ fn is_lasting(fault: Fault) -> bool {
             | Fault::SlowPods
             | Fault::SlowController
             | Fault::StuckPods
+            | Fault::CrashLoop
     )
 }
 
@@ -167,13 +169,16 @@ fn hook(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
     }
 }
 
-/// Pods of the target or of the primary: kept from getting ready, or all unready for a moment.
+/// Pods of the target or of the primary: kept from getting ready, one of them crashing, or all unready for a moment.
 fn pods(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
     let Some(name) = faults.chance.choice(["podinfo", "podinfo-primary"]) else { return };
     let behaviour = &mut stage.workloads.behaviour;
     if fault == Fault::Flapping {
         let until = later(stage.now, SignedDuration::from_secs(faults.chance.i64(1..20)));
         behaviour.outages.insert(name.to_owned(), until);
+    } else if fault == Fault::CrashLoop {
+        let lasts = faults.lasting.contains(&fault);
+        if lasts { behaviour.crashing.clear() } else { behaviour.crashing = [(name.to_owned(), 1)].into() }
     } else if faults.lasting.contains(&fault) {
         behaviour.stuck.retain(|(_, mention)| !mention.is_empty());
     } else {
@@ -202,6 +207,7 @@ pub(crate) fn end(stage: &mut Stage) {
     stage.processes.iter_mut().for_each(|process| process.skew = SignedDuration::ZERO);
     let behaviour = &mut stage.workloads.behaviour;
     behaviour.stuck.retain(|(_, mention)| !mention.is_empty());
+    behaviour.crashing.clear();
     behaviour.ready_after_seconds = 3;
     behaviour.notice_after_seconds = 0;
     stage.look_anew();

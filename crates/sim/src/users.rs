@@ -78,6 +78,7 @@ pub(crate) fn act(faults: &mut Faults, stage: &mut Stage, fault: Fault) -> Done 
         | Fault::RollbackSignal
         | Fault::SlowPods
         | Fault::StuckPods
+        | Fault::CrashLoop
         | Fault::Flapping
         | Fault::SlowController
         | Fault::Autoscaling

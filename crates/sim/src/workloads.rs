@@ -1,5 +1,5 @@
 //! What becomes of Deployments and DaemonSets: a controller notices a change after a while, pods get ready some seconds
-//! after they are made, or never, and nodes fail. It knows no canary.
+//! after they are made, or never, or crash again and again, and nodes fail. It knows no canary.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +26,10 @@ pub struct Behaviour {
     pub stuck: BTreeSet<(String, String)>,
     /// No pod of the workloads of these names is ready before this time.
     pub outages: BTreeMap<String, Timestamp>,
+    /// So many pods of the workloads of these names, the newest, crash again and again: they are not ready.
+    pub crashing: BTreeMap<String, usize>,
+    /// No pod of the workloads of these names can be made, as a quota would have it.
+    pub refused: BTreeSet<String>,
     /// Nodes on which DaemonSets have pods.
     pub nodes: usize,
 }
@@ -37,6 +41,8 @@ impl Default for Behaviour {
             notice_after_seconds: 0,
             stuck: BTreeSet::new(),
             outages: BTreeMap::new(),
+            crashing: BTreeMap::new(),
+            refused: BTreeSet::new(),
             nodes: 2,
         }
     }
@@ -47,6 +53,13 @@ impl Behaviour {
     pub(crate) fn is_stuck(&self, name: &str, template: &str) -> bool {
         let mut mentions = self.stuck.iter().filter(|(stuck, _)| stuck == name);
         mentions.any(|(_, mention)| template.contains(mention.as_str()))
+    }
+
+    /// Which pods of a workload are ready now.
+    fn ready(&self, name: &str, pods: &[Pod], now: Timestamp) -> Vec<bool> {
+        let is_out = self.outages.get(name).is_some_and(|until| *until > now);
+        let whole = pods.len().saturating_sub(self.crashing.get(name).copied().unwrap_or(0));
+        pods.iter().enumerate().map(|(place, pod)| !is_out && place < whole && is_ready(pod, now)).collect()
     }
 }
 
@@ -70,9 +83,11 @@ struct Known {
     notices: Option<Timestamp>,
     pods: Vec<Pod>,
     unavailable_since: Option<Timestamp>,
-    /// The template whose rolling update is complete, or when the one under way is given up.
+    /// The template whose rolling update is complete, or when the one under way is given up if it gets on no further.
     complete: Option<Arc<str>>,
     gives_up: Option<Timestamp>,
+    /// How far it has got: updated pods, ready ones, and old ones that are gone.
+    progress: (usize, usize, usize),
     ready: usize,
     /// The object to which a state was reported last, and the state.
     reported: Option<(Arc<Value>, State)>,
@@ -89,6 +104,7 @@ struct State {
     /// Only of a Deployment: since when it is not available, and how its update gets on.
     unavailable_since: Option<Timestamp>,
     progress: Option<(&'static str, &'static str)>,
+    is_refused: bool,
 }
 
 /// The pods of all workloads.
@@ -168,16 +184,18 @@ impl Known {
             let waiting = self.pods.iter_mut().filter(|pod| pod.ready_at.is_none() && pod.template == fresh.template);
             waiting.for_each(|pod| pod.ready_at = ready_at);
         }
-        let blackout = behaviour.outages.get(&key.name).is_some_and(|until| *until > now);
         let is_daemonset = key.kind == Kind::DaemonSet;
+        let is_refused = behaviour.refused.contains(&key.name);
+        let pace = Pace::of(object, wanted);
+        let ready = |pods: &[Pod]| behaviour.ready(&key.name, pods, now);
         if is_daemonset {
-            self.roll_one_by_one(&fresh, wanted, now);
+            self.roll_one_by_one(&fresh, wanted, ready);
         } else {
-            self.roll_at_once(&fresh, wanted, now);
+            while self.roll(&fresh, pace, is_refused, &ready) {}
         }
-        self.ready = if blackout { 0 } else { self.pods.iter().filter(|pod| is_ready(pod, now)).count() };
-        let progress = (!is_daemonset).then(|| self.get_on(object, wanted, now));
-        let state = self.state(wanted, progress);
+        self.ready = ready(&self.pods).into_iter().filter(|is_ready| *is_ready).count();
+        let progress = (!is_daemonset).then(|| self.get_on(object, pace, now));
+        let state = State { is_refused: is_refused && self.pods.len() < wanted, ..self.state(wanted, progress) };
         let is_known = |(to, known): &(Arc<Value>, State)| Arc::ptr_eq(to, object) && *known == state;
         if self.reported.as_ref().is_some_and(is_known) {
             return None;
@@ -203,41 +221,61 @@ impl Known {
         self.seen = Some(Arc::clone(object));
     }
 
-    /// A rolling update in one stride: new pods are made at once, old ones stay until as many new ones are ready.
-    fn roll_at_once(&mut self, fresh: &Pod, wanted: usize, now: Timestamp) {
-        let template = &fresh.template;
-        let count = self.pods.iter().filter(|pod| pod.template == *template).count();
-        self.pods.extend(std::iter::repeat_n(fresh.clone(), wanted.saturating_sub(count)));
-        let ready = self.pods.iter().filter(|pod| pod.template == *template && is_ready(pod, now)).count();
-        let mut fresh_to_drop = count.saturating_sub(wanted);
-        let mut old_to_keep = wanted.saturating_sub(ready);
+    /// One stride of a rolling update: as many new pods as the surge allows, then old ones go that are not ready, then
+    /// those that can be spared. Answers whether it moved anything.
+    fn roll(&mut self, fresh: &Pod, pace: Pace, is_refused: bool, ready: impl Fn(&[Pod]) -> Vec<bool>) -> bool {
+        let before = self.pods.len();
+        let is_new = |pod: &Pod| pod.template == fresh.template;
+        let count = self.pods.iter().filter(|pod| is_new(pod)).count();
+        let mut surplus = count.saturating_sub(pace.wanted);
         self.pods.retain(|pod| {
-            let counter = if pod.template == *template { &mut fresh_to_drop } else { &mut old_to_keep };
-            let keeps = (*counter == 0) == (pod.template == *template);
-            *counter = counter.saturating_sub(1);
-            keeps
+            let goes = is_new(pod) && surplus > 0;
+            surplus -= usize::from(goes);
+            !goes
         });
+        let is_ready = ready(&self.pods);
+        let all = is_ready.iter().filter(|is_ready| **is_ready).count();
+        let least = pace.wanted.saturating_sub(pace.unavailable);
+        let unready_new = self.pods.iter().zip(&is_ready).filter(|(pod, is_ready)| is_new(pod) && !**is_ready).count();
+        let mut unready = self.pods.len().saturating_sub(least + unready_new);
+        let mut spare = all.saturating_sub(least).min(unready);
+        if pace.wanted == 0 {
+            (unready, spare) = (usize::MAX, usize::MAX);
+        }
+        let mut flags = is_ready.into_iter();
+        self.pods.retain(|pod| {
+            let is_ready = flags.next().unwrap_or(false);
+            let counter = if is_ready { &mut spare } else { &mut unready };
+            let goes = !is_new(pod) && *counter > 0;
+            *counter -= usize::from(goes);
+            !goes
+        });
+        let count = self.pods.iter().filter(|pod| is_new(pod)).count();
+        let has_old = count < self.pods.len();
+        let room = (pace.wanted + pace.surge).saturating_sub(self.pods.len());
+        let room = if has_old { room } else { usize::MAX };
+        let made = if is_refused { 0 } else { pace.wanted.saturating_sub(count).min(room) };
+        self.pods.extend(std::iter::repeat_n(fresh.clone(), made));
+        made > 0 || self.pods.len() != before
     }
 
     /// A rolling update node by node: one pod is replaced when all others are ready.
-    fn roll_one_by_one(&mut self, fresh: &Pod, wanted: usize, now: Timestamp) {
+    fn roll_one_by_one(&mut self, fresh: &Pod, wanted: usize, ready: impl Fn(&[Pod]) -> Vec<bool>) {
         self.pods.truncate(wanted);
         let missing = wanted - self.pods.len();
         self.pods.extend(std::iter::repeat_n(fresh.clone(), missing));
-        let unready = self.pods.iter().filter(|pod| !is_ready(pod, now)).count();
+        let is_ready = ready(&self.pods);
+        let is_whole = is_ready.iter().all(|is_ready| *is_ready);
         let is_old = |pod: &Pod| pod.template != fresh.template;
         // A pod that is old and not ready costs nothing.
-        let next = self.pods.iter_mut().filter(|pod| is_old(pod)).find(|pod| unready == 0 || !is_ready(pod, now));
-        if let Some(pod) = next {
+        let mut old = self.pods.iter_mut().zip(is_ready).filter(|(pod, _)| is_old(pod));
+        if let Some((pod, _)) = old.find(|(_, is_ready)| is_whole || !is_ready) {
             *pod = fresh.clone();
         }
     }
 
     fn count_ready(&self, key: &ObjectKey, behaviour: &Behaviour, now: Timestamp) -> usize {
-        if behaviour.outages.get(&key.name).is_some_and(|until| *until > now) {
-            return 0;
-        }
-        self.pods.iter().filter(|pod| is_ready(pod, now)).count()
+        behaviour.ready(&key.name, &self.pods, now).into_iter().filter(|is_ready| *is_ready).count()
     }
 
     fn updated(&self) -> usize {
@@ -253,16 +291,18 @@ impl Known {
             ready: self.ready,
             unavailable_since: self.unavailable_since,
             progress,
+            is_refused: false,
         }
     }
 
-    /// How a Deployment's update gets on. The controller gives it up after the Deployment's own deadline. Once it is
+    /// How a Deployment's update gets on. It is available with fewer pods than are wanted, as many as a rolling update may
+    /// take away. The controller gives an update up when nothing has moved for the Deployment's own deadline. Once it is
     /// complete there is no deadline any more, whatever happens to the pods, and whoever scales from zero.
-    fn get_on(&mut self, deployment: &Value, wanted: usize, now: Timestamp) -> (&'static str, &'static str) {
-        let is_available = self.ready >= wanted;
+    fn get_on(&mut self, deployment: &Value, pace: Pace, now: Timestamp) -> (&'static str, &'static str) {
+        let is_available = self.ready >= pace.wanted.saturating_sub(pace.unavailable);
         self.unavailable_since = if is_available { None } else { Some(self.unavailable_since.unwrap_or(now)) };
-        let updated = self.updated();
-        if updated == self.pods.len() && self.ready >= updated {
+        let (updated, all) = (self.updated(), self.pods.len());
+        if updated == pace.wanted && all == updated && self.ready >= updated {
             self.complete = Some(Arc::clone(&self.template));
         }
         if self.complete.as_ref() == Some(&self.template) {
@@ -271,8 +311,45 @@ impl Known {
         }
         self.complete = None;
         let seconds = deployment["spec"]["progressDeadlineSeconds"].as_i64().unwrap_or(600);
-        let until = *self.gives_up.get_or_insert(later(now, seconds).unwrap_or(Timestamp::MAX));
+        let progress = (updated, self.ready, usize::MAX - (all - updated));
+        let before = std::mem::replace(&mut self.progress, progress);
+        let gets_on = progress.0 > before.0 || progress.1 > before.1 || progress.2 > before.2;
+        let until = later(now, seconds).unwrap_or(Timestamp::MAX);
+        let until = *self.gives_up.insert(self.gives_up.filter(|_| !gets_on).unwrap_or(until));
         if until <= now { ("False", "ProgressDeadlineExceeded") } else { ("True", "ReplicaSetUpdated") }
+    }
+}
+
+/// How many pods more and fewer than are wanted there may be during a rolling update: a quarter each unless the
+/// Deployment says otherwise, rounded up and down.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    wanted: usize,
+    surge: usize,
+    unavailable: usize,
+}
+
+impl Pace {
+    fn of(deployment: &Value, wanted: usize) -> Self {
+        let strategy = &deployment["spec"]["strategy"];
+        if strategy["type"] == "Recreate" {
+            return Self { wanted, surge: 0, unavailable: 0 };
+        }
+        let rolling = &strategy["rollingUpdate"];
+        let surge = share(&rolling["maxSurge"], wanted, 99);
+        let unavailable = share(&rolling["maxUnavailable"], wanted, 0).min(wanted);
+        // Neither of them: then nothing could ever move.
+        let unavailable = if surge == 0 && unavailable == 0 { wanted.min(1) } else { unavailable };
+        Self { wanted, surge, unavailable }
+    }
+}
+
+/// A number of pods, or a percentage of those that are wanted.
+fn share(value: &Value, wanted: usize, rounds: usize) -> usize {
+    let percent = value.as_str().and_then(|text| text.strip_suffix('%')?.parse().ok());
+    match (value.as_u64(), percent) {
+        (Some(number), _) => usize::try_from(number).unwrap_or(0),
+        (None, percent) => (wanted * percent.unwrap_or(25_usize) + rounds) / 100,
     }
 }
 
@@ -289,20 +366,26 @@ impl State {
                 "numberAvailable": self.ready,
             });
         };
-        let is_available = self.ready >= self.wanted;
-        let (available, why) =
-            if is_available { ("True", "MinimumReplicasAvailable") } else { ("False", "MinimumReplicasUnavailable") };
+        let (available, why) = if self.unavailable_since.is_none() {
+            ("True", "MinimumReplicasAvailable")
+        } else {
+            ("False", "MinimumReplicasUnavailable")
+        };
         let since = self.unavailable_since.map_or_else(String::new, |since| format!("{since:.0}"));
+        let mut conditions = vec![
+            json!({"type": "Available", "status": available, "reason": why, "lastUpdateTime": since}),
+            json!({"type": "Progressing", "status": status, "reason": reason}),
+        ];
+        if self.is_refused {
+            conditions.push(json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}));
+        }
         json!({
             "observedGeneration": self.generation,
             "replicas": self.pods,
             "updatedReplicas": self.updated,
             "readyReplicas": self.ready,
             "availableReplicas": self.ready,
-            "conditions": [
-                {"type": "Available", "status": available, "reason": why, "lastUpdateTime": since},
-                {"type": "Progressing", "status": status, "reason": reason},
-            ],
+            "conditions": conditions,
         })
     }
 }

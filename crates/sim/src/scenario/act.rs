@@ -45,6 +45,18 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
         Command::Stuck(name, mention) => {
             stage.workloads.behaviour.stuck.insert((name.clone(), mention.clone()));
         }
+        Command::Crash(name, number) => {
+            stage.workloads.behaviour.crashing.insert(name.clone(), *number);
+            stage.look_anew();
+        }
+        Command::Refused(name) => {
+            stage.workloads.behaviour.refused.insert(name.clone());
+        }
+        Command::Admitted(name) => {
+            stage.workloads.behaviour.refused.remove(name);
+            stage.look_anew();
+        }
+        Command::NoticeAfter(seconds) => stage.workloads.behaviour.notice_after_seconds = *seconds,
         Command::Set(place, pointer, value) => {
             let key = find(stage, place)?;
             patch(stage, &key, &json!({"op": "add", "path": pointer, "value": value}))?;

@@ -37,7 +37,9 @@ impl Scenario {
             Command::Hook(name, _) | Command::HookSilent(name) | Command::HookTakes(name, _) => {
                 among("hook", name, &known.hooks)
             }
-            Command::Stuck(name, _) => among("workload", name, &known.workloads),
+            Command::Stuck(name, _) | Command::Crash(name, _) | Command::Refused(name) | Command::Admitted(name) => {
+                among("workload", name, &known.workloads)
+            }
             Command::Create(kind, name) => {
                 let is_there = self.later.iter().any(|object| is_named(object, *kind, name));
                 if is_there { Ok(()) } else { Err(format!("no document is {} {name}", kind.name())) }
@@ -46,6 +48,7 @@ impl Scenario {
             | Command::Image(_)
             | Command::Prometheus(_)
             | Command::ReadyAfter(_)
+            | Command::NoticeAfter(_)
             | Command::Nodes(_)
             | Command::Set(..)
             | Command::Remove(..)

@@ -21,6 +21,9 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   pods ready-after TIME              how long new pods take to get ready
   nodes NUMBER                       on how many nodes DaemonSets have pods, 2 at first
   pods NAME stuck TEXT               pods of workload NAME whose template mentions TEXT never get ready
+  pods NAME crash NUMBER             so many pods of workload NAME are not ready from now on, as if they crashed
+  pods NAME refused|admitted         whether pods of workload NAME can be made, as by a quota
+  controllers notice-after TIME      how long controllers take to notice an edit
   set OBJECT POINTER VALUE           an edit, such as `set canary /spec/suspend true`
   remove OBJECT POINTER              an edit that takes a field away
   create KIND NAME                   the object stands among the documents, and is made only now
@@ -34,7 +37,7 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   stand-still TIME                   the operator stops for so long at its next write; another one takes the lease
   end                                the film goes on until here
 OBJECT is `canary`, `target`, or KIND NAME, such as `ConfigMap podinfo`. `for TIME` after success-rate, latency, metric,
-prometheus down, hook … fails, hook … silent or unreadable ends it again.";
+prometheus down, hook … fails, hook … silent, pods … crash, pods … refused or unreadable ends it again.";
 
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +70,10 @@ pub(crate) enum Command {
     HookTakes(String, i64),
     ReadyAfter(i64),
     Stuck(String, String),
+    Crash(String, usize),
+    Refused(String),
+    Admitted(String),
+    NoticeAfter(i64),
     Nodes(usize),
     Set(Place, String, Value),
     Remove(Place, String),
@@ -146,6 +153,8 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         Command::Metric(name, _) => {
             Some((format!("{name} is good again"), Command::Metric(name.clone(), Reply::Usual)))
         }
+        Command::Crash(name, _) => Some((format!("pods {name} crash 0"), Command::Crash(name.clone(), 0))),
+        Command::Refused(name) => Some((format!("pods {name} admitted"), Command::Admitted(name.clone()))),
         Command::Prometheus(Line::Up)
         | Command::Hook(_, Ok(()))
         | Command::HookTakes(..)
@@ -153,6 +162,8 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         | Command::Image(_)
         | Command::ReadyAfter(_)
         | Command::Stuck(..)
+        | Command::Admitted(_)
+        | Command::NoticeAfter(_)
         | Command::Nodes(_)
         | Command::Set(..)
         | Command::Remove(..)
@@ -189,6 +200,13 @@ fn command(text: &str) -> Result<Command, String> {
         ["hook", name, "fails", text @ ..] => Command::Hook((*name).to_owned(), Err(text.join(" "))),
         ["pods", "ready-after", time] => Command::ReadyAfter(seconds(time)?),
         ["nodes", number] => Command::Nodes(number.parse().map_err(|_| format!("{number} is no number of nodes"))?),
+        ["controllers", "notice-after", time] => Command::NoticeAfter(seconds(time)?),
+        ["pods", name, "crash", number] => {
+            let number = number.parse().map_err(|_| format!("{number} is no number of pods"))?;
+            Command::Crash((*name).to_owned(), number)
+        }
+        ["pods", name, "refused"] => Command::Refused((*name).to_owned()),
+        ["pods", name, "admitted"] => Command::Admitted((*name).to_owned()),
         ["pods", name, "stuck", mention] => Command::Stuck((*name).to_owned(), (*mention).to_owned()),
         ["order", word, actor] => Command::Order(known_word(word)?, (*actor).to_owned()),
         ["brake", "on"] => Command::Brake(Brake::On),
