@@ -21,9 +21,24 @@ const SCALERS: [Kind; 2] = [Kind::HorizontalPodAutoscaler, Kind::ScaledObject];
 
 /// The canary as it was when the routes were made that it no longer looks after; none if it still does.
 pub fn routed(rollout: &Rollout, canary: &Canary) -> Option<Rollout> {
-    let routed = canary.status.as_ref()?.run.as_ref()?.routed.as_deref()?;
-    let (provider, apex) = routed.split_once('/').filter(|_| *routed != name_of_routes(rollout))?;
-    Some(Rollout { provider: Provider::from_name(provider)?, apex: apex.to_owned(), ..rollout.clone() })
+    let Standing { provider, apex } = standing(canary)?;
+    let is_other = (provider, apex) != (rollout.provider, rollout.apex.as_str());
+    is_other.then(|| Rollout { provider, apex: apex.to_owned(), ..rollout.clone() })
+}
+
+/// The routes that stand, by whom and for which Service, as the status remembers them.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// By whom.
+    pub provider: Provider,
+    /// For which Service.
+    pub apex: &'a str,
+}
+
+/// The routes that were made last.
+pub fn standing(canary: &Canary) -> Option<Standing<'_>> {
+    let (provider, apex) = canary.status.as_ref()?.run.as_ref()?.routed.as_deref()?.split_once('/')?;
+    Some(Standing { provider: Provider::from_name(provider)?, apex })
 }
 
 /// What is said of routes that are left behind.

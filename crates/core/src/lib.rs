@@ -8,6 +8,7 @@ pub mod alert;
 pub mod claims;
 pub mod decide;
 pub mod digest;
+pub mod expression;
 pub mod healing;
 pub mod kept;
 pub mod lease;

@@ -16,6 +16,9 @@ use crate::settings::Settings;
 use crate::split::Mirror;
 use crate::world::{Kind, ObjectKey};
 
+mod routes;
+mod salvage;
+
 /// Analyses are never paced faster than this (contract: api §1.3).
 const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
@@ -203,31 +206,16 @@ pub struct Rollout {
 impl Rollout {
     /// Parses a canary. The error is what is wrong with its spec, for the user.
     pub fn parse(canary: &Canary, settings: &Settings) -> Result<Self, String> {
-        let mut rollout = Self::read(canary, settings)?;
+        let mut rollout = Self::read(canary, settings, provider(provider_name(canary, settings))?)?;
         rollout.verify(canary, settings)?;
+        rollout.verify_routes()?;
         rollout.adapt(canary)?;
         rollout.verify_steps()?;
         Ok(rollout)
     }
 
-    /// Parses a canary, or of one that cannot be meant what is left of it: enough to lead the traffic of a run back to the
-    /// primary. The error is why even that is too little.
-    pub fn salvage(canary: &Canary, settings: &Settings) -> Result<Self, String> {
-        Self::parse(canary, settings).or_else(|reason| {
-            let mut rollout = Self::read(canary, settings)?;
-            let has_services = canary.spec.service.is_some() || !rollout.target_kind.has_services();
-            if !has_services || rollout.verify_target(canary, settings).is_err() {
-                return Err(reason);
-            }
-            // What the provider lacks is left out, whether or not that is refused.
-            rollout.adapt(canary).unwrap_or_default();
-            rollout.refused = Some(reason);
-            Ok(rollout)
-        })
-    }
-
     /// What a spec says, whether or not it fits together.
-    fn read(canary: &Canary, settings: &Settings) -> Result<Self, String> {
+    fn read(canary: &Canary, settings: &Settings, provider: Provider) -> Result<Self, String> {
         let spec = &canary.spec;
         let analysis = canary.analysis().cloned();
         let service = spec.service.clone().unwrap_or_default();
@@ -241,7 +229,7 @@ impl Rollout {
             apex: service.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| spec.target_ref.name.clone()),
             target: spec.target_ref.clone(),
             scaler: spec.autoscaler_ref.clone(),
-            provider: provider(provider_name(canary, settings))?,
+            provider,
             metrics_provider: metrics_provider(&settings.mesh_provider, spec.provider.as_deref(), target_kind),
             ingress: referred(spec.ingress_ref.as_ref(), &spec.target_ref),
             route: referred(spec.route_ref.as_ref(), &spec.target_ref),
@@ -269,7 +257,7 @@ impl Rollout {
     /// Leaves out what the provider cannot do; the error is what of that is refused.
     fn adapt(&mut self, canary: &Canary) -> Result<(), String> {
         match self.provider {
-            Provider::Istio => Ok(()),
+            Provider::Istio => self.without_copies(canary),
             Provider::Kubernetes => {
                 self.without_mesh();
                 Ok(())
@@ -566,33 +554,4 @@ fn interval(analysis: Option<&Analysis>) -> SignedDuration {
     let written = analysis.and_then(|analysis| analysis.interval.as_deref()).unwrap_or_default();
     let parsed = GoDuration::parse(written).ok().map(|duration| SignedDuration::from_nanos(duration.nanoseconds()));
     parsed.filter(SignedDuration::is_positive).unwrap_or(SignedDuration::from_secs(60)).max(SHORTEST_INTERVAL)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::fixtures::canary;
-
-    /// Why a canary with this spec cannot be meant, and whether anything is left of it.
-    fn check(spec: &Value, (refused, is_left): (bool, bool)) {
-        let (canary, settings) = (canary(spec), Settings::default());
-        let reason = Rollout::parse(&canary, &settings).err();
-        assert_eq!(reason.is_some(), refused, "{spec}");
-        match Rollout::salvage(&canary, &settings) {
-            Ok(left) => assert!(is_left && left.refused == reason, "{spec}"),
-            Err(error) => assert!(!is_left && Some(error) == reason, "{spec}"),
-        }
-    }
-
-    #[test]
-    fn of_a_spec_that_cannot_be_meant_what_leads_the_traffic_back_is_left() {
-        let cookies = json!({"cookieName": "same", "primaryCookieName": "same"});
-        check(&json!({}), (false, true));
-        check(&json!({"analysis": {"interval": "30s", "sessionAffinity": cookies}}), (true, true));
-        check(&json!({"service": null}), (true, false));
-        check(&json!({"provider": "nginx"}), (true, false));
-        check(&json!({"targetRef": {"apiVersion": "v1", "kind": "Pod", "name": "podinfo"}}), (true, false));
-    }
 }

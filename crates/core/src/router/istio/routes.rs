@@ -4,15 +4,15 @@ use burgee_api::CanaryStatus;
 use serde_json::{Value, json};
 
 use super::affinity;
-use crate::object::{is_empty, items, plain, put};
+use crate::object::{is_empty, items, items_mut, plain, put};
 use crate::rollout::Rollout;
 use crate::split::{Mirror, Split};
 
 /// Replaces the routes by those of the split (contract: routers §2). Routes of the other protocol go if they lead to
 /// our Services, and stay if they are somebody else's.
 pub(super) fn write(rollout: &Rollout, status: &CanaryStatus, spec: &mut Value, split: Split) {
-    let (ours, other) = if is_tcp(rollout) { ("tcp", "http") } else { ("http", "tcp") };
-    spec[ours] = if is_tcp(rollout) { tcp(rollout, split) } else { http(rollout, status, split) };
+    let (ours, other) = if rollout.is_tcp() { ("tcp", "http") } else { ("http", "tcp") };
+    spec[ours] = if rollout.is_tcp() { tcp(rollout, split) } else { http(rollout, status, split) };
     if items(&spec[other]).any(|entry| leads_to_us(rollout, entry)) {
         put(spec, other, Value::Null);
     }
@@ -20,7 +20,7 @@ pub(super) fn write(rollout: &Rollout, status: &CanaryStatus, spec: &mut Value, 
 
 /// The split of the last entry that leads to the canary's Service.
 pub(super) fn read(rollout: &Rollout, spec: &Value) -> Option<Split> {
-    let entries = if is_tcp(rollout) { &spec["tcp"] } else { &spec["http"] };
+    let entries = if rollout.is_tcp() { &spec["tcp"] } else { &spec["http"] };
     let canary = rollout.canary_service();
     let entry = items(entries).filter(|entry| weight(entry, &canary).is_some()).last()?;
     let (primary, canary) = (weight(entry, &rollout.primary_service()).unwrap_or(0), weight(entry, &canary)?);
@@ -29,7 +29,53 @@ pub(super) fn read(rollout: &Rollout, spec: &Value) -> Option<Split> {
     }
     let split = Split::with_canary(u8::try_from(canary.clamp(0, 100)).unwrap_or(100));
     let is_mirrored = entry["mirror"]["host"].as_str().is_some_and(|host| !host.is_empty());
-    Some(if is_mirrored && !is_tcp(rollout) { split.mirrored() } else { split })
+    Some(if is_mirrored && !rollout.is_tcp() { split.mirrored() } else { split })
+}
+
+/// Gives the canary's share of every entry to the primary, and its copies to nobody. Answers whether any entry gave it
+/// anything. An entry that leads to the canary alone leads to the primary after this; whatever else others lead anywhere
+/// stays.
+pub(super) fn lead_home(rollout: &Rollout, spec: &mut Value) -> bool {
+    let (primary, canary) = (rollout.primary_service(), rollout.canary_service());
+    let mut has_led = false;
+    for protocol in ["http", "tcp"] {
+        let ours = items_mut(spec.get_mut(protocol)).filter(|entry| leads_to_us(rollout, entry));
+        for entry in ours {
+            if entry["mirror"]["host"] == canary {
+                has_led = true;
+                for field in ["mirror", "mirrorPercentage"] {
+                    put(entry, field, Value::Null);
+                }
+            }
+            has_led |= leads_to(entry, &canary);
+            take_over(entry, &primary, &canary);
+        }
+    }
+    has_led
+}
+
+/// Whether an entry gives a host any requests. A single destination gets all, whatever its weight is.
+fn leads_to(entry: &Value, host: &str) -> bool {
+    let is_alone = items(&entry["route"]).count() == 1;
+    weight(entry, host).is_some_and(|weight| weight > 0 || is_alone)
+}
+
+/// The primary takes what both had, which is all where nobody else has any; an entry of the canary alone becomes the
+/// primary's.
+fn take_over(entry: &mut Value, primary: &str, canary: &str) {
+    let is_ours = |route: &Value| route["destination"]["host"] == primary || route["destination"]["host"] == canary;
+    let is_shared = !items(&entry["route"]).all(is_ours);
+    let all = if is_shared { [primary, canary].iter().filter_map(|host| weight(entry, host)).sum() } else { 100 };
+    let has_primary = weight(entry, primary).is_some();
+    for route in items_mut(entry.get_mut("route")) {
+        let host = &route["destination"]["host"];
+        if host == canary && has_primary {
+            route["weight"] = json!(0);
+        } else if host == canary || host == primary {
+            route["destination"]["host"] = json!(primary);
+            route["weight"] = json!(all);
+        }
+    }
 }
 
 fn weight(entry: &Value, host: &str) -> Option<i64> {
@@ -39,10 +85,6 @@ fn weight(entry: &Value, host: &str) -> Option<i64> {
 
 fn leads_to_us(rollout: &Rollout, entry: &Value) -> bool {
     weight(entry, &rollout.primary_service()).is_some() || weight(entry, &rollout.canary_service()).is_some()
-}
-
-fn is_tcp(rollout: &Rollout) -> bool {
-    rollout.service.app_protocol.as_deref().is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
 }
 
 fn tcp(rollout: &Rollout, split: Split) -> Value {

@@ -1,0 +1,93 @@
+//! What is left of a canary that cannot be meant: enough to judge a run of it, and to lead its traffic back along the routes
+//! that stand (S45). It makes nothing of what is wrong.
+
+use burgee_api::Canary;
+
+use super::{Rollout, provider, provider_name};
+use crate::left;
+use crate::metric::builtin::metrics_provider;
+use crate::settings::Settings;
+
+impl Rollout {
+    /// Parses a canary, or of one that cannot be meant what is left of it: enough to lead the traffic of a run back to the
+    /// primary. By whom the routes are, and for which Service, the status remembers, whatever the spec says by now. The
+    /// error is why even that is too little.
+    pub fn salvage(canary: &Canary, settings: &Settings) -> Result<Self, String> {
+        Self::parse(canary, settings).or_else(|reason| {
+            let mut rollout = match left::standing(canary) {
+                Some(standing) => Self::routed(canary, settings, standing)?,
+                None => Self::written(canary, settings).map_err(|error| error.unwrap_or_else(|| reason.clone()))?,
+            };
+            // What the provider lacks is left out, whether or not that is refused.
+            rollout.adapt(canary).unwrap_or_default();
+            rollout.refused = Some(reason);
+            Ok(rollout)
+        })
+    }
+
+    /// A canary whose routes stand.
+    fn routed(canary: &Canary, settings: &Settings, standing: left::Standing) -> Result<Self, String> {
+        let mut rollout = Self::read(canary, settings, standing.provider)?;
+        standing.apex.clone_into(&mut rollout.apex);
+        if provider(provider_name(canary, settings)).is_err() {
+            let name = Some(standing.provider.as_str());
+            rollout.metrics_provider = metrics_provider(&settings.mesh_provider, name, rollout.target_kind);
+        }
+        Ok(rollout)
+    }
+
+    /// A canary of which nobody knows any routes, if its spec says where they would be. The error is what is wrong, if it is
+    /// something else than what it was refused for.
+    fn written(canary: &Canary, settings: &Settings) -> Result<Self, Option<String>> {
+        let provider = provider(provider_name(canary, settings)).map_err(Some)?;
+        let rollout = Self::read(canary, settings, provider).map_err(Some)?;
+        let has_services = canary.spec.service.is_some() || !rollout.target_kind.has_services();
+        if !has_services || rollout.verify_target(canary, settings).is_err() {
+            return Err(None);
+        }
+        Ok(rollout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::Provider;
+    use super::*;
+    use crate::fixtures::canary;
+
+    /// Why a canary with this spec cannot be meant, and whether anything is left of it.
+    fn check(spec: &Value, (refused, is_left): (bool, bool)) {
+        let (canary, settings) = (canary(spec), Settings::default());
+        let reason = Rollout::parse(&canary, &settings).err();
+        assert_eq!(reason.is_some(), refused, "{spec}");
+        match Rollout::salvage(&canary, &settings) {
+            Ok(left) => assert!(is_left && left.refused == reason, "{spec}"),
+            Err(error) => assert!(!is_left && Some(error) == reason, "{spec}"),
+        }
+    }
+
+    #[test]
+    fn of_a_spec_that_cannot_be_meant_what_leads_the_traffic_back_is_left() {
+        let cookies = json!({"cookieName": "same", "primaryCookieName": "same"});
+        check(&json!({}), (false, true));
+        check(&json!({"analysis": {"interval": "30s", "sessionAffinity": cookies}}), (true, true));
+        check(&json!({"service": null}), (true, false));
+        check(&json!({"provider": "nginx"}), (true, false));
+        check(&json!({"targetRef": {"apiVersion": "v1", "kind": "Pod", "name": "podinfo"}}), (true, false));
+    }
+
+    #[test]
+    fn a_run_whose_routes_stand_is_led_by_them_whatever_the_spec_says_by_now() {
+        let renamed = json!({"service": {"name": "other", "port": 80}, "provider": "smi"});
+        for spec in [json!({"service": null}), json!({"provider": "nginx"}), renamed] {
+            let mut canary = canary(&spec);
+            let status = json!({"phase": "Progressing", "canaryWeight": 10, "run": {"routed": "istio/frontend"}});
+            canary.status = serde_json::from_value(status).ok();
+            let left = Rollout::salvage(&canary, &Settings::default()).unwrap();
+            assert_eq!((left.provider, left.apex.as_str()), (Provider::Istio, "frontend"), "{spec}");
+            assert_eq!(left.metrics_provider, "istio", "{spec}");
+        }
+    }
+}
