@@ -115,6 +115,9 @@ pub struct Run {
     /// Since when somebody else has kept changing the routes of the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fought_since: Option<String>,
+    /// Since when a set of the run has not been ready, without a moment in which all were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unready_since: Option<String>,
     /// Hooks that passed and are not asked again.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
     pub hooks_passed: Vec<String>,

@@ -262,6 +262,7 @@ fn the_schema_has_every_field_of_a_run() {
         "targetGeneration",
         "targetUid",
         "told",
+        "unreadySince",
     ];
     assert_eq!(fields, expected);
 }

@@ -15,7 +15,7 @@ fn the_example_is_promoted_step_by_step() -> Result<(), std::io::Error> {
         assert!(film.contains(&format!("Advance podinfo.test canary weight {weight}")), "{film}");
     }
     assert!(film.contains("Promotion completed! Scaling down podinfo.test"), "{film}");
-    assert!(film.contains("promoted after 5m16s at best; needs 2 + 2 pods (primary + canary)"), "{film}");
+    assert!(film.contains("promoted after 5m19s at best; needs 2 + 2 pods (primary + canary)"), "{film}");
     assert!(film.contains("assumed: Deployment podinfo with 2 replicas"), "{film}");
     Ok(())
 }

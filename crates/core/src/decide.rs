@@ -2,7 +2,8 @@
 //!
 //! A decision that lacks an answer leaves through `?` with a [`Question`]; one that has to wait leaves with a [`Plan`]
 //! that says until when. What remains on the straight path is the rollout as the contract tells it (lifecycle §2),
-//! at a pace that waits only where waiting helps (docs/differences.md, Faster).
+//! at a pace that waits only where waiting helps (docs/differences.md, Faster). The safety of the traffic stands around
+//! that path: before it, and again wherever it ends without having got on (S45, S46).
 
 use burgee_api::{Phase, Run};
 use jiff::Timestamp;
@@ -31,6 +32,7 @@ mod refuge;
 mod refuse;
 mod revision;
 mod rollback;
+mod safety;
 mod scene;
 mod settle;
 mod start;
@@ -84,7 +86,20 @@ fn round(tick: &Tick, answers: &Answers) -> Round {
     if is_between { Round::Open } else { Round::Over }
 }
 
+/// The safety of the traffic comes before everything that can go wrong in a tick, and has the last word where something
+/// did (I28, I29).
 fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
+    if let Some(plan) = safety::first(tick) {
+        return Ok(plan);
+    }
+    match story(tick, answers) {
+        Err(Stop::Wait(plan)) => safety::judged(tick, answers, plan),
+        decision => decision,
+    }
+}
+
+/// The rollout as the contract tells it. Whatever it cannot see, make or understand ends it.
+fn story(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if let Some(reason) = refuse::reason(tick) {
         return refuse::refused(tick, &reason);
     }
@@ -95,24 +110,16 @@ fn route(tick: &Tick, answers: &Answers) -> Decision<Plan> {
         return Ok(Plan { steps: vec![step], next: Wake::At(tick.now), ..Plan::idle() });
     }
     if !tick.rollout.suspended
+        && let Some(plan) = leave::routes(tick).or_else(|| leave::scaler(tick)).or_else(|| strategy::change(tick))
+    {
+        return Ok(plan);
+    }
+    if let Some(plan) = orders::answer(tick) {
+        return Ok(plan);
+    }
+    if !tick.rollout.suspended
         && let Some(plan) = takeover::take_over(tick)?
     {
-        return Ok(plan);
-    }
-    // Before all orders: none of them may find the traffic where no pod is.
-    if !tick.rollout.suspended
-        && let Some(plan) = refuge::seek(tick)?
-    {
-        return Ok(plan);
-    }
-    if !tick.rollout.suspended
-        && let Some(plan) = leave::routes(tick)
-            .or_else(|| leave::scaler(tick))
-            .map_or_else(|| strategy::change(tick), |plan| Ok(Some(plan)))?
-    {
-        return Ok(plan);
-    }
-    if let Some(plan) = orders::answer(tick)? {
         return Ok(plan);
     }
     if tick.rollout.suspended {

@@ -24,6 +24,11 @@ pub trait Router: Sync {
     /// The routing objects, whole, in the order in which they are written, for this split.
     fn render(&self, rollout: &Rollout, world: &World, split: Split) -> Result<Vec<Value>, String>;
 
+    /// The routing objects that lead requests to the canary, as they stand but with all traffic on the primary. Nothing of
+    /// the spec goes into them, so that nothing that is wrong with it can keep them from being written; what cannot be read
+    /// is left out (I28).
+    fn home(&self, rollout: &Rollout, world: &World) -> Vec<Value>;
+
     /// Whether the mesh says that it has taken over the route as it stands; the error is the text for the user.
     fn accepted(&self, rollout: &Rollout, world: &World) -> Result<(), String>;
 

@@ -42,6 +42,8 @@ mod i23_tellings;
 mod i24_round_trip;
 mod i25_deletion;
 mod i26_takeover;
+mod i28_safety;
+mod i29_judged;
 mod revision;
 pub mod round;
 mod wait;
@@ -251,6 +253,8 @@ checkers! {
     "I24 the user's objects come back as they were" round_trip: i24_round_trip::RoundTrip;
     "I25 what is missing never hangs a deletion" deletion: i25_deletion::Deletion;
     "I26 what another operator left is adopted as it stands" takeover: i26_takeover::Takeover;
+    "I28 nothing that is wrong stands before the safety of the traffic" safety: i28_safety::Safety;
+    "I29 a canary that has traffic is judged at every interval" judged: i29_judged::Judged;
 }
 
 /// Whether something has happened since each operator's last decision.

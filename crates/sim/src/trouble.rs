@@ -105,7 +105,6 @@ fn is_lasting(fault: Fault) -> bool {
             | Fault::SlowPods
             | Fault::SlowController
             | Fault::StuckPods
-            | Fault::CrashLoop
     )
 }
 
@@ -177,8 +176,8 @@ fn pods(faults: &mut Faults, stage: &mut Stage, fault: Fault) {
         let until = later(stage.now, SignedDuration::from_secs(faults.chance.i64(1..20)));
         behaviour.outages.insert(name.to_owned(), until);
     } else if fault == Fault::CrashLoop {
-        let lasts = faults.lasting.contains(&fault);
-        if lasts { behaviour.crashing.clear() } else { behaviour.crashing = [(name.to_owned(), 1)].into() }
+        let until = later(stage.now, SignedDuration::from_secs(faults.chance.i64(1..40)));
+        behaviour.crashing.insert(name.to_owned(), (1, Some(until)));
     } else if faults.lasting.contains(&fault) {
         behaviour.stuck.retain(|(_, mention)| !mention.is_empty());
     } else {

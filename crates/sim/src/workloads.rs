@@ -26,8 +26,9 @@ pub struct Behaviour {
     pub stuck: BTreeSet<(String, String)>,
     /// No pod of the workloads of these names is ready before this time.
     pub outages: BTreeMap<String, Timestamp>,
-    /// So many pods of the workloads of these names, the newest, crash again and again: they are not ready.
-    pub crashing: BTreeMap<String, usize>,
+    /// So many pods of the workloads of these names, the newest, crash again and again until this time, or for good: they
+    /// are not ready.
+    pub crashing: BTreeMap<String, (usize, Option<Timestamp>)>,
     /// No pod of the workloads of these names can be made, as a quota would have it.
     pub refused: BTreeSet<String>,
     /// Nodes on which DaemonSets have pods.
@@ -58,7 +59,8 @@ impl Behaviour {
     /// Which pods of a workload are ready now.
     fn ready(&self, name: &str, pods: &[Pod], now: Timestamp) -> Vec<bool> {
         let is_out = self.outages.get(name).is_some_and(|until| *until > now);
-        let whole = pods.len().saturating_sub(self.crashing.get(name).copied().unwrap_or(0));
+        let crashing = self.crashing.get(name).filter(|(_, until)| until.is_none_or(|until| until > now));
+        let whole = pods.len().saturating_sub(crashing.map_or(0, |(pods, _)| *pods));
         pods.iter().enumerate().map(|(place, pod)| !is_out && place < whole && is_ready(pod, now)).collect()
     }
 }
@@ -145,6 +147,8 @@ impl Workloads {
             let pods = known.pods.iter().filter_map(|pod| pod.ready_at);
             pods.chain(known.notices).chain(known.gives_up)
         });
+        let recoveries = self.behaviour.crashing.values().filter_map(|(_, until)| *until);
+        let times = times.chain(recoveries);
         times.chain(self.knative.changes()).chain(self.behaviour.outages.values().copied()).filter(|at| *at > now).min()
     }
 
@@ -186,12 +190,13 @@ impl Known {
         }
         let is_daemonset = key.kind == Kind::DaemonSet;
         let is_refused = behaviour.refused.contains(&key.name);
-        let pace = Pace::of(object, wanted);
+        let quota = if is_refused { 0 } else { usize::MAX };
+        let pace = Pace { quota, ..Pace::of(object, wanted) };
         let ready = |pods: &[Pod]| behaviour.ready(&key.name, pods, now);
         if is_daemonset {
             self.roll_one_by_one(&fresh, wanted, ready);
         } else {
-            while self.roll(&fresh, pace, is_refused, &ready) {}
+            while self.roll(&fresh, pace, ready) {}
         }
         self.ready = ready(&self.pods).into_iter().filter(|is_ready| *is_ready).count();
         let progress = (!is_daemonset).then(|| self.get_on(object, pace, now));
@@ -223,7 +228,7 @@ impl Known {
 
     /// One stride of a rolling update: as many new pods as the surge allows, then old ones go that are not ready, then
     /// those that can be spared. Answers whether it moved anything.
-    fn roll(&mut self, fresh: &Pod, pace: Pace, is_refused: bool, ready: impl Fn(&[Pod]) -> Vec<bool>) -> bool {
+    fn roll(&mut self, fresh: &Pod, pace: Pace, ready: impl Fn(&[Pod]) -> Vec<bool>) -> bool {
         let before = self.pods.len();
         let is_new = |pod: &Pod| pod.template == fresh.template;
         let count = self.pods.iter().filter(|pod| is_new(pod)).count();
@@ -254,7 +259,7 @@ impl Known {
         let has_old = count < self.pods.len();
         let room = (pace.wanted + pace.surge).saturating_sub(self.pods.len());
         let room = if has_old { room } else { usize::MAX };
-        let made = if is_refused { 0 } else { pace.wanted.saturating_sub(count).min(room) };
+        let made = pace.wanted.saturating_sub(count).min(room).min(pace.quota);
         self.pods.extend(std::iter::repeat_n(fresh.clone(), made));
         made > 0 || self.pods.len() != before
     }
@@ -327,20 +332,22 @@ struct Pace {
     wanted: usize,
     surge: usize,
     unavailable: usize,
+    /// So many pods may be made at once.
+    quota: usize,
 }
 
 impl Pace {
     fn of(deployment: &Value, wanted: usize) -> Self {
         let strategy = &deployment["spec"]["strategy"];
         if strategy["type"] == "Recreate" {
-            return Self { wanted, surge: 0, unavailable: 0 };
+            return Self { wanted, surge: 0, unavailable: 0, quota: usize::MAX };
         }
         let rolling = &strategy["rollingUpdate"];
         let surge = share(&rolling["maxSurge"], wanted, 99);
         let unavailable = share(&rolling["maxUnavailable"], wanted, 0).min(wanted);
         // Neither of them: then nothing could ever move.
         let unavailable = if surge == 0 && unavailable == 0 { wanted.min(1) } else { unavailable };
-        Self { wanted, surge, unavailable }
+        Self { wanted, surge, unavailable, quota: usize::MAX }
     }
 }
 

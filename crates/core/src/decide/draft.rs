@@ -3,6 +3,7 @@
 use burgee_api::{CanaryStatus, Condition, Phase, Run};
 use jiff::Timestamp;
 
+use super::scene::note_unready;
 use super::{Tick, rollback};
 use crate::affinity;
 use crate::digest::hex;
@@ -173,6 +174,7 @@ impl<'a> Draft<'a> {
     pub(super) fn finish(mut self, next: Wake) -> Plan {
         let before = self.tick.world.canary.status.clone().unwrap_or_default();
         self.keep_cookies();
+        note_unready(self.tick, &mut self.status);
         if self.status != before {
             self.tell_what_is_missing(&before);
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());

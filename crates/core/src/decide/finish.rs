@@ -37,7 +37,7 @@ fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {
     router::of(tick.rollout).accepted(tick.rollout, tick.world).map_err(|reason| halt(tick, reason))?;
     if ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0 {
         if let Readiness::Failed(reason) = primary_readiness(tick) {
-            return promote::fail(tick, reason);
+            return Ok(promote::fail(tick, reason));
         }
         draft.tell(Notice::WaitingForCapacity(0, 1));
         return Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))));

@@ -4,9 +4,9 @@
 use burgee_api::{AnsweredOrder, Canary, Phase, Run};
 
 use super::ask::Asker;
-use super::draft::fraction;
+use super::draft::{fraction, time};
 use super::scene::{Scene, ready_pods};
-use super::settle::{self, look};
+use super::settle;
 use super::start::{record_revision, wait_an_interval};
 use super::{Decision, Draft, Tick, heal, progress, promote, rollback};
 use crate::kept;
@@ -15,7 +15,7 @@ use crate::order::{self, Order, Unreadable, Word};
 use crate::phase::PhaseRules;
 use crate::plan::Plan;
 use crate::timetable::Wake;
-use crate::workload::Side;
+use crate::workload::{self, Side};
 
 /// So many answered orders are remembered.
 const REMEMBERED: usize = 8;
@@ -34,23 +34,24 @@ enum Answer {
     Refused,
 }
 
-/// Answers the order in the canary's annotation, if it was not answered before.
-pub(super) fn answer(tick: &Tick) -> Decision<Option<Plan>> {
+/// Answers the order in the canary's annotation, if it was not answered before. It never waits for anything (I28).
+pub(super) fn answer(tick: &Tick) -> Option<Plan> {
     if tick.phase().is_bootstrap() && tick.run().is_none() {
         // The record that remembers answers is made first.
-        return Ok(None);
+        return None;
     }
-    match order::pending(&tick.world.canary) {
-        None => Ok(None),
-        Some(Ok(order)) => match objection(tick, &order) {
-            Some(reason) => Ok(Some(refuse(tick, &order, reason))),
-            None => obey(tick, &order).map(Some),
-        },
-        Some(Err(Unreadable { id, reason })) => {
+    match order::pending(&tick.world.canary)? {
+        // It is answered as soon as it can be obeyed, and whatever the primary needs for that is done meanwhile.
+        Ok(order) if order.word == Word::Abort && rollback::is_awaited(tick) => None,
+        Ok(order) => Some(match objection(tick, &order) {
+            Some(reason) => refuse(tick, &order, reason),
+            None => obey(tick, &order),
+        }),
+        Err(Unreadable { id, reason }) => {
             let mut draft = Draft::new(tick);
             let refusal = Notice::OrderRefused(format!("({id})"), reason);
             note(&mut draft, (&id, Answer::Refused), refusal);
-            Ok(Some(draft.finish(Wake::At(tick.now))))
+            Some(draft.finish(Wake::At(tick.now)))
         }
     }
 }
@@ -85,7 +86,7 @@ pub(super) fn forget(run: &mut Run) {
 
 /// Why an order does not fit the moment, if it does not.
 fn objection(tick: &Tick, order: &Order) -> Option<String> {
-    if let Some(reason) = order.mistimed(tick.clock) {
+    if let Some(reason) = order.mistimed(tick.clock).filter(|_| !is_about_the_run(tick, order)) {
         return Some(reason);
     }
     if tick.rollout.suspended {
@@ -105,6 +106,14 @@ fn objection(tick: &Tick, order: &Order) -> Option<String> {
         Word::Retry => "no analysis is under way, and none has failed",
     };
     Some(format!("{reason}, the canary is {phase}"))
+}
+
+/// Whether an order takes back the very run that was under way when it was given. It is never too old for that: whatever
+/// kept it from being answered, the run has gone on meanwhile.
+fn is_about_the_run(tick: &Tick, order: &Order) -> bool {
+    let started = tick.run().and_then(|run| time(run.started_at.as_deref()?));
+    let is_given_since = started.is_some_and(|started| order.at >= started && order.at <= tick.clock);
+    order.word == Word::Abort && tick.phase().is_run() && is_given_since
 }
 
 fn already(tick: &Tick, word: Word) -> Option<String> {
@@ -132,24 +141,24 @@ fn refuse(tick: &Tick, order: &Order, reason: String) -> Plan {
     draft.finish(Wake::At(tick.now))
 }
 
-/// Whether a run is ordered back that was not answered yet.
-pub(super) fn wants_back(canary: &Canary) -> bool {
-    matches!(order::pending(canary), Some(Ok(order)) if order.word == Word::Abort)
+/// Takes a run back that is ordered back, whatever else is wrong: also with a spec that cannot be meant.
+pub(super) fn recall(tick: &Tick) -> Option<Plan> {
+    let order = wanted_back(&tick.world.canary).filter(|_| !rollback::is_awaited(tick))?;
+    objection(tick, &order).is_none().then(|| abort(tick, &order))
 }
 
-/// What an order does to a canary that cannot be meant: its run can be taken back, and nothing else.
-pub(super) fn recall(tick: &Tick) -> Decision<Option<Plan>> {
-    match order::pending(&tick.world.canary) {
-        Some(Ok(order)) if order.word == Word::Abort => match objection(tick, &order) {
-            Some(reason) => Ok(Some(refuse(tick, &order, reason))),
-            None => abort(tick, &order).map(Some),
-        },
-        Some(Ok(_) | Err(_)) | None => Ok(None),
-    }
+/// Why a canary that cannot be meant is not taken back, if somebody orders it.
+pub(super) fn not_recalled(tick: &Tick) -> Option<Plan> {
+    let order = wanted_back(&tick.world.canary)?;
+    Some(refuse(tick, &order, objection(tick, &order)?))
 }
 
-/// Does what is ordered. What cannot be done yet is tried again until the order is too old.
-fn obey(tick: &Tick, order: &Order) -> Decision<Plan> {
+fn wanted_back(canary: &Canary) -> Option<Order> {
+    order::pending(canary)?.ok().filter(|order| order.word == Word::Abort)
+}
+
+/// Does what is ordered, or says why it cannot be done.
+fn obey(tick: &Tick, order: &Order) -> Plan {
     let mut draft = Draft::new(tick);
     match order.word {
         Word::Abort => return abort(tick, order),
@@ -168,29 +177,32 @@ fn obey(tick: &Tick, order: &Order) -> Decision<Plan> {
         Word::Resume => unpause(tick, &mut draft),
     }
     accept(&mut draft, order);
-    Ok(draft.finish(Wake::At(tick.now)))
+    draft.finish(Wake::At(tick.now))
 }
 
 /// Rolls back: before the promotion has begun as ever; after that the primary is put back to what was promoted last.
-fn abort(tick: &Tick, order: &Order) -> Decision<Plan> {
+fn abort(tick: &Tick, order: &Order) -> Plan {
     let mut draft = Draft::new(tick);
     accept(&mut draft, order);
     match tick.phase() {
-        Phase::Promoting | Phase::Finalising => {
-            let scene = Scene::look(tick)?;
-            if !scene.primary.is_some_and(|primary| promote::is_copied(tick, primary)) {
-                return rollback::roll_back(tick, draft, ABORTED);
+        // A primary that cannot be read may have been changed, and is put back when it can be.
+        Phase::Promoting | Phase::Finalising => match workload::find_primary(tick.rollout, tick.world) {
+            Ok(primary) if !primary.is_some_and(|primary| promote::is_copied(tick, primary)) => {
+                rollback::roll_back(tick, draft, ABORTED)
             }
-            match irrevocable(tick)? {
-                Some(reason) => Ok(refuse(tick, order, reason)),
+            Ok(_) | Err(_) => match irrevocable(tick) {
+                Some(reason) => refuse(tick, order, reason),
                 None => promote::abort(tick, draft, ABORTED),
+            },
+        },
+        // The revision that was turned away is not asked about again.
+        Phase::Waiting => match Scene::look(tick) {
+            Ok(scene) => {
+                record_revision(&mut draft, &scene, 0);
+                rollback::roll_back(tick, draft, ABORTED)
             }
-        }
-        Phase::Waiting => {
-            // The revision that was turned away is not asked about again.
-            record_revision(&mut draft, &Scene::look(tick)?, 0);
-            rollback::roll_back(tick, draft, ABORTED)
-        }
+            Err(_) => refuse(tick, order, UNSEEN.to_owned()),
+        },
         Phase::Unset
         | Phase::Initializing
         | Phase::Initialized
@@ -203,30 +215,33 @@ fn abort(tick: &Tick, order: &Order) -> Decision<Plan> {
     }
 }
 
-/// Why a primary that has been changed already cannot be put back, if it cannot.
-fn irrevocable(tick: &Tick) -> Decision<Option<String>> {
+/// Why nothing is ordered of a revision that nobody can name.
+const UNSEEN: &str = "the target cannot be read";
+
+/// Why a primary that has been changed already cannot be put back, if it cannot. What is kept and cannot be read is taken
+/// to be there.
+fn irrevocable(tick: &Tick) -> Option<String> {
     let promoted = tick.world.canary.status.as_ref().map_or("", |status| status.last_promoted_spec.as_str());
-    if look(tick, &kept::key(tick.rollout, promoted))?.is_none() {
-        return Ok(Some(
-            "the primary is changed already, and no promoted revision is kept to put it back to".to_owned(),
-        ));
+    if tick.world.look(&kept::key(tick.rollout, promoted)) == Ok(None) {
+        return Some("the primary is changed already, and no promoted revision is kept to put it back to".to_owned());
     }
     let has_refuge = ready_pods(tick, Side::Canary) > 0 || ready_pods(tick, Side::Primary) > 0;
     let reason = "the primary is changed already, and no pod is ready to take the traffic meanwhile";
-    Ok((!has_refuge).then(|| reason.to_owned()))
+    (!has_refuge).then(|| reason.to_owned())
 }
 
 /// The run under way begins again, with the traffic on the primary; its first weight comes an interval from now, so that
 /// no two weights are closer than that, however often it is ordered.
-fn analyse_again(tick: &Tick, order: &Order) -> Decision<Plan> {
+fn analyse_again(tick: &Tick, order: &Order) -> Plan {
+    let Ok(scene) = Scene::look(tick) else { return refuse(tick, order, UNSEEN.to_owned()) };
     let mut draft = Draft::new(tick);
     draft.enter(Phase::Progressing);
     accept(&mut draft, order);
-    progress::begin_again(tick, &Scene::look(tick)?, &mut draft)?;
+    progress::begin_again(tick, &scene, &mut draft);
     draft.run().paused_since = None;
     draft.drop_condition("Held");
     draft.run().step_started_at = Some(fraction(tick.now));
-    Ok(draft.finish(Wake::At(tick.now)))
+    draft.finish(Wake::At(tick.now))
 }
 
 /// The pause ends; a provider that did not answer before it is still not answering as far as anybody knows.
@@ -247,7 +262,7 @@ pub(super) fn rest(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Plan> 
     if let Some(plan) = settle::misrouted(tick)? {
         return Ok(plan);
     }
-    if let Some(plan) = rollback::manual(tick, asker, scene)? {
+    if let Some(plan) = rollback::manual(tick, asker, Some(scene))? {
         return Ok(plan);
     }
     Ok(wait_an_interval(tick, Draft::new(tick)))

@@ -15,7 +15,6 @@ use crate::kept;
 use crate::notice::{Gate, Notice};
 use crate::plan::{Plan, Step};
 use crate::question::{Answers, AskKey, Question};
-use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{Readiness, Side};
 
@@ -28,7 +27,7 @@ pub(super) fn progress(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     }
     let scene = Scene::look(tick)?;
     if scene.primary.is_none() {
-        return super::initialize::recreate_primary(tick, &scene);
+        return Err(Stop::Wait(super::initialize::recreate_primary(tick, &scene)?));
     }
     let standing = settle::standing(tick, &scene);
     settle::with_repairs(tick, standing, run(tick, answers, &scene))
@@ -36,7 +35,7 @@ pub(super) fn progress(tick: &Tick, answers: &Answers) -> Decision<Plan> {
 
 fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     if revision::change(tick, scene) == Change::Revision {
-        return restart(tick, scene);
+        return Ok(restart(tick, scene));
     }
     if orders::skips_analysis(tick) {
         canary_is_ready(tick)?;
@@ -44,20 +43,20 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     }
     if failed_checks(tick) >= tick.rollout.threshold && !orders::is_paused(tick) {
         // Before anybody is waited for.
-        return rollback::threshold(tick, Draft::new(tick));
+        return Ok(rollback::threshold(tick, Draft::new(tick)));
     }
     if !heal::is_fix(tick) {
         primary_is_ready(tick)?;
     }
     if is_stranded(tick) {
-        return come_back(tick);
+        return Ok(come_back(tick));
     }
     canary_is_ready(tick)?;
     if orders::is_paused(tick) {
         return orders::rest(tick, &asker(tick, answers), scene);
     }
     if let Some(plan) = settle::misrouted(tick)? {
-        return if settle::is_fought(tick) { fought(tick) } else { Ok(plan) };
+        return if settle::is_fought(tick) { Ok(fought(tick)) } else { Ok(plan) };
     }
     if let Some(due) = due(tick).filter(|due| *due > tick.now) {
         return Ok(Draft::new(tick).finish(Wake::At(due)));
@@ -73,33 +72,33 @@ fn run(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
 }
 
 /// When the next check is due: exactly one interval after the weight was written or the last check failed.
-fn due(tick: &Tick) -> Option<Timestamp> {
+pub(super) fn due(tick: &Tick) -> Option<Timestamp> {
     let started = time(tick.run()?.step_started_at.as_deref()?)?;
     Some(started.saturating_add(tick.rollout.interval).unwrap_or(Timestamp::MAX))
 }
 
-fn failed_checks(tick: &Tick) -> u32 {
+pub(super) fn failed_checks(tick: &Tick) -> u32 {
     tick.world.canary.status.as_ref().map_or(0, |status| u32::try_from(status.failed_checks).unwrap_or(0))
 }
 
 /// Another revision came: the analysis begins again from nothing, with the traffic on the primary.
-pub(super) fn restart(tick: &Tick, scene: &Scene) -> Decision<Plan> {
+pub(super) fn restart(tick: &Tick, scene: &Scene) -> Plan {
     let mut draft = Draft::new(tick);
     draft.enter(Phase::Progressing);
     draft.tell(Notice::RestartingAnalysis);
-    begin_again(tick, scene, &mut draft)?;
+    begin_again(tick, scene, &mut draft);
     if !orders::is_paused(tick) {
         draft.drop_condition("Held");
     }
-    Ok(draft.finish(Wake::At(tick.now)))
+    draft.finish(Wake::At(tick.now))
 }
 
 /// The run begins again. A pause outlives it: whoever ordered it has not said that anything may go on.
-pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) -> Decision<()> {
+pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) {
     draft.clear_webhooks();
     let has_refuge = ready_pods(tick, Side::Primary) > 0 || ready_pods(tick, Side::Canary) == 0;
     if has_refuge {
-        draft.intend(settle::routes(tick, Split::PRIMARY)?);
+        draft.intend(settle::home(tick));
         draft.status.canary_weight = 0;
     }
     if tick.phase() == Phase::Promoting {
@@ -122,7 +121,6 @@ pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) -> Deci
     }
     draft.reset_counters();
     record_revision(draft, scene, 0);
-    Ok(())
 }
 
 /// Whether the run began with traffic that the primary could not take and can take now.
@@ -132,12 +130,12 @@ fn is_stranded(tick: &Tick) -> bool {
 }
 
 /// The revision gives back what it got without an analysis, and begins with its first weight.
-fn come_back(tick: &Tick) -> Decision<Plan> {
+fn come_back(tick: &Tick) -> Plan {
     let mut draft = Draft::new(tick);
-    draft.intend(settle::routes(tick, Split::PRIMARY)?);
+    draft.intend(settle::home(tick));
     draft.status.canary_weight = 0;
     draft.run().outcome = None;
-    Ok(draft.finish(Wake::At(tick.now)))
+    draft.finish(Wake::At(tick.now))
 }
 
 fn primary_is_ready(tick: &Tick) -> Decision<()> {
@@ -146,13 +144,13 @@ fn primary_is_ready(tick: &Tick) -> Decision<()> {
         && let Readiness::Failed(reason) = canary_readiness(tick)
     {
         // A canary that is not going to be ready waits for no primary.
-        return Err(rolled_back(rollback::deadline(tick, reason)));
+        return Err(Stop::Wait(rollback::deadline(tick, reason)));
     }
     match readiness {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { reason, deadline } => Err(led_back(tick, reason, deadline)),
         Readiness::Failed(reason) if is_nowhere(tick) => Err(led_back(tick, reason, None)),
-        Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
+        Readiness::Failed(reason) => Err(Stop::Wait(rollback::deadline(tick, reason))),
     }
 }
 
@@ -160,6 +158,7 @@ fn primary_is_ready(tick: &Tick) -> Decision<()> {
 /// written or somebody moved them, are not left as they are until it is (I3).
 fn led_back(tick: &Tick, reason: String, deadline: Option<Timestamp>) -> Stop {
     match settle::misrouted(tick) {
+        Ok(Some(_)) if settle::is_fought(tick) => Stop::Wait(fought(tick)),
         Ok(Some(plan)) => Stop::Wait(plan),
         Ok(None) => not_ready(tick, reason, deadline),
         Err(stop) => stop,
@@ -175,13 +174,13 @@ fn canary_is_ready(tick: &Tick) -> Decision<()> {
     match canary_readiness(tick) {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { reason, deadline } => Err(led_back(tick, reason, deadline)),
-        Readiness::Failed(reason) => Err(rolled_back(rollback::deadline(tick, reason))),
+        Readiness::Failed(reason) => Err(Stop::Wait(rollback::deadline(tick, reason))),
     }
 }
 
 /// The primary takes the traffic back at once from a canary that has lost its last ready pod (I3). It is a failed check;
 /// if more are allowed, the run goes on from its first weight when the pods are back.
-pub(super) fn take_back(tick: &Tick) -> Decision<Plan> {
+pub(super) fn take_back(tick: &Tick) -> Plan {
     let reason = match canary_readiness(tick) {
         Readiness::Ready => refuge::reason(tick),
         Readiness::Waiting { reason, .. } => reason,
@@ -189,19 +188,12 @@ pub(super) fn take_back(tick: &Tick) -> Decision<Plan> {
     };
     let mut draft = Draft::new(tick);
     if failed_checks(tick) + 1 < tick.rollout.threshold {
-        draft.intend(settle::routes(tick, Split::PRIMARY)?);
+        draft.intend(settle::home(tick));
         draft.status.canary_weight = 0;
         draft.status.iterations = 0;
         draft.run().outcome = None;
     }
     fail(tick, draft, Notice::Problem(reason))
-}
-
-fn rolled_back(decision: Decision<Plan>) -> Stop {
-    match decision {
-        Ok(plan) => Stop::Wait(plan),
-        Err(stop) => stop,
-    }
 }
 
 /// Waiting for pods is no failed check; it ends when they are ready or the deadline passes.
@@ -214,7 +206,7 @@ fn not_ready(tick: &Tick, reason: String, deadline: Option<Timestamp>) -> Stop {
 /// The canary is ready: pre-rollout hooks, then the first step at once, without a metric check (docs/differences.md, Faster).
 fn first_step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let mut asker = asker(tick, answers);
-    if let Some(plan) = rollback::manual(tick, &asker, scene)? {
+    if let Some(plan) = rollback::manual(tick, &asker, Some(scene))? {
         return Ok(plan);
     }
     let mut draft = Draft::new(tick);
@@ -232,7 +224,7 @@ fn first_step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         }
         Gates::Closed { passed, hook, error } => {
             note_passed(&mut draft, Gate::PreRollout, passed);
-            fail(tick, draft, Notice::PreRolloutFailed(hook.name, error))
+            Ok(fail(tick, draft, Notice::PreRolloutFailed(hook.name, error)))
         }
     }
 }
@@ -259,7 +251,7 @@ pub(super) fn note_passed(draft: &mut Draft, gate: Gate, passed: Vec<String>) {
     }
 }
 
-fn asker<'a>(tick: &'a Tick, answers: &'a Answers) -> Asker<'a> {
+pub(super) fn asker<'a>(tick: &'a Tick, answers: &'a Answers) -> Asker<'a> {
     let Run { revision, started_at, outcome, .. } = tick.run().cloned().unwrap_or_default();
     let CanaryStatus { canary_weight, iterations, failed_checks, .. } =
         tick.world.canary.status.clone().unwrap_or_default();
@@ -269,31 +261,40 @@ fn asker<'a>(tick: &'a Tick, answers: &'a Answers) -> Asker<'a> {
     Asker { tick, answers, moment, phase: Phase::Progressing, before: Vec::new() }
 }
 
-/// A check is due: rollback hooks, rollout hooks, metrics, and what follows from them.
+/// A check is due; what follows from it if it passes is the next step.
 fn step(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let asker = asker(tick, answers);
-    let mut draft = match hooks(tick, &asker, scene) {
+    match check(tick, &asker)? {
+        Ok(draft) => strategy::advance(tick, &asker, draft, scene),
+        Err(plan) => Ok(plan),
+    }
+}
+
+/// Rollback hooks, rollout hooks, metrics: what a check that passed has told, or the plan that one leads to that did not.
+/// It looks at no workload, so that nothing about them stands before it (I29).
+pub(super) fn check<'a>(tick: &'a Tick, asker: &Asker) -> Decision<Result<Draft<'a>, Plan>> {
+    let mut draft = match hooks(tick, asker) {
         Ok(Ok(draft)) => draft,
-        Ok(Err(plan)) => return Ok(plan),
-        Err(Stop::Ask(question)) if asker.is_late(&question) => return overtake(asker, question),
+        Ok(Err(plan)) => return Ok(Err(plan)),
+        Err(Stop::Ask(question)) if asker.is_late(&question) => return overtake(asker, question).map(Err),
         Err(stop) => return Err(stop),
     };
-    match analyse::analyse(&asker)? {
+    match analyse::analyse(asker)? {
         Verdict::Failed(notice) => {
             analyse::resume(&mut draft);
-            fail(tick, draft, notice)
+            Ok(Err(fail(tick, draft, notice)))
         }
-        Verdict::Held(reason) => Ok(analyse::hold(tick, draft, &reason)),
+        Verdict::Held(reason) => Ok(Err(analyse::hold(tick, draft, &reason))),
         Verdict::Passed => {
             analyse::resume(&mut draft);
-            strategy::advance(tick, &asker, draft, scene)
+            Ok(Ok(draft))
         }
     }
 }
 
 /// The hooks of a check; a plan if one of them ends it.
-fn hooks<'a>(tick: &'a Tick, asker: &Asker, scene: &Scene) -> Decision<Result<Draft<'a>, Plan>> {
-    if let Some(plan) = rollback::manual(tick, asker, scene)? {
+fn hooks<'a>(tick: &'a Tick, asker: &Asker) -> Decision<Result<Draft<'a>, Plan>> {
+    if let Some(plan) = rollback::manual(tick, asker, None)? {
         return Ok(Err(plan));
     }
     let mut draft = Draft::new(tick);
@@ -304,20 +305,20 @@ fn hooks<'a>(tick: &'a Tick, asker: &Asker, scene: &Scene) -> Decision<Result<Dr
     draft.blame_webhooks(asker);
     match gates {
         Gates::Open(_) => Ok(Ok(draft)),
-        Gates::Closed { hook, error, .. } => fail(tick, draft, Notice::ExternalCheckFailed(hook.name, error)).map(Err),
+        Gates::Closed { hook, error, .. } => Ok(Err(fail(tick, draft, Notice::ExternalCheckFailed(hook.name, error)))),
     }
 }
 
 /// A hook that takes longer than an interval hides no bad metrics: the check fails for them without it (I22). Otherwise the
 /// hook is waited for, and the metrics are asked anew after it; what they say meanwhile passes nothing.
-fn overtake(asker: Asker, mut question: Question) -> Decision<Plan> {
-    let tick = asker.tick;
-    let beside = Asker { moment: AskKey::beside(&asker.moment), ..asker };
+fn overtake(asker: &Asker, mut question: Question) -> Decision<Plan> {
+    let Asker { tick, answers, phase, .. } = *asker;
+    let beside = Asker { tick, answers, phase, moment: AskKey::beside(&asker.moment), before: Vec::new() };
     match analyse::analyse(&beside) {
         Ok(Verdict::Failed(notice)) => {
             let mut draft = Draft::new(tick);
             analyse::resume(&mut draft);
-            fail(tick, draft, notice)
+            Ok(fail(tick, draft, notice))
         }
         Ok(Verdict::Held(_) | Verdict::Passed) => Err(Stop::Ask(question)),
         Err(Stop::Ask(metrics)) => {
@@ -329,13 +330,13 @@ fn overtake(asker: Asker, mut question: Question) -> Decision<Plan> {
 }
 
 /// A step that was not left alone is a failed check. The routes are put back right after it.
-fn fought(tick: &Tick) -> Decision<Plan> {
-    let plan = fail(tick, Draft::new(tick), Notice::RoutesFought)?;
-    Ok(Plan { next: plan.next.sooner(Wake::At(tick.now)), ..plan })
+fn fought(tick: &Tick) -> Plan {
+    let plan = fail(tick, Draft::new(tick), Notice::RoutesFought);
+    Plan { next: plan.next.sooner(Wake::At(tick.now)), ..plan }
 }
 
 /// A failed check: counted, and the end of the run if it was the last one allowed (S21).
-fn fail(tick: &Tick, mut draft: Draft, notice: Notice) -> Decision<Plan> {
+fn fail(tick: &Tick, mut draft: Draft, notice: Notice) -> Plan {
     draft.run().last_failure = Some(notice.event_text(&tick.rollout.names()));
     draft.tell(notice);
     draft.status.failed_checks += 1;
@@ -344,5 +345,5 @@ fn fail(tick: &Tick, mut draft: Draft, notice: Notice) -> Decision<Plan> {
     if u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX) >= tick.rollout.threshold {
         return rollback::threshold(tick, draft);
     }
-    Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
+    draft.finish(Wake::At(tick.after(tick.rollout.interval)))
 }

@@ -24,7 +24,7 @@ use crate::{healing, kept};
 /// also finds the phase that says so.
 pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     if revision::change(tick, scene) == Change::Revision {
-        return progress::restart(tick, scene);
+        return Ok(progress::restart(tick, scene));
     }
     draft.tell(Notice::Copying);
     draft.enter(Phase::Promoting);
@@ -50,7 +50,14 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
     if !is_copied(tick, primary) {
         return copy(tick, &scene, primary);
     }
-    let misrouted = if strategy::keeps_routes(tick) { None } else { settle::misrouted(tick)? };
+    let misrouted = if strategy::keeps_routes(tick) { Ok(None) } else { settle::misrouted(tick) };
+    // Nothing about the routes keeps the traffic on a primary that cannot start.
+    if misrouted.is_err()
+        && let Readiness::Failed(reason) = primary_readiness(tick)
+    {
+        return Ok(fail(tick, reason));
+    }
+    let misrouted = misrouted?;
     let mut standing = settle::standing(tick, &scene);
     match misrouted {
         // Whoever fights for the routes does not keep the traffic from going back to the primary.
@@ -65,7 +72,7 @@ pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
 fn orphaned(tick: &Tick) -> Decision<Plan> {
     let primary = workload::find_primary(tick.rollout, tick.world).map_err(|reason| halt(tick, reason))?;
     if !primary.is_some_and(|primary| is_copied(tick, primary)) {
-        return rollback::without_target(tick);
+        return Ok(rollback::without_target(tick));
     }
     match settle::misrouted(tick)? {
         Some(plan) => Ok(plan),
@@ -89,7 +96,7 @@ fn promotion_id(tick: &Tick) -> String {
 /// Copies configs and template to the primary. A target that moved meanwhile was not analysed: back to the start.
 fn copy(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Plan> {
     if revision::change(tick, scene) == Change::Revision {
-        return progress::restart(tick, scene);
+        return Ok(progress::restart(tick, scene));
     }
     let status = tick.world.canary.status.clone().unwrap_or_default();
     let mut draft = Draft::new(tick);
@@ -122,9 +129,9 @@ fn shift(tick: &Tick) -> Decision<Plan> {
             draft.tell(Notice::Problem(reason));
             return Ok(draft.finish(deadline.map_or(Wake::OnChange, Wake::At)));
         }
-        Readiness::Failed(reason) => return fail(tick, reason),
+        Readiness::Failed(reason) => return Ok(fail(tick, reason)),
     }
-    if let Some(plan) = missing_capacity(tick)? {
+    if let Some(plan) = missing_capacity(tick) {
         return Ok(plan);
     }
     let step = match &tick.rollout.strategy {
@@ -145,17 +152,17 @@ fn shift(tick: &Tick) -> Decision<Plan> {
 }
 
 /// The primary has fewer pods than it began with: wait, say so, and give up after the progress deadline.
-fn missing_capacity(tick: &Tick) -> Decision<Option<Plan>> {
+fn missing_capacity(tick: &Tick) -> Option<Plan> {
     let (ready, needed) = (ready_pods(tick, Side::Primary), capacity::needed_pods(tick));
     if ready >= needed {
-        return Ok(None);
+        return None;
     }
     let known = step_started(tick).filter(|since| *since <= tick.now);
     let since = known.unwrap_or(tick.now);
     let deadline = SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
     let until = since.saturating_add(deadline).unwrap_or(Timestamp::MAX);
     if tick.now >= until {
-        return fail(tick, format!("{ready} of {needed} replicas are ready")).map(Some);
+        return Some(fail(tick, format!("{ready} of {needed} replicas are ready")));
     }
     let mut draft = Draft::new(tick);
     draft.tell(Notice::WaitingForCapacity(ready, needed));
@@ -163,7 +170,7 @@ fn missing_capacity(tick: &Tick) -> Decision<Option<Plan>> {
         // By a clock that was set back, or by nobody: the wait ends all the same.
         draft.run().step_started_at = Some(fraction(tick.now));
     }
-    Ok(Some(draft.finish(Wake::At(until))))
+    Some(draft.finish(Wake::At(until)))
 }
 
 fn step_started(tick: &Tick) -> Option<Timestamp> {
@@ -210,7 +217,7 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
 
 /// The primary cannot start: the canary, which runs the analysed revision, takes all traffic until the primary has
 /// been put back (S3, I2).
-pub(super) fn fail(tick: &Tick, reason: String) -> Decision<Plan> {
+pub(super) fn fail(tick: &Tick, reason: String) -> Plan {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::PromotionFailed(reason));
     revoke(tick, draft, (Split::CANARY, "promotion-failed"))
@@ -218,7 +225,7 @@ pub(super) fn fail(tick: &Tick, reason: String) -> Decision<Plan> {
 
 /// Somebody takes back a promotion that has begun. Whoever does trusts the version less than before: it gets no more
 /// traffic than it has, if the primary can keep its own.
-pub(super) fn abort(tick: &Tick, draft: Draft, outcome: &str) -> Decision<Plan> {
+pub(super) fn abort(tick: &Tick, draft: Draft, outcome: &str) -> Plan {
     let meant = match (ready_pods(tick, Side::Primary) > 0, strategy::has_changed(tick)) {
         (true, false) => intended_split(tick),
         // The routes of another strategy would give it more.
@@ -242,9 +249,9 @@ fn refuge(tick: &Tick, meant: Split) -> Split {
 }
 
 /// Ends a promotion that has begun. Wherever the traffic waits, the primary is put back.
-fn revoke(tick: &Tick, mut draft: Draft, (meant, outcome): (Split, &str)) -> Decision<Plan> {
+fn revoke(tick: &Tick, mut draft: Draft, (meant, outcome): (Split, &str)) -> Plan {
     let split = refuge(tick, meant);
-    draft.intend(settle::routes(tick, split)?);
+    draft.intend(settle::towards(tick, split));
     draft.enter(Phase::Failed);
     draft.status.canary_weight = i64::from(split.canary());
     draft.reset_counters();
@@ -256,5 +263,5 @@ fn revoke(tick: &Tick, mut draft: Draft, (meant, outcome): (Split, &str)) -> Dec
     healing::begin(run);
     draft.count(Count::Failed);
     draft.post_rollout();
-    Ok(draft.finish(Wake::At(tick.now)))
+    draft.finish(Wake::At(tick.now))
 }

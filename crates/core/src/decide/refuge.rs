@@ -5,31 +5,30 @@ use burgee_api::Phase;
 
 use super::scene::{missing_target, ready_pods};
 use super::settle::intended_split;
-use super::{Decision, Draft, Tick, progress, settle};
+use super::{Draft, Tick, progress, settle};
 use crate::healing;
 use crate::notice::Notice;
 use crate::plan::Plan;
-use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Side};
 
 /// The plan that takes the traffic from a canary that has lost its last ready pod, if there is one.
-pub(super) fn seek(tick: &Tick) -> Decision<Option<Plan>> {
+pub(super) fn seek(tick: &Tick) -> Option<Plan> {
     if !is_out(tick) {
-        return Ok(None);
+        return None;
     }
     let is_there = tick.world.present(&tick.rollout.target_key()).is_some();
     match tick.phase() {
         // A target that was deleted ends the analysis.
-        Phase::Progressing | Phase::WaitingPromotion => is_there.then(|| progress::take_back(tick)).transpose(),
-        Phase::Promoting | Phase::Failed | Phase::Waiting => retreat(tick).map(Some),
+        Phase::Progressing | Phase::WaitingPromotion => is_there.then(|| progress::take_back(tick)),
+        Phase::Promoting | Phase::Failed | Phase::Waiting => Some(retreat(tick)),
         Phase::Unset
         | Phase::Initializing
         | Phase::Initialized
         | Phase::Finalising
         | Phase::Succeeded
         | Phase::Terminating
-        | Phase::Terminated => Ok(None),
+        | Phase::Terminated => None,
     }
 }
 
@@ -46,15 +45,15 @@ fn is_out(tick: &Tick) -> bool {
 }
 
 /// The promotion, or what puts the primary back after it, goes on; only the traffic does not wait for it.
-fn retreat(tick: &Tick) -> Decision<Plan> {
+fn retreat(tick: &Tick) -> Plan {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::Problem(reason(tick)));
-    draft.intend(settle::routes(tick, Split::PRIMARY)?);
+    draft.intend(settle::home(tick));
     if tick.phase() != Phase::Promoting {
         healing::begin(draft.run());
     }
     draft.status.canary_weight = 0;
-    Ok(draft.finish(Wake::At(tick.now)))
+    draft.finish(Wake::At(tick.now))
 }
 
 /// Why the canary cannot keep its traffic.

@@ -1,5 +1,5 @@
-//! A canary that cannot be meant: said in an event and a condition, and left alone (S14, S24). A run of it can still be
-//! taken back by order; any other order is refused.
+//! A canary that cannot be meant: said in an event and a condition, and left alone (S14, S24). A run of it gets no further,
+//! but it is judged, and can be taken back by order (S45, S46); any other order is refused.
 
 use burgee_api::{AnsweredOrder, CanaryStatus, Condition, Phase};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use sha2::Digest as _;
 use super::mistake::INVALID;
 use super::orders::{self, by};
 use super::scene::Scene;
-use super::{Decision, Tick, leave, settle, start, terminate};
+use super::{Decision, Stop, Tick, settle, start, terminate};
 use crate::digest::hex;
 use crate::notice::{Names, Notice};
 use crate::order::{self, Order, Unreadable};
@@ -24,27 +24,23 @@ pub(super) fn reason(tick: &Tick) -> Option<String> {
     refused.or_else(|| rival.map(|rival| format!("{} is claimed by canary {}", rival.claim, rival.name)))
 }
 
-/// Leaves a canary alone, but for an order to take its run back.
+/// Leaves a canary alone, but for the end of a run that was taken back. What it waits for is a spec that can be meant.
 pub(super) fn refused(tick: &Tick, reason: &str) -> Decision<Plan> {
-    Ok(recall(tick, reason)?.unwrap_or_else(|| refuse(tick.world, tick.now, reason)))
+    let ended = end(tick, reason)?;
+    Err(Stop::Wait(ended.unwrap_or_else(|| refuse(tick.world, tick.now, reason))))
 }
 
-/// What takes the run back, and ends it. The routes of a canary with a rival are the rival's.
-fn recall(tick: &Tick, reason: &str) -> Decision<Option<Plan>> {
+/// What ends a run that was taken back. The routes of a canary with a rival are the rival's.
+fn end(tick: &Tick, reason: &str) -> Decision<Option<Plan>> {
     let canary = &tick.world.canary;
     let is_told = canary.status.as_ref().is_some_and(|status| is_refused(status, reason));
     if canary.metadata.deletion_timestamp.is_some() || tick.world.rival.is_some() || !is_told {
         return Ok(None);
     }
+    if let Some(plan) = orders::not_recalled(tick) {
+        return Ok(Some(plan));
+    }
     let drains = tick.phase() == Phase::Failed && tick.run().is_some_and(|run| run.drain_until.is_some());
-    if (drains || orders::wants_back(canary))
-        && let Some(plan) = leave::routes(tick)
-    {
-        return Ok(Some(plan));
-    }
-    if let Some(plan) = orders::recall(tick)? {
-        return Ok(Some(plan));
-    }
     if !drains || tick.world.present(&tick.rollout.target_key()).is_none() {
         return Ok(None);
     }

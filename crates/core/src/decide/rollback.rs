@@ -12,22 +12,23 @@ use super::{Decision, Draft, Tick, capacity, heal, orders, settle};
 use crate::notice::{Gate, Notice};
 use crate::plan::{Count, Plan};
 use crate::scaler::Sync;
-use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::Side;
 
 /// Rollback hooks: one that passes asks for a rollback.
-pub(super) fn manual(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Option<Plan>> {
+pub(super) fn manual(tick: &Tick, asker: &Asker, scene: Option<&Scene>) -> Decision<Option<Plan>> {
     for hook in tick.rollout.webhooks(WebhookType::Rollback) {
         if asker.hook(hook)?.is_ok() {
             let mut draft = Draft::new(tick);
             draft.tell(Notice::GatePassed(Gate::Rollback, hook.name.clone()));
             draft.tell(Notice::ManualRollback);
-            if tick.phase() == Phase::Waiting {
+            if tick.phase() == Phase::Waiting
+                && let Some(scene) = scene
+            {
                 // The revision that was turned away is not asked about again.
                 record_revision(&mut draft, scene, 0);
             }
-            return roll_back(tick, draft, "manual").map(Some);
+            return Ok(Some(roll_back(tick, draft, "manual")));
         }
     }
     Ok(None)
@@ -40,9 +41,9 @@ pub(super) fn not_signaled(tick: &Tick) -> Vec<Notice> {
 }
 
 /// Too many checks failed.
-pub(super) fn threshold(tick: &Tick, mut draft: Draft) -> Decision<Plan> {
+pub(super) fn threshold(tick: &Tick, mut draft: Draft) -> Plan {
     if is_stuck(tick, &draft) {
-        return Ok(wait(tick, draft));
+        return wait(tick, draft);
     }
     let checks = u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX);
     draft.tell(Notice::ThresholdReached(checks));
@@ -50,7 +51,7 @@ pub(super) fn threshold(tick: &Tick, mut draft: Draft) -> Decision<Plan> {
 }
 
 /// A workload did not get ready in time (S4).
-pub(super) fn deadline(tick: &Tick, reason: String) -> Decision<Plan> {
+pub(super) fn deadline(tick: &Tick, reason: String) -> Plan {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::Problem(reason.clone()));
     draft.tell(Notice::DeadlineExceeded(reason));
@@ -63,11 +64,11 @@ pub(super) fn orphaned(tick: &Tick) -> Decision<Option<Plan>> {
     if !has_traffic || settle::look(tick, &tick.rollout.target_key())?.is_some() {
         return Ok(None);
     }
-    without_target(tick).map(Some)
+    Ok(Some(without_target(tick)))
 }
 
 /// There is nothing left to analyse or to promote.
-pub(super) fn without_target(tick: &Tick) -> Decision<Plan> {
+pub(super) fn without_target(tick: &Tick) -> Plan {
     let mut draft = Draft::new(tick);
     draft.blame(Mistake::TargetMissing, &missing_target(tick));
     draft.tell(Notice::Problem(missing_target(tick)));
@@ -81,6 +82,12 @@ const AWAY: &str = "primary/away";
 fn is_stuck(tick: &Tick, draft: &Draft) -> bool {
     let is_alone = ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0;
     is_alone && draft.status.canary_weight > 0 && !heal::is_wanted(tick)
+}
+
+/// Whether a rollback waits for a pod of the primary, and that has been told.
+pub(super) fn is_awaited(tick: &Tick) -> bool {
+    let is_told = tick.run().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == AWAY));
+    is_told && is_stuck(tick, &Draft::new(tick))
 }
 
 /// A rollback that is due waits for the first pod of the primary, which gets its pods again if somebody took them. It is
@@ -101,17 +108,17 @@ pub(super) fn forget_wait(tick: &Tick, run: &mut Run) {
     }
 }
 
-/// The end of a run that went wrong, whatever it was.
-pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decision<Plan> {
+/// The end of a run that went wrong, whatever it was. Nothing that cannot be seen or made stands before it (I28).
+pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Plan {
     if heal::is_wanted(tick) {
-        return Ok(heal::turn_away(tick, draft));
+        return heal::turn_away(tick, draft);
     }
     if is_stuck(tick, &draft) {
-        return Ok(wait(tick, Draft::new(tick)));
+        return wait(tick, Draft::new(tick));
     }
     // Traffic that somebody shifted to the canary because the primary has no pod stays there until it has one (I2, I3).
     if settle::led_astray(tick).is_none() {
-        draft.intend(settle::routes(tick, Split::PRIMARY)?);
+        draft.intend(settle::home(tick));
     }
     // After the routes: nothing about the primary's pods may keep the traffic from going back to those that it has.
     draft.intend(capacity::replicas(tick, capacity::needed_pods(tick)));
@@ -135,5 +142,5 @@ pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Decisio
     orders::forget(run);
     draft.count(Count::Failed);
     draft.post_rollout();
-    Ok(draft.finish(Wake::At(until)))
+    draft.finish(Wake::At(until))
 }

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use burgee_api::{CanaryStatus, Phase};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::ask::halt;
-use super::draft::time;
+use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
-use super::{Decision, Tick};
+use super::{Decision, Tick, heal};
 use crate::digest::digest;
 use crate::kept;
 use crate::plan::Step;
@@ -101,6 +103,10 @@ fn reporter<'a>(tick: &Tick<'a>, side: Side) -> &'a Value {
 
 /// Whether the primary is ready, in the contract's words.
 pub(super) fn primary_readiness(tick: &Tick) -> Readiness {
+    limited(tick, reported_primary(tick))
+}
+
+fn reported_primary(tick: &Tick) -> Readiness {
     let rollout = tick.rollout;
     let primary = reporter(tick, Side::Primary);
     let readiness = workload::readiness(rollout.target_kind, primary, &patience(tick, rollout.primary_ready_percent));
@@ -110,6 +116,56 @@ pub(super) fn primary_readiness(tick: &Tick) -> Readiness {
 
 /// Whether the canary is ready, in the contract's words.
 pub(super) fn canary_readiness(tick: &Tick) -> Readiness {
+    limited(tick, reported_canary(tick))
+}
+
+/// A wait in a run has an end also where the workload says of none: a Deployment counts as available without all of its
+/// pods, and one that was complete once is never late again (S47, I13).
+fn limited(tick: &Tick, readiness: Readiness) -> Readiness {
+    let Readiness::Waiting { reason, deadline } = readiness else { return readiness };
+    if !waits_for_pods(tick.phase()) {
+        return Readiness::Waiting { reason, deadline };
+    }
+    let allowed = SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
+    let after = |since: Timestamp, allowed| since.saturating_add(allowed).unwrap_or(Timestamp::MAX);
+    let Some(since) = tick.run().and_then(|run| time(run.unready_since.as_deref()?)) else {
+        let again = after(tick.now, allowed.min(tick.rollout.interval));
+        return Readiness::Waiting { reason, deadline: deadline.or(Some(again)) };
+    };
+    // A time that lies ahead is by a clock that ours is behind of: it counts from now.
+    let until = after(since.min(tick.now), allowed);
+    if until <= tick.now {
+        return Readiness::Failed(reason);
+    }
+    Readiness::Waiting { reason, deadline: Some(deadline.map_or(until, |known| known.min(until))) }
+}
+
+/// Phases in which a set that is not ready keeps a run from getting on.
+fn waits_for_pods(phase: Phase) -> bool {
+    matches!(phase, Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting)
+}
+
+/// Notes since when a set has not been ready that says of no end itself, and forgets it when all are. Where no traffic
+/// depends on it, and while a promotion has just begun, a controller that is only a moment behind is not worth a write.
+pub(super) fn note_unready(tick: &Tick, status: &mut CanaryStatus) {
+    let Some(run) = &mut status.run else { return };
+    let is_endless = |readiness: &Readiness| matches!(readiness, Readiness::Waiting { deadline: None, .. });
+    let is_promoted = status.phase == Phase::Promoting;
+    let canary = (!is_promoted).then(|| reported_canary(tick));
+    let primary = (!heal::is_fix(tick)).then(|| reported_primary(tick));
+    let sides = || canary.iter().chain(&primary);
+    let is_unready = waits_for_pods(status.phase) && sides().any(|readiness| *readiness != Readiness::Ready);
+    let is_carried = is_promoted || status.canary_weight == 0;
+    let last = tick.world.canary.status.as_ref().and_then(|status| time(status.last_transition_time.as_deref()?));
+    let is_fresh = last.is_some_and(|last| tick.now.duration_since(last) < tick.rollout.interval);
+    if !is_unready {
+        run.unready_since = None;
+    } else if run.unready_since.is_none() && sides().any(is_endless) && !(is_carried && is_fresh) {
+        run.unready_since = Some(fraction(tick.now));
+    }
+}
+
+fn reported_canary(tick: &Tick) -> Readiness {
     let rollout = tick.rollout;
     let canary = reporter(tick, Side::Canary);
     let mut readiness = workload::readiness(rollout.target_kind, canary, &patience(tick, rollout.canary_ready_percent));
@@ -126,7 +182,7 @@ pub(super) fn canary_readiness(tick: &Tick) -> Readiness {
 /// a DaemonSet's does (I13).
 fn without_pods(patience: &Patience) -> Readiness {
     let reason = "waiting for rollout to finish: it has no pods".to_owned();
-    let allowed = jiff::SignedDuration::from_secs(patience.deadline_seconds);
+    let allowed = SignedDuration::from_secs(patience.deadline_seconds);
     let deadline = patience.since.and_then(|since| since.checked_add(allowed).ok());
     match deadline {
         Some(deadline) if deadline <= patience.now => Readiness::Failed(reason),

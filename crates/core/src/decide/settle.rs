@@ -9,9 +9,11 @@ use super::mistake::{Mistake, mistaken};
 use super::scene::{Scene, missing_config, ready_pods};
 use super::strategy::MIRRORING;
 use super::{Decision, Draft, Stop, Tick, capacity, leave, takeover};
+use crate::left;
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step, replaced};
 use crate::reconcile::settle;
+use crate::rollout::Rollout;
 use crate::router;
 use crate::scaler::{self, Sync};
 use crate::services::{self, Role};
@@ -121,35 +123,74 @@ pub(super) fn routes(tick: &Tick, split: Split) -> Decision<Vec<Step>> {
     if steps.is_empty() {
         return Ok(steps);
     }
-    Ok(missing_services(tick)?.into_iter().chain(steps).collect())
+    Ok(missing_services(tick).into_iter().chain(steps).collect())
 }
 
-/// Steps towards the routes for whoever sees to the Services himself.
+/// Steps that lead all traffic to the primary. They change the routes as they stand, and nothing of what the spec says by
+/// now goes into them: what was taken of it once is taken again, whatever is wrong with the spec, cannot be made of it or
+/// cannot be read (I28; S45). Only where no route that can be seen leads to the canary are they made anew. What differs
+/// besides is drift, and is put back after this.
+pub(super) fn home(tick: &Tick) -> Vec<Step> {
+    let led = led_home(tick);
+    let steps = if led.is_empty() { routes_alone(tick, Split::PRIMARY).unwrap_or_default() } else { led };
+    if steps.is_empty() {
+        return steps;
+    }
+    missing_services(tick).into_iter().chain(steps).collect()
+}
+
+/// The routes that lead to the canary as they stand, also those that an edit has left behind, with all on the primary.
+fn led_home(tick: &Tick) -> Vec<Step> {
+    let stand = |rollout: &Rollout| router::of(rollout).home(rollout, tick.world);
+    let mut objects = stand(tick.rollout);
+    objects.extend(left::routed(tick.rollout, &tick.world.canary).iter().flat_map(stand));
+    objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect()
+}
+
+/// Steps towards a split that the status is about to announce, as far as they can be made now. Whoever follows the status
+/// makes the others, as soon as they can be.
+pub(super) fn towards(tick: &Tick, split: Split) -> Vec<Step> {
+    if split == Split::PRIMARY { home(tick) } else { routes(tick, split).unwrap_or_default() }
+}
+
+/// Steps towards the routes for whoever sees to the Services himself. Where they cannot be made, all traffic is led to the
+/// primary all the same if that is where it belongs (I28).
 pub(super) fn routes_alone(tick: &Tick, split: Split) -> Decision<Vec<Step>> {
+    made(tick, split).or_else(|stop| {
+        let led = if split == Split::PRIMARY { led_home(tick) } else { Vec::new() };
+        if led.is_empty() { Err(stop) } else { Ok(led) }
+    })
+}
+
+/// The steps that make the routes as the spec has them.
+fn made(tick: &Tick, split: Split) -> Decision<Vec<Step>> {
     let router = router::of(tick.rollout);
     for key in router.reads(tick.rollout) {
         look(tick, &key)?;
+    }
+    if tick.rollout.refused.is_some() {
+        // Nothing is made of a spec that cannot be meant.
+        return Ok(if split == Split::PRIMARY { led_home(tick) } else { Vec::new() });
     }
     let objects = router.render(tick.rollout, tick.world, split).map_err(|reason| halt(tick, reason))?;
     Ok(objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect())
 }
 
-/// What makes the Services of the two sets where they are gone. Of a target that is a Service itself others see to it.
-fn missing_services(tick: &Tick) -> Decision<Vec<Step>> {
+/// What makes the Services of the two sets where they are gone. Of a target that is a Service itself others see to it, and
+/// one that cannot be read is taken to be there (I11).
+fn missing_services(tick: &Tick) -> Vec<Step> {
     let rollout = tick.rollout;
-    let Some(target) = tick.world.present(&rollout.target_key()) else { return Ok(Vec::new()) };
-    if !rollout.target_kind.has_pods() {
-        return Ok(Vec::new());
+    let Some(target) = tick.world.present(&rollout.target_key()) else { return Vec::new() };
+    if !rollout.target_kind.has_pods() || rollout.refused.is_some() {
+        return Vec::new();
     }
-    let Ok(selector) = workload::selector(rollout, tick.settings, target) else { return Ok(Vec::new()) };
-    let mut steps = Vec::new();
-    for role in [Role::Canary, Role::Primary] {
-        if look(tick, &role.key(rollout))?.is_none() {
-            let ports = services::discovered_ports(rollout, target);
-            steps.extend(settle(services::render(rollout, &selector, &ports, role, None), None));
-        }
-    }
-    Ok(steps)
+    let Ok(selector) = workload::selector(rollout, tick.settings, target) else { return Vec::new() };
+    let is_gone = |role: &Role| tick.world.seen(&role.key(rollout)) == Observed::Absent;
+    let make = |role: Role| {
+        let ports = services::discovered_ports(rollout, target);
+        settle(services::render(rollout, &selector, &ports, role, None), None)
+    };
+    [Role::Canary, Role::Primary].into_iter().filter(is_gone).filter_map(make).collect()
 }
 
 /// The plan that puts the routes where the status says they are, if they are not: after a crash between the two writes,

@@ -115,7 +115,7 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     let asker =
         Asker { tick, answers, moment: format!("start {}", scene.revision), phase: tick.phase(), before: Vec::new() };
     if tick.phase() == Phase::Waiting
-        && let Some(plan) = rollback::manual(tick, &asker, scene)?
+        && let Some(plan) = rollback::manual(tick, &asker, Some(scene))?
     {
         return Ok(plan);
     }

@@ -46,20 +46,18 @@ pub(super) fn keeps_routes(tick: &Tick) -> bool {
 /// The strategy was edited in the middle of the analysis: its weights and iterations say nothing of the new one, and routes
 /// to one part of the users would lead all of them to the canary. So the analysis begins again, with the traffic on the
 /// primary; its first step comes an interval from now.
-pub(super) fn change(tick: &Tick) -> Decision<Option<Plan>> {
+pub(super) fn change(tick: &Tick) -> Option<Plan> {
     let is_analysed = matches!(tick.phase(), Phase::Progressing | Phase::WaitingPromotion);
     if !is_analysed || !has_changed(tick) {
-        return Ok(None);
+        return None;
     }
     // What cannot be looked at, and a new revision, end or restart the analysis by themselves.
-    let Some(scene) = Scene::look(tick).ok().filter(|scene| revision::change(tick, scene) != Change::Revision) else {
-        return Ok(None);
-    };
+    let scene = Scene::look(tick).ok().filter(|scene| revision::change(tick, scene) != Change::Revision)?;
     let before = tick.run().cloned().unwrap_or_default();
     let mut draft = Draft::new(tick);
     draft.enter(Phase::Progressing);
     draft.tell(Notice::StrategyChanged);
-    begin_again(tick, &scene, &mut draft)?;
+    begin_again(tick, &scene, &mut draft);
     if before.paused_since.is_none() {
         draft.drop_condition("Held");
     }
@@ -69,7 +67,7 @@ pub(super) fn change(tick: &Tick) -> Decision<Option<Plan>> {
     run.hooks_passed.extend(before.hooks_passed.iter().filter(is_accepted).cloned());
     run.ordered = before.ordered;
     run.step_started_at = Some(fraction(tick.now));
-    Ok(Some(draft.finish(Wake::At(tick.now))))
+    Some(draft.finish(Wake::At(tick.now)))
 }
 
 /// Whether a closed traffic gate has been told of, and with it all that comes before.

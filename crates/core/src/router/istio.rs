@@ -53,6 +53,12 @@ impl Router for Istio {
         Ok(objects)
     }
 
+    fn home(&self, rollout: &Rollout, world: &World) -> Vec<Value> {
+        let Some(seen) = world.present(&key(rollout)) else { return Vec::new() };
+        let mut object = based_on(&key(rollout), Some(seen));
+        if routes::lead_home(rollout, &mut object["spec"]) { vec![object] } else { Vec::new() }
+    }
+
     /// Istio does not report when proxies have taken over a route; the drain delay has to cover it.
     fn accepted(&self, _: &Rollout, _: &World) -> Result<(), String> {
         Ok(())

@@ -42,6 +42,11 @@ impl Router for Knative {
         Ok(vec![service])
     }
 
+    /// The list names its revisions itself.
+    fn home(&self, rollout: &Rollout, world: &World) -> Vec<Value> {
+        self.render(rollout, world, Split::PRIMARY).unwrap_or_default()
+    }
+
     fn accepted(&self, rollout: &Rollout, world: &World) -> Result<(), String> {
         let Some(service) = world.look(&rollout.target_key())? else { return Ok(()) };
         let lags = service["metadata"]["generation"].as_i64() > service["status"]["observedGeneration"].as_i64();

@@ -26,6 +26,10 @@ impl Router for Kubernetes {
         Ok(Vec::new())
     }
 
+    fn home(&self, _: &Rollout, _: &World) -> Vec<Value> {
+        Vec::new()
+    }
+
     fn accepted(&self, _: &Rollout, _: &World) -> Result<(), String> {
         Ok(())
     }

@@ -6,12 +6,13 @@ use burgee_core::digest::is_foreign;
 use burgee_core::healing;
 use burgee_core::notice::Notice;
 use burgee_core::object::items_mut;
+use burgee_core::order;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::rollout::TargetKind;
 use burgee_core::timetable::Wake;
-use burgee_core::workload::{self, Readiness};
-use burgee_core::world::{Kind, ObjectKey};
+use burgee_core::workload::{self, Readiness, Side};
+use burgee_core::world::{Kind, ObjectKey, Observed};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -257,6 +258,24 @@ pub const APEX_IS_KEPT: Mutation =
     Mutation::of_plan("the user's Service keeps leading to the primary", |tick, plan| {
         if phase(tick) == Phase::Terminating {
             plan.steps.retain(|step| !writes(step, Kind::Service));
+        }
+    });
+
+/// I28: an order waits for what cannot be read.
+pub const ORDERS_WAIT_FOR_SIGHT: Mutation =
+    Mutation::of_plan("an order waits for what cannot be read", |tick, plan| {
+        let is_blind = tick.world.objects.iter().any(|(_, seen)| matches!(seen, Observed::Unknown(_)));
+        if is_blind && order::pending(&tick.world.canary).is_some() {
+            wait(tick, plan, SignedDuration::from_secs(1));
+        }
+    });
+
+/// I28: a canary without pods waits for what cannot be read.
+pub const RETREAT_WAITS_FOR_SIGHT: Mutation =
+    Mutation::of_plan("a canary without pods waits for what cannot be read", |tick, plan| {
+        let is_blind = tick.world.objects.iter().any(|(_, seen)| matches!(seen, Observed::Unknown(_)));
+        if is_blind && workload::ready_on(tick.rollout, tick.world, Side::Canary) == 0 {
+            wait(tick, plan, SignedDuration::from_secs(1));
         }
     });
 

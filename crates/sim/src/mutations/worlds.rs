@@ -38,6 +38,17 @@ pub const PRIMARY_COUNTS_AS_READY_IN_RUNS: Mutation =
         }
     });
 
+/// I29: nobody asks about a canary while a pod of it is missing.
+pub const UNREADY_IS_NOT_JUDGED: Mutation =
+    Mutation::of_world("nobody asks about a canary while a pod of it is missing", |world, rollout| {
+        let target = world.present(&rollout.target_key()).cloned().unwrap_or_default();
+        let is_whole = target["status"]["readyReplicas"] == target["spec"]["replicas"];
+        let status = Arc::make_mut(&mut world.canary).status.as_mut();
+        if let Some(run) = status.and_then(|status| status.run.as_mut()).filter(|_| !is_whole) {
+            run.step_started_at = run.step_started_at.take().map(|_| "2100-01-01T00:00:00Z".to_owned());
+        }
+    });
+
 /// I3: the primary counts as ready as soon as it is made.
 pub const PRIMARY_COUNTS_AS_READY: Mutation =
     Mutation::of_world("the primary counts as ready as soon as it is made", |world, rollout| {

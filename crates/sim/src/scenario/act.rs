@@ -46,7 +46,7 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
             stage.workloads.behaviour.stuck.insert((name.clone(), mention.clone()));
         }
         Command::Crash(name, number) => {
-            stage.workloads.behaviour.crashing.insert(name.clone(), *number);
+            stage.workloads.behaviour.crashing.insert(name.clone(), (*number, None));
             stage.look_anew();
         }
         Command::Refused(name) => {

@@ -94,6 +94,12 @@ proptest! {
             prop_assert_eq!(settle(again, Some(first)), None);
         }
 
+        let led = Istio.home(&rollout, &world);
+        prop_assert_eq!(led.is_empty(), split == Split::PRIMARY);
+        let at_home = led.into_iter().next().unwrap_or_else(|| once[2].clone());
+        let (_, world) = scene(&spec, &json!([at_home]));
+        prop_assert_eq!(Istio.read(&rollout, &world), Ok(Some(Split::PRIMARY)));
+
         for theirs in items(&seen) {
             let ours = once.iter().find(|object| ObjectKey::of(object) == ObjectKey::of(theirs)).unwrap();
             for field in ["labels", "annotations"] {
@@ -167,4 +173,28 @@ fn what_could_not_be_read_is_neither_absent_nor_written() {
     world.insert(key(&rollout), crate::world::Observed::Unknown("forbidden".to_owned()));
     assert_eq!(Istio.read(&rollout, &world), Err("forbidden".to_owned()));
     assert!(Istio.render(&rollout, &world, Split::PRIMARY).is_err());
+}
+
+#[test]
+fn a_route_is_led_home_by_what_stands_in_it() {
+    let spec = json!({"service": {"port": 80, "timeout": "5s"}, "analysis": {"stepWeight": 10}});
+    let (rollout, world) = scene(&spec, &json!([]));
+    let mut stands = Istio.render(&rollout, &world, Split::with_canary(40).mirrored()).unwrap();
+    let alone = json!({"match": [{"port": 1}], "route": [{"destination": {"host": "podinfo-canary"}}]});
+    let theirs = json!({"match": [{"port": 2}], "route": [{"destination": {"host": "other"}}]});
+    stands[2]["spec"]["http"].as_array_mut().unwrap().extend([alone.clone(), theirs.clone()]);
+    let (mut rollout, world) = scene(&spec, &json!(stands));
+    // What the spec says by now can be rendered no more, and is not looked at.
+    rollout.service.delegation = true;
+    rollout.service.hosts = vec!["example.com".to_owned()];
+    assert!(Istio.render(&rollout, &world, Split::PRIMARY).is_err());
+    let mut expected = stands[2].clone();
+    let route = |host: &str, weight: u8| json!({"destination": {"host": host}, "weight": weight});
+    let both = json!([route("podinfo-primary", 100), route("podinfo-canary", 0)]);
+    let first = json!({"timeout": "5s", "route": both});
+    let alone = json!({"match": [{"port": 1}], "route": [route("podinfo-primary", 100)]});
+    expected["spec"]["http"] = json!([first, alone, theirs]);
+    assert_eq!(Istio.home(&rollout, &world), [expected.clone()]);
+    let (_, world) = scene(&spec, &json!([expected]));
+    assert!(Istio.home(&rollout, &world).is_empty(), "nothing is led home twice");
 }

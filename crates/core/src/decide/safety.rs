@@ -1,0 +1,87 @@
+//! The safety of the traffic: what takes it off a version that is bad or dead, and what finds out whether it is. It stands
+//! before everything in a tick that may go wrong, and asks no object of which it must be known that it is there: no error
+//! of a lookup, of the spec or of a router may stand before it (I28, I29; S45, S46).
+
+use burgee_api::Phase;
+
+use super::progress::{self, asker, check, failed_checks};
+use super::settle::intended_split;
+use super::start::wait_an_interval;
+use super::{Decision, Draft, Stop, Tick, orders, refuge, rollback, takeover};
+use crate::plan::{Plan, Step};
+use crate::question::Answers;
+use crate::timetable::Wake;
+
+/// What comes before all else: a run that a peer began is made ours as far as it can be seen, a canary without pods loses
+/// its traffic, and whoever orders a run back is obeyed. None of this can fail.
+pub(super) fn first(tick: &Tick) -> Option<Plan> {
+    if !is_free(tick) {
+        return None;
+    }
+    let taken = takeover::take_over(tick).ok().flatten();
+    // Before all orders: none of them may find the traffic where no pod is.
+    taken.or_else(|| refuge::seek(tick)).or_else(|| orders::recall(tick))
+}
+
+/// Whether the traffic is ours to lead: nobody else claims it, nobody has told the operator to keep off, and it is not on
+/// its way back to the target.
+fn is_free(tick: &Tick) -> bool {
+    let is_deleted = tick.world.canary.metadata.deletion_timestamp.is_some();
+    !is_deleted && tick.world.rival.is_none() && !tick.rollout.suspended
+}
+
+/// What becomes of a tick that waits: for pods, for what could not be read, for a spec that can be meant. A canary that has
+/// traffic is judged at every interval all the same. What is waited for stands before a raise, never before a check or a
+/// rollback (S46).
+pub(super) fn judged(tick: &Tick, answers: &Answers, waiting: Plan) -> Decision<Plan> {
+    let is_analysed = matches!(tick.phase(), Phase::Progressing | Phase::WaitingPromotion);
+    if !is_analysed || !is_free(tick) || ends(tick, &waiting) {
+        return Err(Stop::Wait(waiting));
+    }
+    let is_paused = orders::is_paused(tick);
+    if failed_checks(tick) >= tick.rollout.threshold && !is_paused {
+        return Ok(rollback::threshold(tick, Draft::new(tick)));
+    }
+    if intended_split(tick).canary() == 0 {
+        return Err(Stop::Wait(waiting));
+    }
+    if let Some(due) = progress::due(tick).filter(|due| *due > tick.now && !is_paused) {
+        return Err(Stop::Wait(Plan { next: waiting.next.sooner(Wake::At(due)), ..waiting }));
+    }
+    let asker = asker(tick, answers);
+    let checked = if is_paused {
+        rollback::manual(tick, &asker, None).map(|plan| plan.map_or_else(|| Ok(Draft::new(tick)), Err))
+    } else {
+        check(tick, &asker)
+    };
+    match checked {
+        Ok(Ok(draft)) => Ok(wait_on(tick, waiting, draft)),
+        Ok(Err(plan)) => Ok(plan),
+        Err(Stop::Wait(quiet)) => Err(Stop::Wait(Plan { next: waiting.next.sooner(quiet.next), ..waiting })),
+        Err(Stop::Ask(mut question)) => {
+            // What drifted is put back before asking, because the answer may take minutes.
+            question.repairs.extend(waiting.steps.into_iter().filter(|step| step.written().is_some()));
+            Err(Stop::Ask(question))
+        }
+    }
+}
+
+/// Whether a plan that waits has ended the run by itself.
+fn ends(tick: &Tick, waiting: &Plan) -> bool {
+    waiting.status().is_some_and(|status| status.phase != tick.phase())
+}
+
+/// The check passed, and the wait goes on: until what is waited for comes, or the next check is due.
+fn wait_on(tick: &Tick, waiting: Plan, draft: Draft) -> Plan {
+    let passed = wait_an_interval(tick, draft);
+    let next = waiting.next.sooner(passed.next);
+    if waiting.status().is_some() {
+        return Plan { next, quiet_until: passed.quiet_until, ..waiting };
+    }
+    let is_alone = passed.status().is_some();
+    let tells = |step: &Step| step.telling().is_some();
+    let mut steps: Vec<Step> = waiting.steps.into_iter().filter(|step| !is_alone || tells(step)).collect();
+    steps.extend(passed.steps);
+    let repairs = if is_alone { Vec::new() } else { waiting.repairs };
+    Plan { steps, next, repairs, ..passed }
+}

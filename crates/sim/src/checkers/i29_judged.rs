@@ -1,0 +1,90 @@
+//! I29: a canary that has traffic is judged at every interval, whatever is not ready, cannot be read or cannot be meant.
+
+use burgee_api::{CanaryStatus, Phase, WebhookType};
+use burgee_core::plan::Step;
+use burgee_core::question::Ask;
+use burgee_core::rollout::Rollout;
+use jiff::SignedDuration;
+
+use super::wait::Wait;
+use super::{Checker, Moment, Verdict, What, without_marks};
+use crate::instant::{Instant, Part};
+use crate::trouble::HOOK_TIMEOUT_SECONDS;
+
+/// Since when nobody has asked how the canary does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Judged {
+    unasked: Wait,
+    /// Whether a hook was asked last: its answer may take its time.
+    hook: bool,
+    /// Which operator acted last, and how often that one had been killed.
+    life: (usize, u64),
+}
+
+impl Checker for Judged {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        self.unasked.heed(moment);
+        let now = moment.after.now;
+        let life = (moment.operator, moment.sight.deaths);
+        if std::mem::replace(&mut self.life, life) != life {
+            // Whoever was killed asks anew.
+            self.unasked.renew(now);
+        }
+        match moment.what {
+            What::Asked(_, ask) => {
+                self.hook = matches!(ask, Ask::Hook { .. });
+                self.unasked.renew(now);
+                Ok(())
+            }
+            What::Step(Step::Status(_)) if has_moved(moment) => {
+                self.unasked.renew(now);
+                Ok(())
+            }
+            What::Outside if !moment.before.is_same(moment.after, &[Part::Canary]) => {
+                // While it cannot be meant nobody looks here.
+                self.unasked.renew(now);
+                Ok(())
+            }
+            What::Decided { .. } => self.is_asked(moment),
+            What::Step(_) | What::Outside => Ok(()),
+        }
+    }
+}
+
+impl Judged {
+    fn is_asked(&mut self, moment: &Moment) -> Verdict {
+        let instant = moment.after;
+        if !moment.saw_the_canary() || !is_checked(instant) {
+            self.unasked.end();
+            return Ok(());
+        }
+        let waited = self.unasked.goes_on(instant.now);
+        let answer = SignedDuration::from_secs(if self.hook { HOOK_TIMEOUT_SECONDS } else { 0 });
+        if waited > instant.rollout.interval.saturating_mul(2).saturating_add(answer) {
+            return Err(format!("the canary has traffic, and nobody has asked about it for {waited:#}"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a step has begun anew.
+fn has_moved(moment: &Moment) -> bool {
+    without_marks(&moment.before.status) != without_marks(&moment.after.status)
+}
+
+/// Whether the canary has traffic, somebody can be asked about it, and nobody has said otherwise.
+fn is_checked(instant: &Instant) -> bool {
+    let CanaryStatus { phase, canary_weight, failed_checks, run, .. } = &*instant.status;
+    let run = run.clone().unwrap_or_default();
+    let is_held = instant.rollout.suspended || run.paused_since.is_some() || instant.is_deleted();
+    // Nobody asks about what is to be rolled back already, and waits for a pod of the primary.
+    let is_over = *failed_checks >= i64::from(instant.rollout.threshold);
+    let is_skipped = is_over || instant.rollout.skip_analysis || run.ordered.is_some();
+    let is_analysed = matches!(phase, Phase::Progressing | Phase::WaitingPromotion);
+    is_analysed && *canary_weight > 0 && !is_held && !is_skipped && has_checks(&instant.rollout)
+}
+
+fn has_checks(rollout: &Rollout) -> bool {
+    let kinds = [WebhookType::Untyped, WebhookType::Rollout, WebhookType::Rollback];
+    !rollout.metrics().is_empty() || kinds.into_iter().any(|kind| !rollout.webhooks(kind).is_empty())
+}
