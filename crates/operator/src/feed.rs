@@ -72,17 +72,16 @@ impl Feed {
             let query = format!("limit={PAGE}&continue={}", escape(&token));
             let mut page: Value = cluster.read(self.kind, self.request(&query, "List")?).await?;
             let version = version(&page).ok_or_else(|| self.nonsense("an answer without a version"))?;
-            let is_list = page["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-            let items = match page["items"].take() {
-                Value::Array(items) => items,
-                // An empty list, as Go may write it.
-                none if none.is_null() && is_list => Vec::new(),
-                other => vec![other],
-            };
-            if !items.iter().all(is_object) {
+            let items = page["items"].take();
+            // Go may write an empty list so.
+            let is_empty = items.is_null() && page["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+            if let Value::Array(items) = items
+                && items.iter().all(is_object)
+            {
+                items.into_iter().for_each(&mut take);
+            } else if !is_empty {
                 return Err(self.nonsense("an answer that is no list"));
             }
-            items.into_iter().for_each(&mut take);
             let next = page["metadata"]["continue"].as_str().unwrap_or_default();
             if next.is_empty() {
                 return Ok(version);
