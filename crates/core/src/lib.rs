@@ -29,6 +29,7 @@ pub mod scaler;
 pub mod services;
 pub mod settings;
 pub mod split;
+pub mod strangers;
 pub mod times;
 pub mod timetable;
 pub mod tracked;

@@ -42,10 +42,11 @@ impl Role {
         }
     }
 
-    fn selector_value(self, selector: &Selector) -> String {
+    /// The labels by which the Service selects its pods.
+    fn labels(self, selector: &Selector) -> Value {
         match self {
-            Self::Apex | Self::Primary => selector.primary_value(),
-            Self::Canary => selector.value.clone(),
+            Self::Apex | Self::Primary => selector.primary_labels(),
+            Self::Canary => selector.canary_labels(),
         }
     }
 }
@@ -113,7 +114,7 @@ pub fn render(rollout: &Rollout, selector: &Selector, discovered: &[Value], role
     ports.extend_from_slice(discovered);
     let Some(seen) = seen else { return created(rollout, selector, &ports, role) };
     let mut service = based_on(&role.key(rollout), Some(seen));
-    service["spec"]["selector"] = json!({(&selector.label): role.selector_value(selector)});
+    service["spec"]["selector"] = role.labels(selector);
     put(&mut service["spec"], "ports", kept_ports(ports, &seen["spec"]["ports"]));
     if is_owned_by(seen, &rollout.uid) {
         for field in ["labels", "annotations"] {
@@ -135,7 +136,7 @@ fn created(rollout: &Rollout, selector: &Selector, ports: &[Value], role: Role) 
     }
     service["metadata"]["ownerReferences"] = json!([rollout.owner_reference()]);
     service["spec"] = json!({"type": "ClusterIP", "ports": ports,
-        "selector": {(&selector.label): role.selector_value(selector)}});
+        "selector": role.labels(selector)});
     if rollout.service.headless {
         service["spec"]["clusterIP"] = json!("None");
     }

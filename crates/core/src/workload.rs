@@ -17,7 +17,12 @@ use crate::world::{Kind, ObjectKey, World};
 mod daemonset;
 mod deployment;
 pub(crate) mod knative;
+mod selector;
 mod service;
+mod spread;
+
+pub use selector::{Selector, selector, selects};
+use spread::Rule;
 
 /// The pod template annotation that forces a rollout of the primary at each promotion (contract: api §4).
 const FLAGGER_ID: &str = "flagger-id";
@@ -60,22 +65,6 @@ pub struct Patience {
     pub now: Timestamp,
 }
 
-/// The label by which the target's pods are selected (contract: lifecycle §7.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector {
-    /// The label.
-    pub label: String,
-    /// Its value on the target's pods.
-    pub value: String,
-}
-
-impl Selector {
-    /// The label's value on the primary's pods.
-    pub fn primary_value(&self) -> String {
-        format!("{}-primary", self.value)
-    }
-}
-
 /// What a primary is made with, besides its target.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipe<'a> {
@@ -87,27 +76,6 @@ pub struct Recipe<'a> {
     pub tracked: &'a [ObjectKey],
     /// A new random id for the pod template, so that a promotion always rolls the primary.
     pub flagger_id: &'a str,
-}
-
-/// The label that selects the target's pods: the first of `-selector-labels` in its `matchLabels`. The error is the
-/// contract's text (lifecycle §2 step 4, §7.1).
-pub fn selector(rollout: &Rollout, settings: &Settings, target: &Value) -> Result<Selector, String> {
-    let labels = &target["spec"]["selector"]["matchLabels"];
-    let found = settings.selector_labels.iter().find_map(|label| Some((label, labels[label.as_str()].as_str()?)));
-    found.map(|(label, value)| Selector { label: label.clone(), value: value.to_owned() }).ok_or_else(|| {
-        let (kind, end) = match rollout.target_kind {
-            TargetKind::Deployment => ("deployment", ""),
-            // The stray quote is the contract's.
-            TargetKind::DaemonSet => ("daemonset", "'"),
-            TargetKind::Service | TargetKind::Knative => ("service", ""),
-        };
-        format!(
-            "getSelectorLabel failed: {kind} {}.{} spec.selector.matchLabels must contain one of [{}]{end}",
-            rollout.target.name,
-            rollout.namespace,
-            settings.selector_labels.join(" ")
-        )
-    })
 }
 
 /// A primary as it is created (contract: lifecycle §7.2, §7.3; S23).
@@ -122,12 +90,12 @@ pub fn primary(recipe: &Recipe<'_>, target: &Value) -> Result<Value, String> {
 fn pod_primary(recipe: &Recipe<'_>, target: &Value) -> Result<Value, String> {
     let Recipe { rollout, settings, .. } = recipe;
     verify(rollout, target)?;
-    let selector = selector(rollout, settings, target)?;
+    let selector = selector(rollout, settings, target, None)?;
     let mut primary = based_on(&rollout.primary_key(), None);
     primary["metadata"]["ownerReferences"] = json!([rollout.owner_reference()]);
     put(&mut primary["metadata"], "labels", labels(recipe, &selector, target));
     put(&mut primary["metadata"], "annotations", filtered(&target["metadata"]["annotations"], is_copied_at_creation));
-    primary["spec"] = json!({"selector": {"matchLabels": {(&selector.label): selector.primary_value()}}});
+    primary["spec"] = json!({"selector": selector.of_new_primary()});
     primary["spec"]["template"] = primary_template(recipe, &selector, &template(rollout.target_kind, target));
     copy_settings(rollout.target_kind, &mut primary, target);
     if let TargetKind::Deployment = rollout.target_kind {
@@ -149,7 +117,7 @@ pub fn promoted(recipe: &Recipe<'_>, target: &Value, primary: &Value, floor: i64
 fn pod_promoted(recipe: &Recipe<'_>, target: &Value, primary: &Value, floor: i64) -> Result<Value, String> {
     let Recipe { rollout, settings, .. } = recipe;
     verify(rollout, target)?;
-    let selector = selector(rollout, settings, target)?;
+    let selector = selector(rollout, settings, target, Some(primary))?;
     let mut promoted = based_on(&rollout.primary_key(), Some(primary));
     put(&mut promoted["metadata"], "labels", labels(recipe, &selector, target));
     let annotations = promoted_annotations(settings, target, primary);
@@ -191,7 +159,7 @@ fn pod_restored(
         good["spec"]["template"] = template.clone();
         return self::primary(recipe, &good);
     };
-    let selector = selector(recipe.rollout, recipe.settings, target)?;
+    let selector = selector(recipe.rollout, recipe.settings, target, Some(seen))?;
     let mut restored = based_on(&recipe.rollout.primary_key(), Some(seen));
     restored["spec"]["template"] = primary_template(recipe, &selector, template);
     Ok(restored)
@@ -275,15 +243,19 @@ pub fn runs(recipe: &Recipe<'_>, template: &Value, target: &Value, primary: &Val
 }
 
 fn pod_runs(recipe: &Recipe<'_>, template: &Value, target: &Value, primary: &Value) -> Result<bool, String> {
-    let selector = selector(recipe.rollout, recipe.settings, target)?;
-    let mut wanted = primary_template(recipe, &selector, template);
-    let mut seen = primary["spec"]["template"].clone();
-    for template in [&mut wanted, &mut seen] {
+    let selector = selector(recipe.rollout, recipe.settings, target, Some(primary))?;
+    let rules = [
+        Rule::Value { namespace: &recipe.rollout.namespace },
+        Rule::Flaggers { target: &recipe.rollout.target.name, labels: &recipe.settings.selector_labels },
+    ];
+    let digest_of = |mut template: Value| {
         if let Some(annotations) = template["metadata"]["annotations"].as_object_mut() {
             annotations.remove(FLAGGER_ID);
         }
-    }
-    Ok(digest(&wanted) == digest(&seen))
+        digest(&template)
+    };
+    let seen = digest_of(primary["spec"]["template"].clone());
+    Ok(rules.into_iter().any(|rule| digest_of(template_by(recipe, &selector, template, rule)) == seen))
 }
 
 /// Whether a workload is ready (contract: lifecycle §7.5).
@@ -471,10 +443,14 @@ fn promoted_annotations(settings: &Settings, target: &Value, primary: &Value) ->
 
 /// The primary's pod template from the target's (contract: lifecycle §7.2). Every field of it survives.
 fn primary_template(recipe: &Recipe<'_>, selector: &Selector, template: &Value) -> Value {
-    let Recipe { rollout, settings, tracked, flagger_id } = recipe;
+    template_by(recipe, selector, template, Rule::Value { namespace: &recipe.rollout.namespace })
+}
+
+fn template_by(recipe: &Recipe<'_>, selector: &Selector, template: &Value, rule: Rule<'_>) -> Value {
+    let Recipe { rollout, tracked, flagger_id, .. } = recipe;
     let mut template = template.clone();
     let mut labels = filtered(&template["metadata"]["labels"], |key| !is_toolkit(key));
-    labels[&selector.label] = json!(selector.primary_value());
+    selector.mark(&mut labels);
     let mut annotations = filtered(&template["metadata"]["annotations"], |key| !is_toolkit(key));
     annotations[FLAGGER_ID] = json!(flagger_id);
     if template["metadata"].is_null() {
@@ -484,7 +460,7 @@ fn primary_template(recipe: &Recipe<'_>, selector: &Selector, template: &Value) 
     template["metadata"]["annotations"] = annotations;
     tracked::rename(&mut template["spec"], tracked);
     if let TargetKind::Deployment = rollout.target_kind {
-        deployment::spread_apart(&mut template["spec"], &rollout.target.name, &settings.selector_labels);
+        spread::spread(&mut template["spec"], selector, rule);
     }
     template
 }

@@ -8,6 +8,8 @@ use burgee_api::Canary;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::strangers::Stranger;
+
 /// A kind of Kubernetes object that a rollout reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
@@ -206,12 +208,15 @@ pub struct World {
     pub configs: Vec<(ObjectKey, ConfigSeen)>,
     /// An older canary with the same claim.
     pub rival: Option<Rival>,
+    /// Workloads of others that its Services lead to.
+    #[serde(default)]
+    pub strangers: Vec<Stranger>,
 }
 
 impl World {
     /// A world in which nothing but the canary has been looked at.
     pub fn new(canary: impl Into<Arc<Canary>>) -> Self {
-        Self { canary: canary.into(), objects: Vec::new(), configs: Vec::new(), rival: None }
+        Self { canary: canary.into(), objects: Vec::new(), configs: Vec::new(), rival: None, strangers: Vec::new() }
     }
 
     /// What is known of an object. One that was never looked at is unknown.

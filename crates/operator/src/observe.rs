@@ -7,6 +7,7 @@ use std::sync::Arc;
 use burgee_api::Canary;
 use burgee_core::reads;
 use burgee_core::rollout::Rollout;
+use burgee_core::strangers::strangers;
 use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, World};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -81,6 +82,8 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
         looked_at.insert(key.clone());
         sight.world.insert(key, observed);
     }
+    let workloads = operator.stores.workloads(&rollout.namespace);
+    sight.world.strangers = strangers(rollout, &sight.world, &workloads);
     let target = sight.world.present(&rollout.target_key()).cloned();
     let configs = reads::configs(rollout, &operator.settings, target.as_ref());
     operator.reads(&own, &configs.iter().map(|reference| reference.key.clone()).collect::<Vec<_>>());

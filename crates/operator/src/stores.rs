@@ -21,6 +21,8 @@ pub(crate) use kept::{strip, version_of};
 
 mod kept;
 
+mod neighbours;
+
 /// So many objects that are gone are remembered of each watch, longer than any answer is on its way.
 const GONE: usize = 256;
 
@@ -79,22 +81,25 @@ struct Stored {
     meaning: u64,
     /// Of canaries: what it claims, so that rivals are found without reading all of them.
     claim: Option<Box<Claim>>,
+    /// Of workloads: the labels of their pods, as JSON text.
+    labels: Option<Box<str>>,
 }
 
 impl Stored {
     /// The object as it is kept when it is wanted. Of a config that is who it is: nothing else of it is ever kept.
     fn whole(kind: Kind, object: &Value) -> Self {
         if kind.is_confidential() {
-            return Self::outline(object);
+            return Self::outline(kind, object);
         }
         let json = Some(object.to_string().into());
         let claim = (kind == Kind::Canary).then(|| Box::new(Claim::of(object)));
-        Self { json, claim, meaning: meaning(kind, object), ..Self::outline(object) }
+        Self { json, claim, meaning: meaning(kind, object), ..Self::outline(kind, object) }
     }
 
     /// The same when nobody wants it.
-    fn outline(object: &Value) -> Self {
-        Self { version: version_of(object), uid: uid_of(object).into(), json: None, meaning: 0, claim: None }
+    fn outline(kind: Kind, object: &Value) -> Self {
+        let labels = neighbours::labels(kind, object);
+        Self { version: version_of(object), uid: uid_of(object).into(), json: None, meaning: 0, claim: None, labels }
     }
 
     /// Whether it says more than what is known.
@@ -259,7 +264,7 @@ impl Stores {
     pub(crate) fn arrival(&self, kind: Kind, object: Value) -> Option<Arrival> {
         let object = strip(kind, object);
         let key = ObjectKey::of(&object)?;
-        let stored = if self.is_whole(&key) { Stored::whole(kind, &object) } else { Stored::outline(&object) };
+        let stored = if self.is_whole(&key) { Stored::whole(kind, &object) } else { Stored::outline(kind, &object) };
         Some(Arrival { key, stored })
     }
 

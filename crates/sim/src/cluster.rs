@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use burgee_core::strangers::KINDS;
 use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed};
 use burgee_core::{plan::ConfigCopy, tracked};
 use serde_json::{Value, json};
@@ -77,6 +78,13 @@ impl Cluster {
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&ObjectKey, &Arc<Value>)> {
         let first = ObjectKey { kind, namespace: String::new(), name: String::new() };
         self.objects.range(first..).take_while(move |(key, _)| key.kind == kind)
+    }
+
+    /// The workloads of a namespace, with the labels of their pods.
+    pub fn workloads(&self, namespace: &str) -> Vec<(ObjectKey, Value)> {
+        let workloads = KINDS.into_iter().flat_map(|kind| self.of_kind(kind));
+        let own = workloads.filter(|(key, _)| key.namespace == namespace);
+        own.map(|(key, object)| (key.clone(), object["spec"]["template"]["metadata"]["labels"].clone())).collect()
     }
 
     /// What has changed since the last call, in order; watches are made of this.

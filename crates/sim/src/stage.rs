@@ -11,6 +11,7 @@ use burgee_core::question::{Ask, Question};
 use burgee_core::reads;
 use burgee_core::rollout::{Rollout, TargetKind};
 use burgee_core::settings::Settings;
+use burgee_core::strangers::strangers;
 use burgee_core::timetable::Wake;
 use burgee_core::workload::Side;
 use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, Rival, World};
@@ -452,6 +453,7 @@ impl Stage {
             let observed = process.observe(&self.cluster, &key);
             world.insert(key, observed);
         }
+        world.strangers = strangers(rollout, &world, &self.cluster.workloads(&rollout.namespace));
         let target = world.present(&rollout.target_key());
         let references = reads::configs(rollout, &self.settings, target);
         for reference in references {

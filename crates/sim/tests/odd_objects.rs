@@ -267,6 +267,13 @@ fn beside(seed: u64) -> Result<(Neighbours, Vec<String>), String> {
     Ok((both, said))
 }
 
+/// The film, but for the sentence that a Service leads to the odd canary's pods too: those may have got the bystander's
+/// labels, and its user has to know.
+fn without_neighbours(stage: &Stage) -> String {
+    let is_said = |line: &&str| line.contains(" leads to the pods of Deployment podinfo");
+    stage.film.to_string().split_inclusive('\n').filter(|line| !is_said(line)).collect()
+}
+
 #[test]
 fn no_odd_object_changes_what_becomes_of_another_canary() -> Result<(), String> {
     let alone = alone()?;
@@ -274,7 +281,7 @@ fn no_odd_object_changes_what_becomes_of_another_canary() -> Result<(), String> 
     for seed in 0..PLAYS {
         let (both, said) = beside(seed)?;
         let what = || format!("seed {seed}\n{}\n{}", said.join("\n"), both.odd.film);
-        assert_eq!(both.bystander.film.to_string(), alone.film.to_string(), "{}", what());
+        assert_eq!(without_neighbours(&both.bystander), alone.film.to_string(), "{}", what());
         assert_eq!(both.bystander.aside, alone.aside, "{}", what());
         assert_eq!(belongings(&both.odd), belongings(&alone), "{}", what());
         assert_eq!(both.bystander.broken, None, "{}", what());

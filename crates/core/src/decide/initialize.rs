@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ask::{Asker, halt};
 use super::draft::{fraction, time};
 use super::revision::{generation, runs_as_primary, uid};
-use super::scene::{Scene, primary_readiness};
+use super::scene::{Scene, odd_services, primary_readiness};
 use super::settle::{self, look};
 use super::start::record_revision;
 use super::{Decision, Draft, Tick, analyse, capacity};
@@ -240,6 +240,9 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     let revision = draft.run().revision.clone();
     draft.enter(Phase::Initialized);
     draft.tell(Notice::InitializationDone);
+    for notice in odd_services(tick) {
+        draft.tell(notice);
+    }
     draft.status.canary_weight = 0;
     draft.reset_counters();
     draft.status.last_applied_spec.clone_from(&revision);

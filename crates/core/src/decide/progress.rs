@@ -7,7 +7,7 @@ use super::analyse::{self, Verdict};
 use super::ask::{Asker, Gates};
 use super::draft::{fraction, time};
 use super::revision::{self, Change};
-use super::scene::{Scene, canary_readiness, primary_readiness, ready_pods};
+use super::scene::{Scene, canary_readiness, odd_services, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
 use super::start::record_revision;
 use super::{Decision, Draft, Stop, Tick, heal, orders, promote, refuge, rollback, strategy};
@@ -235,7 +235,7 @@ fn beginning(tick: &Tick) -> Vec<Notice> {
         return Vec::new();
     }
     let warnings = tick.rollout.warnings.iter().cloned().map(Notice::Problem);
-    std::iter::once(Notice::StartingAnalysis).chain(warnings).collect()
+    std::iter::once(Notice::StartingAnalysis).chain(warnings).chain(odd_services(tick)).collect()
 }
 
 /// Notes and tells the gates that passed. One that is asked only once in a run is not asked again (S18).

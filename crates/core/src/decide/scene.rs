@@ -13,9 +13,12 @@ use super::mistake::{Mistake, mistaken};
 use super::{Decision, Tick, heal};
 use crate::digest::digest;
 use crate::kept;
+use crate::notice::Notice;
 use crate::plan::Step;
 use crate::reads;
 use crate::rollout::{Rollout, TargetKind};
+use crate::services::Role;
+use crate::strangers::Stranger;
 use crate::tracked;
 use crate::workload::{self, Patience, Readiness, Recipe, Selector, Side};
 use crate::world::{ConfigSeen, ConfigTracking, ObjectKey};
@@ -58,7 +61,7 @@ impl<'a> Scene<'a> {
             tick.world.look(&revision).map_err(|reason| halt(tick, reason))?;
         }
         let has_pods = rollout.target_kind.has_pods();
-        let selector = has_pods.then(|| workload::selector(rollout, tick.settings, target)).transpose();
+        let selector = has_pods.then(|| workload::selector(rollout, tick.settings, target, primary)).transpose();
         let is_deleted = tick.world.canary.metadata.deletion_timestamp.is_some();
         let selector = match selector {
             // What cannot be put back holds up no deletion (I25).
@@ -212,6 +215,18 @@ fn prefixed(readiness: Readiness, prefix: &str) -> Readiness {
 /// Pods of one side that are ready now.
 pub(super) fn ready_pods(tick: &Tick, side: Side) -> i64 {
     workload::ready_on(tick.rollout, tick.world, side)
+}
+
+/// What is said once in a run of Services that lead to others besides the canary's own pods (S49, S50).
+pub(super) fn odd_services(tick: &Tick) -> Vec<Notice> {
+    let apex = tick.world.present(&Role::Apex.key(tick.rollout)).filter(|_| tick.rollout.target_kind.has_pods());
+    let outside = apex.filter(|apex| apex["spec"]["type"] == "ExternalName").map(|apex| {
+        let name = apex["spec"]["externalName"].as_str().unwrap_or_default();
+        let Rollout { apex, namespace, .. } = tick.rollout;
+        format!("Service {apex}.{namespace} is of type ExternalName and leads to {name}, not to the primary")
+    });
+    let strangers = tick.world.strangers.iter().map(Stranger::text);
+    outside.into_iter().chain(strangers).map(Notice::Problem).collect()
 }
 
 fn kind_word(tick: &Tick) -> &'static str {

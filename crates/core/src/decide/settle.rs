@@ -184,7 +184,8 @@ fn missing_services(tick: &Tick) -> Vec<Step> {
     if !rollout.target_kind.has_pods() || rollout.refused.is_some() {
         return Vec::new();
     }
-    let Ok(selector) = workload::selector(rollout, tick.settings, target) else { return Vec::new() };
+    let primary = tick.world.present(&rollout.primary_key());
+    let Ok(selector) = workload::selector(rollout, tick.settings, target, primary) else { return Vec::new() };
     let is_gone = |role: &Role| tick.world.seen(&role.key(rollout)) == Observed::Absent;
     let make = |role: Role| {
         let ports = services::discovered_ports(rollout, target);

@@ -5,7 +5,7 @@ use burgee_api::{Phase, Run, Webhook, WebhookType};
 use super::ask::{Asker, Gates, halt, passed_key};
 use super::draft::{fraction, time};
 use super::revision::{self, Change};
-use super::scene::{Scene, primary_readiness, ready_pods};
+use super::scene::{Scene, odd_services, primary_readiness, ready_pods};
 use super::settle::{self, Standing};
 use super::{Decision, Draft, Tick, capacity, heal, initialize, orders, rollback, strategy};
 use crate::healing;
@@ -95,6 +95,9 @@ fn adopt(tick: &Tick, scene: &Scene) -> Plan {
         draft.step(scene.keep(tick, &scene.revision));
     }
     draft.run().started_at = Some(fraction(tick.now));
+    for notice in odd_services(tick) {
+        draft.tell(notice);
+    }
     capacity::remember(tick, &mut draft);
     draft.finish(Wake::OnChange)
 }

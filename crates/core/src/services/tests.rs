@@ -4,9 +4,11 @@ use super::*;
 use crate::fixtures::rollout;
 use crate::object::LAST_APPLIED;
 use crate::reconcile::settle;
+use crate::settings::Settings;
 
 fn selector() -> Selector {
-    Selector { label: "app".to_owned(), value: "podinfo".to_owned() }
+    let target = json!({"spec": {"selector": {"matchLabels": {"app": "podinfo"}}}});
+    crate::workload::selector(&rollout(&json!({})), &Settings::default(), &target, None).unwrap()
 }
 
 fn made(service: &Value, role: Role, seen: Option<&Value>) -> Value {

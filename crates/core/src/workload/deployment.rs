@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Patience, Readiness};
-use crate::object::{items, items_mut};
+use crate::object::items;
 
 /// `spec.replicas`, of which absence means one.
 pub(super) fn replicas(object: &Value) -> i64 {
@@ -82,40 +82,4 @@ fn unavailable_since(object: &Value) -> Option<Timestamp> {
     let available = condition(object, "Available")?;
     let is_short = available["status"] == "False" && available["reason"] == "MinimumReplicasUnavailable";
     available["lastUpdateTime"].as_str().filter(|_| is_short)?.parse().ok()
-}
-
-/// Points the primary's topology spread and pod anti-affinity at its own pods (contract: lifecycle §7.2): a selector
-/// value equal to the target's name gets `-primary`.
-pub(super) fn spread_apart(pod_spec: &mut Value, target: &str, selector_labels: &[String]) {
-    let mut rename = |holder: &mut Value| {
-        if let Some(selector) = holder.get_mut("labelSelector") {
-            rename_selector(selector, target, selector_labels);
-        }
-    };
-    items_mut(pod_spec.get_mut("topologySpreadConstraints")).for_each(&mut rename);
-    let Some(apart) = pod_spec.pointer_mut("/affinity/podAntiAffinity") else { return };
-    items_mut(apart.get_mut("requiredDuringSchedulingIgnoredDuringExecution")).for_each(&mut rename);
-    for preferred in items_mut(apart.get_mut("preferredDuringSchedulingIgnoredDuringExecution")) {
-        if let Some(term) = preferred.get_mut("podAffinityTerm") {
-            rename(term);
-        }
-    }
-}
-
-fn rename_selector(selector: &mut Value, target: &str, selector_labels: &[String]) {
-    let primary = json!(format!("{target}-primary"));
-    for label in selector_labels {
-        let value = selector.get_mut("matchLabels").and_then(|labels| labels.get_mut(label));
-        if let Some(value) = value.filter(|value| *value == target) {
-            *value = primary.clone();
-        }
-    }
-    for expression in items_mut(selector.get_mut("matchExpressions")) {
-        if !selector_labels.iter().any(|label| expression["key"] == label.as_str()) {
-            continue;
-        }
-        if let Some(value) = items_mut(expression.get_mut("values")).find(|value| *value == target) {
-            *value = primary.clone();
-        }
-    }
 }

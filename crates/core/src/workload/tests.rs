@@ -150,17 +150,17 @@ fn a_primary_runs_a_template_whatever_its_id() {
 #[test]
 fn the_selector_label_is_the_first_of_the_flags_that_the_target_has() {
     let settings = Settings::default();
-    let found = selector(&rollout(), &settings, &target()).unwrap();
+    let found = selector(&rollout(), &settings, &target(), None).unwrap();
     assert_eq!((found.label.as_str(), found.value.as_str()), ("app", "podinfo"));
     let mut odd = target();
     odd["spec"]["selector"]["matchLabels"] = json!({"x": "y"});
     assert_eq!(
-        selector(&rollout(), &settings, &odd).unwrap_err(),
+        selector(&rollout(), &settings, &odd, None).unwrap_err(),
         "getSelectorLabel failed: deployment podinfo.test spec.selector.matchLabels must contain one of [app name \
          app.kubernetes.io/name]"
     );
     assert_eq!(
-        selector(&daemon_rollout(), &settings, &odd).unwrap_err(),
+        selector(&daemon_rollout(), &settings, &odd, None).unwrap_err(),
         "getSelectorLabel failed: daemonset podinfo.test spec.selector.matchLabels must contain one of [app name \
          app.kubernetes.io/name]'"
     );
@@ -388,16 +388,16 @@ fn promotion_copies_included_annotations_and_never_what_speaks_of_the_target() {
 }
 
 #[test]
-fn the_flags_order_chooses_the_selecting_label_and_the_primary_selects_by_it_alone() {
+fn the_flags_order_chooses_the_label_that_tells_the_two_apart_and_all_labels_select() {
     let settings = Settings { selector_labels: vec!["tier".to_owned(), "app".to_owned()], ..Settings::default() };
     let recipe = Recipe { rollout: &rollout(), settings: &settings, tracked: &[], flagger_id: "id" };
     let primary = primary(&recipe, &target()).unwrap();
-    assert_eq!(primary["spec"]["selector"]["matchLabels"], json!({"tier": "web-primary"}));
+    assert_eq!(primary["spec"]["selector"]["matchLabels"], json!({"tier": "web-primary", "app": "podinfo"}));
     let labels = &primary["spec"]["template"]["metadata"]["labels"];
     assert_eq!((&labels["tier"], &labels["app"]), (&json!("web-primary"), &json!("podinfo")));
-    // What spreads pods apart is renamed under every label of the flag, where it names the target.
+    // What spreads pods apart has other values: both sets are meant.
     let spread = &primary["spec"]["template"]["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"];
-    assert_eq!(*spread, json!({"app": "podinfo-primary", "tier": "podinfo-primary"}));
+    assert_eq!(*spread, json!({"app": "podinfo", "tier": "podinfo"}));
 }
 
 /// The label selectors of a required anti-affinity, as the primary has them.
@@ -410,19 +410,19 @@ fn required_apart(rollout: &Rollout, target: &Value, selector: &Value) -> Value 
 }
 
 #[test]
-fn a_required_anti_affinity_is_renamed_where_it_names_the_target_first() {
+fn a_required_anti_affinity_is_renamed_where_it_means_the_targets_own_pods() {
     let check = |selector: &Value, expected: &Value| {
         assert_eq!(required_apart(&rollout(), &target(), selector), *expected);
     };
     check(
-        &json!({"matchLabels": {"name": "podinfo", "x": "podinfo"}}),
-        &json!({"matchLabels": {"name": "podinfo-primary", "x": "podinfo"}}),
+        &json!({"matchLabels": {"app": "podinfo", "name": "podinfo"}}),
+        &json!({"matchLabels": {"app": "podinfo-primary", "name": "podinfo"}}),
     );
     let expressions =
         |values: &Value| json!({"matchExpressions": [{"key": "app", "operator": "In", "values": values}]});
-    check(&expressions(&json!(["podinfo", "podinfo"])), &expressions(&json!(["podinfo-primary", "podinfo"])));
-    let foreign = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["podinfo"]},
-        {"key": "app", "operator": "Exists"}]});
+    check(&expressions(&json!(["other", "podinfo"])), &expressions(&json!(["other", "podinfo-primary"])));
+    let foreign = json!({"matchLabels": {"app": "podinfo-eu"}, "matchExpressions": [
+        {"key": "zone", "operator": "In", "values": ["podinfo"]}, {"key": "app", "operator": "Exists"}]});
     check(&foreign, &foreign);
 }
 

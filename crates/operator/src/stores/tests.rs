@@ -120,6 +120,29 @@ fn of_configs_only_the_metadata_is_kept() {
     assert_eq!(strip(Kind::Secret, secret), kept);
 }
 
+#[test]
+fn of_workloads_that_nobody_wants_the_labels_of_their_pods_are_known() {
+    let case = Case::new(vec![]);
+    let labelled = |name: &str, namespace: &str, labels: &Value| {
+        let mut object = deployment(11, 1);
+        object["metadata"]["name"] = name.into();
+        object["metadata"]["namespace"] = namespace.into();
+        object["metadata"]["uid"] = format!("{namespace}-{name}").into();
+        object["spec"]["template"] = json!({"metadata": {"labels": labels}});
+        object
+    };
+    let labels = json!({"app": "podinfo"});
+    let long = json!({"app": "x".repeat(4_000)});
+    for (name, namespace, labels) in
+        [("a", "other", &labels), ("eu", "test", &labels), ("long", "test", &long), ("z", "tests", &labels)]
+    {
+        case.stores.event(&case.scope, labelled(name, namespace, labels), Deletion::No);
+    }
+    assert_eq!(case.stores.workloads("test"), [(ObjectKey::new(Kind::Deployment, "test", "eu"), labels.clone())]);
+    case.stores.event(&case.scope, labelled("eu", "test", &labels), Deletion::Yes);
+    assert_eq!(case.stores.workloads("test"), []);
+}
+
 fn unrelated(number: u64) -> Value {
     let mut object = deployment(number, 1);
     object["metadata"]["name"] = format!("unrelated-{number}").into();
