@@ -48,7 +48,7 @@ pub const KINDS: [Kindred; 11] = [
     Kindred { name: "DaemonSet", spec: daemonset, objects: with_daemonset },
     Kindred { name: "KEDA", spec: keda, objects: with_keda },
     Kindred { name: "kubernetes provider", spec: kubernetes, objects: plain },
-    Kindred { name: "revertOnDeletion", spec: revert, objects: with_hpa },
+    Kindred { name: "revertOnDeletion", spec: revert, objects: with_service },
 ];
 
 /// How a play ended.
@@ -229,6 +229,17 @@ pub(crate) fn hpa() -> Value {
 
 fn with_hpa() -> Vec<Value> {
     [vec![hpa()], plain()].concat()
+}
+
+/// A Service that the user had before, with more than the canary names.
+fn with_service() -> Vec<Value> {
+    let mut service = key_object(Kind::Service, "podinfo");
+    let ports = json!([
+        {"name": "web", "protocol": "TCP", "port": 9898, "targetPort": "http", "nodePort": 30429},
+        {"name": "metrics", "protocol": "TCP", "port": 9100, "targetPort": 9100, "nodePort": 32474},
+    ]);
+    service["spec"] = json!({"type": "NodePort", "selector": {"app": "podinfo"}, "ports": ports});
+    [vec![service], with_hpa()].concat()
 }
 
 /// A `ScaledObject` of the target.

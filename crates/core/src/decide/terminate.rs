@@ -14,7 +14,7 @@ use crate::reconcile::settle as settle_object;
 use crate::router;
 use crate::services::{self, Role};
 use crate::timetable::Wake;
-use crate::workload::{self, Readiness, Side};
+use crate::workload::{self, Readiness, Selector, Side};
 use crate::world::{Kind, ObjectKey};
 
 /// The step that puts the finalizer on or takes it off, if the spec wants it otherwise than it is.
@@ -38,14 +38,23 @@ pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
         (draft.run().drain_until, draft.run().fought_since) = (None, None);
         return Ok(draft.finish(Wake::At(tick.now)));
     }
-    let Some(scene) = Scene::find(tick)? else { return Ok(end(tick, draft)) };
+    let Some(scene) = Scene::find(tick)? else {
+        // Nobody serves any more. What is the user's own is his again all the same.
+        let apex = tick.world.present(&Role::Apex.key(tick.rollout));
+        draft.steps(user_objects(tick, None, apex));
+        return Ok(end(tick, draft));
+    };
     draft.steps(settle::resume_target(tick));
     draft.steps(workload::scale_like_primary(tick.rollout, scene.target, scene.primary));
     if let Some(reason) = unready(tick) {
         draft.tell(Notice::Problem(format!("canary not ready during finalizing: {reason}")));
         return Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))));
     }
-    let objects = user_objects(tick, &scene)?;
+    let apex = match scene.selector {
+        Some(_) => look(tick, &Role::Apex.key(tick.rollout))?,
+        None => tick.world.present(&Role::Apex.key(tick.rollout)),
+    };
+    let objects = user_objects(tick, scene.selector.as_ref(), apex);
     let known = draft.run().drain_until.as_deref().and_then(time);
     let Some(until) = known.filter(|_| objects.is_empty() || is_fought(tick)) else {
         return Ok(drain(tick, draft, objects));
@@ -91,18 +100,15 @@ fn unready(tick: &Tick) -> Option<String> {
 }
 
 /// The user's own Service and routes as they were before. Routes whose former state nobody knows stay as they are.
-fn user_objects(tick: &Tick, scene: &Scene) -> Decision<Vec<Step>> {
-    let mut reverted = None;
-    if let Some(selector) = &scene.selector {
-        let apex = look(tick, &Role::Apex.key(tick.rollout))?;
-        reverted = apex.and_then(|apex| services::reverted(tick.rollout, selector, apex));
-    }
+fn user_objects(tick: &Tick, selector: Option<&Selector>, apex: Option<&Value>) -> Vec<Step> {
+    let apex = apex.filter(|_| tick.rollout.target_kind.has_pods());
+    let reverted = apex.and_then(|apex| services::reverted(tick.rollout, selector, apex));
     let routes = router::of(tick.rollout).finalize(tick.rollout, tick.world).unwrap_or_default();
     let steps = reverted.into_iter().chain(routes).filter_map(|object| {
         let seen = ObjectKey::of(&object).and_then(|key| tick.world.present(&key));
         settle_object(object, seen)
     });
-    Ok(steps.collect())
+    steps.collect()
 }
 
 fn end(tick: &Tick, mut draft: Draft) -> Plan {

@@ -97,6 +97,11 @@ fn an_adopted_service_keeps_its_metadata_and_gets_the_toolkit_annotations() {
     for (key, value) in TOOLKIT_OFF {
         expected["metadata"]["annotations"][key] = json!(value);
     }
+    let note = json!({
+        "was": {"selector": {"app": "podinfo", "tier": "web"}, "annotations": {}},
+        "is": {"selector": {"app": "podinfo-primary"}, "annotations": toolkit_off()},
+    });
+    expected["metadata"]["annotations"][adoption::NOTE] = json!(note.to_string());
     assert_eq!(adopted, expected);
     assert_eq!(settle(made(&json!({"port": 80}), Role::Apex, Some(&adopted)), Some(&adopted)), None);
 }
@@ -112,17 +117,27 @@ fn an_adopted_service_that_needs_nothing_is_left_alone() {
 fn reverting_gives_an_adopted_service_back_as_it_was() {
     let rollout = rollout(&json!({"service": {"port": 80}}));
     let adopted = made(&json!({"port": 80}), Role::Apex, Some(&foreign()));
-    assert_eq!(reverted(&rollout, &selector(), &adopted), Some(foreign()));
+    assert_eq!(reverted(&rollout, Some(&selector()), &adopted), Some(foreign()));
     let own = made(&json!({"port": 80}), Role::Apex, None);
-    assert_eq!(reverted(&rollout, &selector(), &own), None);
+    assert_eq!(reverted(&rollout, Some(&selector()), &own), None);
+}
+
+/// As the peer leaves an adopted Service: nothing is noted on it.
+fn adopted_by_flagger() -> Value {
+    let mut seen = foreign();
+    seen["spec"]["selector"] = json!({"app": "podinfo-primary"});
+    merge(&mut seen["metadata"]["annotations"], &toolkit_off());
+    seen
 }
 
 #[test]
-fn without_a_last_applied_configuration_the_target_is_selected_again() {
-    let mut seen = foreign();
-    seen["metadata"]["annotations"].as_object_mut().unwrap().remove(LAST_APPLIED);
+fn without_a_note_the_selector_is_what_kubectl_applied_or_the_targets() {
     let rollout = rollout(&json!({"service": {"port": 80}}));
-    assert_eq!(reverted(&rollout, &selector(), &seen).unwrap()["spec"]["selector"], json!({"app": "podinfo"}));
+    let mut seen = adopted_by_flagger();
+    assert_eq!(reverted(&rollout, Some(&selector()), &seen), Some(foreign()));
+    seen["metadata"]["annotations"].as_object_mut().unwrap().remove(LAST_APPLIED);
+    let reverted = reverted(&rollout, Some(&selector()), &seen).unwrap();
+    assert_eq!(reverted["spec"]["selector"], json!({"app": "podinfo"}));
 }
 
 fn discovered(service: &Value) -> Vec<(String, i64)> {
@@ -178,10 +193,37 @@ fn another_name_of_the_service_does_not_change_whom_it_selects() {
 }
 
 #[test]
-fn type_headlessness_and_distribution_are_not_changed_after_creation() {
+fn type_and_headlessness_are_not_changed_after_creation() {
     let seen = stored(made(&json!({"port": 80}), Role::Primary, None));
-    let wanted = json!({"port": 80, "headless": true, "trafficDistribution": "PreferClose"});
+    let wanted = json!({"port": 80, "headless": true});
     assert_eq!(settle(made(&wanted, Role::Primary, Some(&seen)), Some(&seen)), None);
+}
+
+#[test]
+fn the_traffic_distribution_follows_the_canary_on_services_that_are_there() {
+    for role in [Role::Apex, Role::Primary, Role::Canary] {
+        let distribution = |seen: &Value| seen["spec"].get("trafficDistribution").cloned();
+        let seen = stored(made(&json!({"port": 80}), role, None));
+        let near = made(&json!({"port": 80, "trafficDistribution": "PreferClose"}), role, Some(&seen));
+        assert_eq!(distribution(&near), Some(json!("PreferClose")));
+        let same_node = made(&json!({"port": 80, "trafficDistribution": "PreferSameNode"}), role, Some(&near));
+        assert_eq!(distribution(&same_node), Some(json!("PreferSameNode")));
+        assert_eq!(distribution(&made(&json!({"port": 80}), role, Some(&near))), None);
+    }
+}
+
+#[test]
+fn the_traffic_distribution_of_an_adopted_service_is_the_canarys_or_else_its_users() {
+    let mut original = foreign();
+    original["spec"]["trafficDistribution"] = json!("PreferSameZone");
+    let near = json!({"port": 80, "trafficDistribution": "PreferClose"});
+    let mut seen = made(&near, Role::Apex, Some(&original));
+    assert_eq!(seen["spec"]["trafficDistribution"], "PreferClose");
+    seen = made(&json!({"port": 80}), Role::Apex, Some(&seen));
+    assert_eq!(seen["spec"]["trafficDistribution"], "PreferSameZone");
+    seen = made(&near, Role::Apex, Some(&seen));
+    let rollout = rollout(&json!({"service": near}));
+    assert_eq!(reverted(&rollout, Some(&selector()), &seen), Some(original));
 }
 
 #[test]

@@ -5,13 +5,15 @@ use burgee_core::object::{TOOLKIT_OFF, entries, is_owned_by, items};
 use burgee_core::plan::Step;
 use burgee_core::reconcile::are_alike;
 use burgee_core::rollout::Provider;
+use burgee_core::services::adoption::NOTE;
 use serde_json::Value;
 
 use super::{Checker, Moment, Verdict};
 use crate::instant::{Instant, Part};
 
 /// Annotations of ours on the objects of others, which go when they are given back.
-const OURS: [&str; 4] = [
+const OURS: [&str; 5] = [
+    NOTE,
     "flagger.kubernetes.io/original-configuration",
     "autoscaling.keda.sh/paused-replicas",
     TOOLKIT_OFF[0].0,

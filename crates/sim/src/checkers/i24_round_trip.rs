@@ -4,6 +4,7 @@
 use burgee_core::digest::is_foreign;
 use burgee_core::object::{TOOLKIT_OFF, is_owned_by};
 use burgee_core::reconcile::is_settled;
+use burgee_core::services::adoption::NOTE;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -52,8 +53,8 @@ impl RoundTrip {
             let Some(object) = before.part(part).filter(|object| !is_owned_by(object, &before.rollout.uid)) else {
                 continue;
             };
-            // What it was before the other one is not known here.
-            if self.had_another && is_marked(object) {
+            // What it was before the other one is not known here, nor what its user would have of it who edits one of ours.
+            if self.had_another && is_marked(object) || is_noted(object) {
                 continue;
             }
             if self.originals[place].is_none() && !before.is_same(after, &[part]) {
@@ -120,6 +121,11 @@ fn is_marked(object: &Value) -> bool {
     let selector = &object["spec"]["template"]["spec"]["nodeSelector"];
     let marks = [TOOLKIT_OFF[0].0, TOOLKIT_OFF[1].0, PAUSED];
     marks.iter().any(|mark| annotations.get(mark).is_some()) || selector.get("flagger.app/scale-to-zero").is_some()
+}
+
+/// Whether an adopted Service carries what it was before.
+fn is_noted(object: &Value) -> bool {
+    object["metadata"]["annotations"].get(NOTE).is_some()
 }
 
 /// A Knative Service that its user edited in the middle carries our mark and our traffic. He never wanted them.
