@@ -112,6 +112,9 @@ pub struct Run {
     /// Autoscalers of which the primary may have copies, as KIND/NAME, the newest last, with commas in between.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaler: Option<String>,
+    /// Digest of what the primary's autoscaler follows: of the target's, and of what the canary says of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaler_digest: Option<String>,
     /// Since when somebody else has kept changing the routes of the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fought_since: Option<String>,

@@ -21,6 +21,7 @@ mod ask;
 mod capacity;
 mod draft;
 mod finish;
+mod follow;
 mod heal;
 mod initialize;
 mod leave;
@@ -110,7 +111,10 @@ fn story(tick: &Tick, answers: &Answers) -> Decision<Plan> {
         return Ok(Plan { steps: vec![step], next: Wake::At(tick.now), ..Plan::idle() });
     }
     if !tick.rollout.suspended
-        && let Some(plan) = leave::routes(tick).or_else(|| leave::scaler(tick)).or_else(|| strategy::change(tick))
+        && let Some(plan) = leave::routes(tick)
+            .or_else(|| leave::scaler(tick))
+            .or_else(|| strategy::change(tick))
+            .or_else(|| follow::note(tick))
     {
         return Ok(plan);
     }

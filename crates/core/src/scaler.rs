@@ -2,13 +2,16 @@
 
 use serde_json::{Value, json};
 
+use crate::digest::digest;
 use crate::object::{based_on, filtered, put};
 use crate::plan::Step;
 use crate::rollout::Rollout;
+use crate::workload::Selector;
 use crate::world::{Kind, ObjectKey};
 
 mod hpa;
 mod keda;
+mod query;
 
 /// On the primary's autoscaler while its minimum is raised: the minimum that it goes back to.
 const COPIED_MINIMUM: &str = "flagger.app/copied-min-replicas";
@@ -20,6 +23,15 @@ pub enum Sync {
     CreateOnly,
     /// It is made to follow the target's.
     Full,
+}
+
+/// The target's autoscaler.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The object.
+    pub object: &'a Value,
+    /// What selects the target's pods, if that is known.
+    pub selector: Option<&'a Selector>,
 }
 
 /// What scales.
@@ -91,7 +103,7 @@ pub fn limits(rollout: &Rollout, scaler: &Value) -> Option<(i64, i64)> {
 /// that, within its maximum (S13); without one it is back to what was copied.
 pub fn primary_scaler(
     rollout: &Rollout,
-    source: &Value,
+    source: &Source<'_>,
     seen: Option<&Value>,
     floor: Option<i64>,
     sync: Sync,
@@ -111,6 +123,20 @@ pub fn primary_scaler(
     }
     hold(&mut scaler, kind.bounds(), floor);
     Some(scaler)
+}
+
+/// Names all that the primary's autoscaler has from the target's and from the canary: another one means that somebody has
+/// edited them (S53).
+pub fn followed(rollout: &Rollout, source: &Source<'_>) -> Option<String> {
+    primary_scaler(rollout, source, None, None, Sync::Full).map(|scaler| digest(&scaler))
+}
+
+/// Why the primary's autoscaler cannot be made from the target's, in words for the user; nothing if it can (S54).
+pub fn obstacle(rollout: &Rollout, source: &Source<'_>) -> Option<String> {
+    match ScalerKind::of(rollout)? {
+        ScalerKind::HorizontalPodAutoscaler => None,
+        ScalerKind::ScaledObject => keda::obstacle(rollout, source),
+    }
 }
 
 /// The canary's own limits for the primary.

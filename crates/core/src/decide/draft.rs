@@ -4,7 +4,7 @@ use burgee_api::{CanaryStatus, Condition, Phase, Run};
 use jiff::Timestamp;
 
 use super::scene::note_unready;
-use super::{Tick, rollback};
+use super::{Tick, follow, rollback};
 use crate::affinity;
 use crate::digest::hex;
 use crate::left;
@@ -179,10 +179,13 @@ impl<'a> Draft<'a> {
             self.tell_what_is_missing(&before);
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
             let told = if same_run { told_so_far(self.tick) + self.told.all() } else { 0 };
-            let rollout = self.tick.rollout;
+            let (tick, rollout) = (self.tick, self.tick.rollout);
             let run = self.run();
             run.told = told;
             left::note(run, rollout);
+            if run.scaler_digest.is_none() {
+                run.scaler_digest = follow::followed(tick);
+            }
             self.status.last_transition_time = Some(seconds(self.tick.now));
             self.steps.push(Step::Status(Box::new(std::mem::take(&mut self.status))));
         }

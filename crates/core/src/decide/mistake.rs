@@ -6,7 +6,7 @@ use burgee_api::{CanaryStatus, Condition};
 use super::analyse::missing_template;
 use super::ask::Asker;
 use super::scene::missing_config;
-use super::settle::missing_scaler;
+use super::settle::{missing_scaler, unusable_scaler};
 use super::{Draft, Stop, Tick};
 use crate::notice::{Notice, cut};
 use crate::phase::PhaseRules;
@@ -27,6 +27,8 @@ pub(super) enum Mistake {
     SelectorUnusable,
     /// The autoscaler that the canary names is not there.
     ScalerMissing,
+    /// The primary's autoscaler cannot be made from the one that the canary names.
+    ScalerUnusable,
     /// A ConfigMap or Secret without which the target's pods do not start is not there.
     ConfigMissing,
     /// A MetricTemplate that a metric names is not there.
@@ -43,6 +45,7 @@ impl Mistake {
             Self::TargetMissing => "TargetMissing",
             Self::SelectorUnusable => "SelectorUnusable",
             Self::ScalerMissing => "ScalerMissing",
+            Self::ScalerUnusable => "ScalerUnusable",
             Self::ConfigMissing => "ConfigMissing",
             Self::TemplateMissing => "TemplateMissing",
             Self::WebhookNotAnswering => "WebhookNotAnswering",
@@ -79,6 +82,7 @@ impl Draft<'_> {
         let known = [
             (Mistake::ConfigMissing, missing_config(tick)),
             (Mistake::ScalerMissing, missing_scaler(tick)),
+            (Mistake::ScalerUnusable, unusable_scaler(tick)),
             (Mistake::TemplateMissing, missing_template(tick)),
         ];
         if let Some((mistake, text)) = known.into_iter().find_map(|(mistake, text)| Some((mistake, text?))) {
@@ -123,7 +127,7 @@ impl Draft<'_> {
 
     /// Tells of what a run goes on without, in the status write that shows it: a restart repeats neither.
     pub(super) fn tell_what_is_missing(&mut self, before: &CanaryStatus) {
-        let missing = [Mistake::ScalerMissing, Mistake::ConfigMissing];
+        let missing = [Mistake::ScalerMissing, Mistake::ScalerUnusable, Mistake::ConfigMissing];
         let is_missing = |blamed: &&Condition| missing.iter().any(|mistake| blamed.reason == mistake.reason());
         let Some(text) = self.blamed().filter(is_missing).and_then(|blamed| blamed.message.clone()) else { return };
         // The bootstrap does not go on without it, and says so itself.

@@ -8,18 +8,18 @@ use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
 use super::scene::{Scene, missing_config, ready_pods};
 use super::strategy::MIRRORING;
-use super::{Decision, Draft, Stop, Tick, capacity, leave, takeover};
+use super::{Decision, Draft, Stop, Tick, capacity, follow, leave, takeover};
 use crate::left;
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step, replaced};
 use crate::reconcile::settle;
 use crate::rollout::Rollout;
 use crate::router;
-use crate::scaler::{self, Sync};
+use crate::scaler::{self, Source, Sync};
 use crate::services::{self, Role};
 use crate::split::Split;
 use crate::timetable::Wake;
-use crate::workload::{self, Side};
+use crate::workload::{self, Selector, Side};
 use crate::world::{ObjectKey, Observed};
 
 /// The standing objects but the routes: how to put them right, and why something of them cannot be looked after. The
@@ -58,7 +58,7 @@ pub(super) fn standing(tick: &Tick, scene: &Scene) -> Standing {
         standing.add(service(tick, scene, role));
     }
     standing.add(source(tick).map(|_| Vec::new()));
-    standing.add(primary_scaler(tick, Sync::CreateOnly, capacity::floor(tick)));
+    standing.add(primary_scaler(tick, follow::sync(tick), capacity::floor(tick)));
     standing.steps.extend(capacity::replicas(tick, capacity::kept_pods(tick)));
     let left = leave::scalers(tick, &standing.steps);
     standing.steps.extend(left);
@@ -255,10 +255,31 @@ fn was_repaired_lately(tick: &Tick) -> bool {
 /// The target's autoscaler, if the canary names one.
 pub(super) fn source<'a>(tick: &Tick<'a>) -> Decision<Option<&'a Value>> {
     let Some(key) = scaler::key(tick.rollout) else { return Ok(None) };
-    match look(tick, &key)? {
-        Some(source) => Ok(Some(source)),
-        None => Err(mistaken(tick, Mistake::ScalerMissing, missing(&key))),
+    let Some(source) = look(tick, &key)? else {
+        return Err(mistaken(tick, Mistake::ScalerMissing, missing(&key)));
+    };
+    match unusable_scaler(tick) {
+        Some(reason) => Err(mistaken(tick, Mistake::ScalerUnusable, reason)),
+        None => Ok(Some(source)),
     }
+}
+
+/// What selects the target's pods, for whoever can do without it.
+pub(super) fn target_selector(tick: &Tick) -> Option<Selector> {
+    let target = tick.world.present(&tick.rollout.target_key()).filter(|_| tick.rollout.target_kind.has_pods())?;
+    workload::selector(tick.rollout, tick.settings, target, None).ok()
+}
+
+/// The target's autoscaler as it is seen.
+pub(super) fn scaler_source<'a>(tick: &Tick<'a>, selector: Option<&'a Selector>) -> Option<Source<'a>> {
+    let object = scaler::key(tick.rollout).and_then(|key| tick.world.present(&key))?;
+    Some(Source { object, selector })
+}
+
+/// Why the primary's autoscaler cannot be made from the one that the canary names.
+pub(super) fn unusable_scaler(tick: &Tick) -> Option<String> {
+    let selector = target_selector(tick);
+    scaler::obstacle(tick.rollout, &scaler_source(tick, selector.as_ref())?)
 }
 
 /// What is said of an autoscaler that the canary names and that is not there.
@@ -268,16 +289,21 @@ pub(super) fn missing_scaler(tick: &Tick) -> Option<String> {
 }
 
 /// Steps towards the primary's scaler: created if missing, and brought up to date where the contract says so. Without the
-/// one that it is made from only the floor is moved.
+/// one that it is made from, or with one that it cannot be made from, only the floor is moved.
 pub(super) fn primary_scaler(tick: &Tick, sync: Sync, floor: Option<i64>) -> Decision<Vec<Step>> {
     let (Some(source_key), Some(primary_key)) = (scaler::key(tick.rollout), scaler::primary_key(tick.rollout)) else {
         return Ok(Vec::new());
     };
     let (source, seen) = (look(tick, &source_key)?, look(tick, &primary_key)?);
-    let desired = match (source, seen) {
+    let selector = target_selector(tick);
+    let source = source.map(|object| Source { object, selector: selector.as_ref() });
+    let desired = match (source.filter(|source| scaler::obstacle(tick.rollout, source).is_none()), seen) {
         (None, None) => None,
-        (None, Some(_)) => scaler::primary_scaler(tick.rollout, &Value::Null, seen, floor, Sync::CreateOnly),
-        (Some(source), _) => scaler::primary_scaler(tick.rollout, source, seen, floor, sync),
+        (None, Some(_)) => {
+            let nothing = Source { object: &Value::Null, selector: None };
+            scaler::primary_scaler(tick.rollout, &nothing, seen, floor, Sync::CreateOnly)
+        }
+        (Some(source), _) => scaler::primary_scaler(tick.rollout, &source, seen, floor, sync),
     };
     Ok(desired.and_then(|desired| settle(desired, seen)).into_iter().collect())
 }

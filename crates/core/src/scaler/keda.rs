@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Bounds;
-use crate::object::{LAST_APPLIED, filtered, is_toolkit, items_mut, put};
+use super::query::{Names, pod_selector};
+use super::{Bounds, Source};
+use crate::object::{LAST_APPLIED, filtered, is_toolkit, items, items_mut, put};
 use crate::rollout::Rollout;
 
 /// Where the limits stand.
@@ -18,7 +19,9 @@ const OWN_NAME: &str = "scaledobject.keda.sh/name";
 
 /// Makes the primary's ScaledObject follow the target's (contract: lifecycle §8). That the target's is paused, or owned
 /// by a GitOps tool, stays behind.
-pub(super) fn follow(rollout: &Rollout, scaler: &mut Value, source: &Value) {
+pub(super) fn follow(rollout: &Rollout, scaler: &mut Value, source: &Source<'_>) {
+    let names = Names::of(rollout, source);
+    let Source { object: source, selector } = source;
     let mut labels = filtered(&source["metadata"]["labels"], |key| !is_toolkit(key) && key != OWN_NAME);
     if let Some(name) = scaler["metadata"]["labels"].get(OWN_NAME) {
         labels[OWN_NAME] = name.clone();
@@ -40,7 +43,11 @@ pub(super) fn follow(rollout: &Rollout, scaler: &mut Value, source: &Value) {
         None => put(&mut spec["advanced"]["horizontalPodAutoscalerConfig"], "name", Value::Null),
     }
     for trigger in items_mut(spec.get_mut("triggers")) {
-        point_at_primary(rollout, trigger);
+        point_at_primary(rollout, names, trigger);
+        let pods = trigger.pointer("/metadata/podSelector").and_then(Value::as_str).zip(*selector);
+        if let Some(pointed) = pods.map(|(pods, selector)| pod_selector(pods, selector)) {
+            trigger["metadata"]["podSelector"] = json!(pointed);
+        }
     }
     scaler["spec"] = spec;
 }
@@ -52,33 +59,41 @@ fn is_copied(key: &str) -> bool {
         && !key.starts_with("argocd.argoproj.io/")
 }
 
-/// The query that the canary gives for this trigger; if it gives none at all, the trigger's own about the primary.
-fn point_at_primary(rollout: &Rollout, trigger: &mut Value) {
-    let given = rollout.scaler.as_ref().map(|scaler| &scaler.primary_scaler_queries);
-    let Some(given) = given.filter(|queries| !queries.is_empty()) else {
-        if let Some(query) = trigger["metadata"]["query"].as_str().map(|query| renamed(query, &rollout.target.name)) {
-            trigger["metadata"]["query"] = json!(query);
-        }
-        return;
-    };
-    if let Some(query) = trigger["name"].as_str().and_then(|name| given.get(name)) {
+/// The query that the canary gives for this trigger, or else its own about the primary.
+fn point_at_primary(rollout: &Rollout, names: Names<'_>, trigger: &mut Value) {
+    if let Some(query) = given(rollout, trigger).or_else(|| names.pointed(kind(trigger), own_query(trigger)?)) {
         trigger["metadata"]["query"] = json!(query);
     }
 }
 
-/// A query with every `<target>-canary` and every other `<target>` replaced by `<target>-primary`, in one pass.
-fn renamed(query: &str, target: &str) -> String {
-    let (canary, primary) = (format!("{target}-canary"), format!("{target}-primary"));
-    let mut renamed = String::new();
-    let mut rest = query;
-    while let Some(place) = rest.find(target).filter(|_| !target.is_empty()) {
-        renamed.push_str(&rest[..place]);
-        renamed.push_str(&primary);
-        rest = &rest[place..];
-        rest = rest
-            .strip_prefix(canary.as_str())
-            .or_else(|| rest.strip_prefix(primary.as_str()))
-            .unwrap_or(&rest[target.len()..]);
-    }
-    renamed + rest
+/// Why no query about the primary can be made for one of the triggers, if none can.
+pub(super) fn obstacle(rollout: &Rollout, source: &Source<'_>) -> Option<String> {
+    let names = Names::of(rollout, source);
+    let cannot = |trigger: &Value| {
+        let query = own_query(trigger).filter(|_| given(rollout, trigger).is_none());
+        query.is_some_and(|query| names.pointed(kind(trigger), query).is_none())
+    };
+    let place = items(&source.object["spec"]["triggers"]).position(cannot)?;
+    let trigger = &source.object["spec"]["triggers"][place];
+    let called = trigger["name"].as_str().map_or_else(|| format!("{} (without a name)", place + 1), str::to_owned);
+    Some(format!(
+        "ScaledObject {}.{} trigger {called}: its query names {} where nothing tells target and primary apart, \
+         give one for the primary in spec.autoscalerRef.primaryScalerQueries",
+        source.object["metadata"]["name"].as_str().unwrap_or_default(),
+        rollout.namespace,
+        rollout.target.name
+    ))
+}
+
+fn given(rollout: &Rollout, trigger: &Value) -> Option<String> {
+    let queries = &rollout.scaler.as_ref()?.primary_scaler_queries;
+    queries.get(trigger["name"].as_str()?).cloned()
+}
+
+fn kind(trigger: &Value) -> &str {
+    trigger["type"].as_str().unwrap_or_default()
+}
+
+fn own_query(trigger: &Value) -> Option<&str> {
+    trigger["metadata"]["query"].as_str()
 }

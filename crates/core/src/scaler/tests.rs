@@ -17,6 +17,16 @@ fn source(minimum: i64) -> Value {
         "status": {"currentReplicas": 2}})
 }
 
+fn primary_scaler(
+    rollout: &Rollout,
+    object: &Value,
+    seen: Option<&Value>,
+    floor: Option<i64>,
+    sync: Sync,
+) -> Option<Value> {
+    super::primary_scaler(rollout, &Source { object, selector: None }, seen, floor, sync)
+}
+
 fn rollout(replicas: &Value) -> Rollout {
     fixtures::rollout(&json!({"autoscalerRef": {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
         "name": "podinfo", "primaryScalerReplicas": replicas}}))
@@ -30,7 +40,7 @@ fn made(floor: Option<i64>, seen: Option<&Value>) -> Value {
 fn it_is_the_source_pointed_at_the_primary() {
     let expected = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "podinfo-primary", "namespace": "test", "labels": {"team": "red"},
-            "ownerReferences": [rollout(&json!({})).owner_reference()]},
+            "annotations": {"a": "b"}, "ownerReferences": [rollout(&json!({})).owner_reference()]},
         "spec": {"minReplicas": 2, "maxReplicas": 4, "fieldOfTomorrow": 1,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu"}}],
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo-primary"}}});
@@ -140,4 +150,88 @@ fn only_a_scaled_object_is_paused_and_only_once() {
     let Some(Step::Patch { operations, .. }) = pause(&keda, &bare) else { panic!("not paused") };
     assert_eq!(operations[2]["path"], "/metadata/annotations");
     assert_eq!(pause(&rollout(&json!({})), &source(1)), None);
+}
+
+#[test]
+fn annotations_and_labels_of_an_hpa_reach_the_primarys_and_edits_of_them_too() {
+    let rollout = rollout(&json!({}));
+    let per_replica = "metric-config.object.requests.prometheus/per-replica";
+    let query = "metric-config.object.requests.prometheus/query";
+    let mut source = source(2);
+    source["metadata"]["annotations"] = json!({
+        (per_replica): "true",
+        (query): "sum(rate(requests{destination_workload=\"podinfo\"}[2m]))",
+        (LAST_APPLIED): "{}",
+        "autoscaling.alpha.kubernetes.io/conditions": "[]",
+        "argocd.argoproj.io/tracking-id": "x",
+    });
+    let made = primary_scaler(&rollout, &source, None, None, Sync::CreateOnly).unwrap();
+    let expected = json!({
+        (per_replica): "true",
+        (query): "sum(rate(requests{destination_workload=\"podinfo-primary\"}[2m]))",
+    });
+    assert_eq!(made["metadata"]["annotations"], expected);
+    source["metadata"]["annotations"] = json!({(per_replica): "false"});
+    source["metadata"]["labels"] = json!({"team": "blue"});
+    let edited = primary_scaler(&rollout, &source, Some(&made), Some(3), Sync::Full).unwrap();
+    assert_eq!(edited["metadata"]["annotations"], json!({(per_replica): "false", COPIED_MINIMUM: "2"}));
+    assert_eq!(edited["metadata"]["labels"], json!({"team": "blue"}));
+}
+
+#[test]
+fn whatever_reaches_the_primarys_autoscaler_changes_what_is_followed_and_nothing_else_does() {
+    let of = |rollout: &Rollout, object: &Value| followed(rollout, &Source { object, selector: None });
+    let (plain, mut edited) = (rollout(&json!({})), source(2));
+    let before = of(&plain, &edited);
+    assert!(before.is_some());
+    edited["status"] = json!({"currentReplicas": 3});
+    edited["metadata"]["resourceVersion"] = json!("9");
+    edited["metadata"]["annotations"][LAST_APPLIED] = json!("{}");
+    assert_eq!(of(&plain, &edited), before);
+    assert_ne!(of(&rollout(&json!({"minReplicas": 3})), &edited), before);
+    for (pointer, value) in [("/spec/maxReplicas", json!(9)), ("/metadata/labels/team", json!("x"))] {
+        let mut edited = source(2);
+        *edited.pointer_mut(pointer).unwrap() = value;
+        assert_ne!(of(&plain, &edited), before, "{pointer}");
+    }
+}
+
+#[test]
+fn all_triggers_come_along_and_those_without_a_given_query_ask_about_the_primary() {
+    let rollout = keda(&json!({"given": "mine"}));
+    let mut source = scaled_object();
+    source["spec"]["fallback"] = json!({"failureThreshold": 3, "replicas": 4});
+    source["spec"]["triggers"] = json!([
+        {"type": "cron", "name": "office", "metadata": {"timezone": "Europe/Berlin", "desiredReplicas": "5"}},
+        {"type": "kubernetes-workload", "metadata": {"podSelector": "app=podinfo", "value": "1"}},
+        {"type": "prometheus", "name": "given", "metadata": {"query": "podinfo_jobs"}},
+        {"type": "prometheus", "metadata": {"query": "up{app=\"podinfo\"}"}},
+    ]);
+    let target = json!({"spec": {"selector": {"matchLabels": {"app": "podinfo"}}}});
+    let selector = crate::workload::selector(&rollout, &crate::settings::Settings::default(), &target, None).unwrap();
+    let source = Source { object: &source, selector: Some(&selector) };
+    assert_eq!(obstacle(&rollout, &source), None);
+    let made = super::primary_scaler(&rollout, &source, None, None, Sync::Full).unwrap();
+    let mut expected = source.object["spec"]["triggers"].clone();
+    expected[1]["metadata"]["podSelector"] = json!("app=podinfo-primary");
+    expected[2]["metadata"]["query"] = json!("mine");
+    expected[3]["metadata"]["query"] = json!("up{app=\"podinfo-primary\"}");
+    assert_eq!(made["spec"]["triggers"], expected);
+    assert_eq!(made["spec"]["fallback"], source.object["spec"]["fallback"]);
+    assert_eq!(made["spec"]["advanced"], json!({"horizontalPodAutoscalerConfig": {"name": "so-hpa-primary"}}));
+}
+
+#[test]
+fn a_query_that_cannot_be_pointed_at_the_primary_is_refused_with_a_hint() {
+    let mut source = scaled_object();
+    source["spec"]["triggers"][0]["metadata"]["query"] = json!("sum(rate(podinfo_requests_total[1m]))");
+    let text = |rollout: &Rollout, object: &Value| obstacle(rollout, &Source { object, selector: None });
+    let hint = "its query names podinfo where nothing tells target and primary apart, give one for the primary in \
+                spec.autoscalerRef.primaryScalerQueries";
+    let expected = format!("ScaledObject so.test trigger rps: {hint}");
+    assert_eq!(text(&keda(&json!({})), &source), Some(expected));
+    assert_eq!(text(&keda(&json!({"rps": "mine"})), &source), None);
+    source["spec"]["triggers"][0].as_object_mut().unwrap().remove("name");
+    let expected = format!("ScaledObject so.test trigger 1 (without a name): {hint}");
+    assert_eq!(text(&keda(&json!({"rps": "mine"})), &source), Some(expected));
 }
