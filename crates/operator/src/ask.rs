@@ -40,13 +40,13 @@ pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {
         let (operator, story) = (operator.clone(), story.clone());
         let out = Out { memory: memory.clone(), key: Some(key), ended: ended.clone() };
         let (after, canary) = (operator.clone(), story.key.clone());
-        let asking = ended.run_until_cancelled_owned(async move {
+        let asking = Box::pin(ended.run_until_cancelled_owned(async move {
             let answer = answered(&story, &question, answer(&operator, &story, &question)).await;
             show(&operator, &story, &question, &answer);
             if out.came(answer) {
                 operator.wish(&story.key, clock::steady());
             }
-        });
+        }));
         tokio::spawn(async move {
             asking.await;
             after.sweep_after(&canary);
