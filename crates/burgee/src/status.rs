@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn what_others_wrote_commands_no_terminal() {
         let foreign = "no\u{1b}[2J\u{202e}\n  phase     Succeeded";
-        let held = json!({"type": foreign, "status": "True", "message": foreign});
+        let held = json!({"type": foreign, "status": "True", "reason": foreign, "message": foreign});
         let orders = json!([{"id": "1", "result": foreign, "message": foreign}]);
         let run = json!({"ordered": foreign, "orders": orders});
         let text =
