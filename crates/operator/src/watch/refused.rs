@@ -75,6 +75,7 @@ async fn a_server_that_refuses_twice_and_then_answers_is_a_synced_one() {
     .await;
     let operator = fake.operator();
     let key = ObjectKey::new(Kind::Deployment, "test", "podinfo");
+    operator.stores.want([&key]);
     let seen = operator.stores.look(&operator.cluster, &key).await;
     assert!(matches!(seen, Look::Absent), "{seen:?}");
     assert_eq!(operator.stores.forbidden(&key), None);

@@ -159,6 +159,7 @@ async fn three_hundred_namespaces_take_one_watch_of_each_kind_of_config() {
         case.server.put(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"a": "Yg=="}}));
     }
     for namespace in &names {
+        case.stores.want([&secret(namespace)]);
         let Look::Present(seen) = case.stores.look(&case.cluster, &secret(namespace)).await else {
             panic!("{namespace}")
         };
@@ -176,6 +177,7 @@ async fn a_watch_ends_when_the_last_who_needed_it_is_gone_and_begins_again_for_t
     let mut watches = case.server.watch_changes();
     let (one, two) = (secret("one"), secret("two"));
     for key in [&one, &two] {
+        case.stores.want([key]);
         case.stores.look(&case.cluster, key).await;
     }
     watches.wait_for(|open| *open == 1).await.unwrap();
@@ -188,6 +190,7 @@ async fn a_watch_ends_when_the_last_who_needed_it_is_gone_and_begins_again_for_t
         tokio::task::yield_now().await;
     }
     let listed = case.server.count(&Requests::of(Verb::List, "secrets"));
+    case.stores.want([&one]);
     case.stores.look(&case.cluster, &one).await;
     assert_eq!(case.server.count(&Requests::of(Verb::List, "secrets")), listed + 1);
 }
