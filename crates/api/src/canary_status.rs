@@ -121,6 +121,9 @@ pub struct Run {
     /// Since when a set of the run has not been ready, without a moment in which all were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unready_since: Option<String>,
+    /// What the Secret with the configs of the promoted revision is recognised by, while there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_configs: Option<String>,
     /// Hooks that passed and are not asked again.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
     pub hooks_passed: Vec<String>,

@@ -8,7 +8,8 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::digest::hex;
+use crate::digest::{digest, hex};
+use crate::object::is_owned_by;
 use crate::rollout::Rollout;
 use crate::tracked::status_key;
 use crate::world::{Kind, ObjectKey};
@@ -16,6 +17,17 @@ use crate::world::{Kind, ObjectKey};
 /// Where the template of a revision is kept. The name holds the digest, so writing it twice writes the same.
 pub fn key(rollout: &Rollout, revision: &str) -> ObjectKey {
     rollout.key(Kind::ControllerRevision, &format!("{}-{revision}", rollout.name))
+}
+
+/// Whether a name may be that of a template which is kept for this canary.
+pub fn is_key_of(canary: &str, name: &str) -> bool {
+    name.strip_prefix(canary).and_then(|rest| rest.strip_prefix('-')).is_some_and(|revision| !revision.is_empty())
+}
+
+/// Whether an object keeps the template of this revision: it is the canary's, and holds what its name says. An owner can be
+/// planted, and so can a content, but no other content has this digest (I27).
+pub fn is_true(rollout: &Rollout, revision: &str, object: &Value) -> bool {
+    is_owned_by(object, &rollout.uid) && digest(&template(object)) == revision
 }
 
 /// Where the configs of the last promoted revision are kept while a promotion is under way.

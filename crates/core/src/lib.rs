@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod alert;
+pub mod bounds;
 pub mod claims;
 pub mod decide;
 pub mod digest;
@@ -17,6 +18,7 @@ pub mod metric;
 pub mod notice;
 pub mod object;
 pub mod order;
+pub mod ownership;
 pub mod phase;
 pub mod plain;
 pub mod plan;

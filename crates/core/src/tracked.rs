@@ -208,6 +208,13 @@ fn whole(object: &Value) -> Value {
     kept
 }
 
+/// What a Secret that keeps objects is recognised by: 32 hex digits of its content, for the status to remember.
+pub fn seal(bundle: &Value) -> String {
+    let mut text = String::new();
+    write_map(&mut text, &bundle["data"]);
+    hex(&Sha256::digest(text.as_bytes())[..16])
+}
+
 /// The objects in such a Secret.
 pub fn unbundle(bundle: &Value) -> Vec<Value> {
     let texts = entries(&bundle["data"]).filter_map(|(_, text)| BASE64.decode(text.as_str()?).ok());
@@ -225,7 +232,8 @@ pub fn restored(key: &ObjectKey, kept: &Value, seen: Option<&Value>) -> Value {
     object
 }
 
-fn owners(owner: &Value, seen: Option<&Value>) -> Value {
+/// The owners of an object that one canary controls; others that it had stay, none of them as controller.
+pub fn owners(owner: &Value, seen: Option<&Value>) -> Value {
     let seen = seen.map_or(&Value::Null, |seen| &seen["metadata"]["ownerReferences"]);
     let others = items(seen).filter(|other| other["kind"] != owner["kind"] || other["name"] != owner["name"]);
     let mut list = vec![owner.clone()];

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burgee_api::CanaryStatus;
-use burgee_core::plan::{ConfigCopy, Count, Step};
+use burgee_core::bounds::Trespass;
+use burgee_core::plan::{Count, Step};
 use burgee_core::times::{BEAT, Pulse};
-use burgee_core::tracked;
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
@@ -16,7 +16,6 @@ use crate::cluster::ApiError;
 use crate::operator::{Operator, lock};
 use crate::outbox::News;
 use crate::refusals::Belief;
-use crate::stores::Look;
 use crate::tell::{self, Story};
 
 /// Why a plan was not carried out to its end.
@@ -40,6 +39,15 @@ pub enum Stopped {
     /// It was refused; the text is for the user.
     #[error("{0}")]
     Failed(String),
+    /// Something was noted in the status that the rest of the plan has to know: decide anew at once.
+    #[error("the status has moved")]
+    Noted,
+}
+
+impl From<Trespass> for Stopped {
+    fn from(trespass: Trespass) -> Self {
+        Self::Failed(trespass.to_string())
+    }
 }
 
 /// Carries out the steps in order. The story follows the status that is written.
@@ -75,19 +83,25 @@ async fn alive<T>(pulse: &mut Pulse, step: impl Future<Output = T>) -> T {
 }
 
 async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> Result<(), Stopped> {
+    if let Err(trespass) = story.bounds.may_take(&step) {
+        return refuse(operator, story, &step, trespass).await;
+    }
     match step {
-        Step::Create(object) => create(operator, &key_of(&object)?, &object).await.map(drop),
-        Step::Replace(object) => replace(operator, &key_of(&object)?, &object).await,
-        Step::Keep(object) => keep(operator, story, &key_of(&object)?, &object).await,
-        Step::Drop(key) => drop_kept(operator, story, &key).await,
+        Step::Create(object) => create(operator, story, &object).await.map(drop),
+        Step::Replace(object) => replace(operator, story, &object).await,
+        Step::Keep(object) => {
+            let kept = kept::keep(operator, story, &object).await;
+            forgiving(operator, story, kept).await
+        }
+        Step::Drop(key) => kept::drop_kept(operator, story, &key).await,
         Step::Patch { key, operations } => patch(operator, story, &key, &operations).await,
-        Step::CopyConfig(copy) => copy_config(operator, &copy).await,
+        Step::CopyConfig(copy) => kept::copy_config(operator, story, &copy).await,
         Step::KeepConfigs { key, copies } => {
-            let kept = keep_configs(operator, story, &key, &copies).await;
+            let kept = kept::keep_configs(operator, story, &key, &copies).await;
             forgiving(operator, story, kept).await
         }
         Step::RestoreConfigs(key) => {
-            let restored = restore_configs(operator, &key).await;
+            let restored = kept::restore_configs(operator, story, &key).await;
             forgiving(operator, story, restored).await
         }
         Step::Status(status) => write_status(operator, story, *status).await,
@@ -151,139 +165,68 @@ fn is_failed_test(message: &str) -> bool {
 }
 
 /// Creates an object. Answers it as it is stored.
-async fn create(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<Value, Stopped> {
+async fn create(operator: &Operator, story: &Story, object: &Value) -> Result<Value, Stopped> {
+    let key = key_of(object)?;
+    story.bounds.may_create(&key, object)?;
     may_write(operator)?;
-    let written = judge(operator, key, "create", operator.cluster.create(key, object).await)?;
-    operator.stores.wrote(key, &written);
+    let written = judge(operator, &key, "create", operator.cluster.create(&key, object).await)?;
+    operator.stores.wrote(&key, &written);
     Ok(written)
 }
 
-async fn replace(operator: &Operator, key: &ObjectKey, object: &Value) -> Result<(), Stopped> {
+async fn replace(operator: &Operator, story: &Story, object: &Value) -> Result<(), Stopped> {
+    let key = key_of(object)?;
+    story.bounds.may_replace(&key, object)?;
     may_write(operator)?;
-    let written = judge(operator, key, "update", operator.cluster.replace(key, object).await)?;
-    operator.stores.wrote(key, &written);
+    let written = judge(operator, &key, "update", operator.cluster.replace(&key, object).await)?;
+    operator.stores.wrote(&key, &written);
     Ok(())
 }
 
-async fn keep(operator: &Operator, story: &Story, key: &ObjectKey, object: &Value) -> Result<(), Stopped> {
-    match create(operator, key, object).await {
-        Ok(written) => {
-            let uid = written["metadata"]["uid"].as_str().unwrap_or_default();
-            lock(&operator.memory(&story.key)).kept.insert(key.clone(), uid.to_owned());
-            Ok(())
-        }
-        Err(Stopped::Conflict(..)) => Ok(()),
-        Err(stopped) => Err(stopped),
-    }
-}
-
-/// Drops what was kept, with one request: if we know which one that is, only that one.
-async fn drop_kept(operator: &Operator, story: &Story, key: &ObjectKey) -> Result<(), Stopped> {
-    let remembered = lock(&operator.memory(&story.key)).kept.remove(key);
-    let uid = match operator.stores.peek(key) {
-        Look::Absent => return Ok(()),
-        Look::Present(kept) => kept["metadata"]["uid"].as_str().map(str::to_owned).or(remembered),
-        Look::Ask | Look::Unknown(_) => remembered,
-    };
+/// Deletes an object that was seen to be the canary's, and no other that has taken its place.
+async fn delete(operator: &Operator, story: &Story, key: &ObjectKey, seen: &Value) -> Result<(), Stopped> {
+    story.bounds.may_delete(key, seen)?;
     may_write(operator)?;
-    match operator.cluster.delete(key, uid.as_deref()).await {
+    let uid = seen["metadata"]["uid"].as_str().unwrap_or_default();
+    match operator.cluster.delete(key, Some(uid)).await {
         Err(ApiError::Missing(_)) => {}
         answer => drop(judge(operator, key, "delete", answer)?),
     }
-    operator.stores.deleted(key, uid.as_deref().unwrap_or_default());
+    operator.stores.deleted(key, uid);
     Ok(())
 }
 
 async fn patch(operator: &Operator, story: &mut Story, key: &ObjectKey, operations: &Value) -> Result<(), Stopped> {
+    story.bounds.may_patch(key)?;
     may_write(operator)?;
     let written = judge(operator, key, "patch", operator.cluster.patch(key, operations).await)?;
     follow(operator, story, key, &written);
     Ok(())
 }
 
-/// Copies a tracked object, but only with the content that was analysed (S22).
-async fn copy_config(operator: &Operator, copy: &ConfigCopy) -> Result<(), Stopped> {
-    let source = judge(operator, &copy.source, "get", operator.cluster.get(&copy.source).await)?;
-    let Some(source) = source.filter(|source| tracked::checksum(source) == copy.checksum) else {
-        let message = format!("{} is no longer what was analysed", copy.source);
-        return Err(Stopped::Conflict(copy.source.clone(), message));
-    };
-    put_config(operator, &copy.key(), |seen| tracked::copy(&source, copy, seen)).await
-}
-
-/// Makes a copy as wanted; the version that is replaced is the one that was just read.
-async fn put_config(
-    operator: &Operator,
-    key: &ObjectKey,
-    wanted: impl Fn(Option<&Value>) -> Value,
-) -> Result<(), Stopped> {
-    let seen = judge(operator, key, "get", operator.cluster.get(key).await)?;
-    let desired = wanted(seen.as_ref());
-    match seen {
-        None => {
-            let written = create(operator, key, &desired).await?;
-            // Or the first promotion would read what was written here.
-            operator.configs.note(key, &written, clock::steady());
-            Ok(())
+/// A step that leaves the bounds of its canary is not taken. What only serves a later return stops nothing.
+async fn refuse(operator: &Arc<Operator>, story: &Story, step: &Step, trespass: Trespass) -> Result<(), Stopped> {
+    let refused = Err(Stopped::from(trespass));
+    match step {
+        Step::Keep(_) | Step::Drop(_) | Step::KeepConfigs { .. } | Step::RestoreConfigs(_) => {
+            forgiving(operator, story, refused).await
         }
-        Some(seen) if seen == desired => {
-            operator.configs.note(key, &seen, clock::steady());
-            Ok(())
-        }
-        Some(seen) if tracked::is_replaceable(&seen, &desired) => replace(operator, key, &desired).await,
-        Some(seen) => {
-            recreate(operator, key, &seen).await?;
-            create(operator, key, &wanted(None)).await.map(drop)
-        }
+        Step::Create(_)
+        | Step::Replace(_)
+        | Step::Patch { .. }
+        | Step::CopyConfig(_)
+        | Step::Tell(_)
+        | Step::Status(_)
+        | Step::Alert(_)
+        | Step::Count(_)
+        | Step::PostRollout(_) => refused,
     }
-}
-
-/// Keeps the copies that are about to get another content, unless what was promoted last is kept already.
-async fn keep_configs(
-    operator: &Operator,
-    story: &Story,
-    key: &ObjectKey,
-    copies: &[ConfigCopy],
-) -> Result<(), Stopped> {
-    let mut old = Vec::new();
-    for copy in copies {
-        let own = copy.key();
-        if operator.configs.has(&own, &operator.stores.peek(&own), &copy.checksum) {
-            continue;
-        }
-        let seen = judge(operator, &own, "get", operator.cluster.get(&own).await)?;
-        old.extend(seen.filter(|seen| tracked::checksum(seen) != copy.checksum));
-    }
-    let Some(owner) = copies.first().map(|copy| &copy.owner).filter(|_| !old.is_empty()) else { return Ok(()) };
-    match tracked::bundle(key, owner, &old) {
-        Some(bundle) => keep(operator, story, key, &bundle).await,
-        None => Err(Stopped::Failed(format!("{key} would be too large to keep the configs of the primary"))),
-    }
-}
-
-/// Puts back the configs that were kept.
-async fn restore_configs(operator: &Operator, key: &ObjectKey) -> Result<(), Stopped> {
-    let bundle = judge(operator, key, "get", operator.cluster.get(key).await)?;
-    for kept in bundle.as_ref().map(tracked::unbundle).unwrap_or_default() {
-        let own = key_of(&kept)?;
-        put_config(operator, &own, |seen| tracked::restored(&own, &kept, seen)).await?;
-    }
-    Ok(())
 }
 
 /// What cannot be kept or put back for good is said, and stops nothing: the template is kept all the same.
 async fn forgiving(operator: &Arc<Operator>, story: &Story, done: Result<(), Stopped>) -> Result<(), Stopped> {
     let Err(Stopped::Failed(message)) = done else { return done };
     crate::tick::problem(operator, story, message).await;
-    Ok(())
-}
-
-/// Takes an immutable copy out of the way of its successor.
-async fn recreate(operator: &Operator, key: &ObjectKey, seen: &Value) -> Result<(), Stopped> {
-    may_write(operator)?;
-    let uid = seen["metadata"]["uid"].as_str().unwrap_or_default();
-    judge(operator, key, "delete", operator.cluster.delete(key, Some(uid)).await)?;
-    operator.stores.deleted(key, uid);
     Ok(())
 }
 
@@ -325,6 +268,8 @@ fn move_counter(operator: &Operator, story: &Story, count: Count) {
         Count::Failed => telemetry.failed(&subject, strategy),
     });
 }
+
+mod kept;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
+use burgee_core::bounds::Bounds;
+use burgee_core::rollout::Rollout;
 use burgee_core::settings::Settings;
 use burgee_core::world::{Kind, ObjectKey};
 use jiff::SignedDuration;
@@ -218,11 +220,19 @@ pub(crate) fn canary(name: &str) -> Value {
     })
 }
 
-/// The story of a canary `podinfo.test` at version 7.
+/// The story of a canary `podinfo.test` at version 7, in the middle of a promotion.
 pub(crate) fn story() -> Story {
     let canary = serde_json::from_value(json!({
         "metadata": {"name": "podinfo", "namespace": "test", "uid": "u", "resourceVersion": "7"},
-        "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"}},
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"},
+            "service": {"port": 80},
+        },
+        "status": {"phase": "Promoting", "run": {}},
     }));
-    Story::new(&ObjectKey::new(Kind::Canary, "test", "podinfo"), &canary.unwrap(), SignedDuration::from_secs(10))
+    let canary = canary.unwrap();
+    let key = ObjectKey::new(Kind::Canary, "test", "podinfo");
+    let mut story = Story::new(&key, &canary, SignedDuration::from_secs(10));
+    story.bounds = Bounds::of(&Rollout::salvage(&canary, &Settings::default()).unwrap(), &canary);
+    story
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burgee_api::{Canary, Phase};
+use burgee_core::bounds::Bounds;
 use burgee_core::notice::{Names, Notice};
 use burgee_core::plan::Telling;
 use burgee_core::times::Course;
@@ -37,6 +38,8 @@ pub struct Story {
     pub repetition: Repetition,
     /// How the plan gets on.
     pub course: Course,
+    /// What may be written for the canary: as long as nobody knows what its spec means, it alone.
+    pub bounds: Bounds,
 }
 
 impl Story {
@@ -51,7 +54,8 @@ impl Story {
         };
         let repetition = Repetition::Every(interval);
         let course = Course::begun(canary.status.as_ref(), clock::steady());
-        Self { key: key.clone(), canary: Arc::new(canary.clone()), names, interval, repetition, course }
+        let (bounds, canary) = (Bounds::of_nobody(key), Arc::new(canary.clone()));
+        Self { key: key.clone(), canary, names, interval, repetition, course, bounds }
     }
 
     /// Now it is decided how it goes on.

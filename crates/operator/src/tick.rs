@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use burgee_api::Canary;
+use burgee_core::bounds::Bounds;
 use burgee_core::decide::{self, Tick};
 use burgee_core::kept;
 use burgee_core::notice::Notice;
@@ -61,6 +62,7 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, mut canary: Canary, 
         lock(&memory).delays.correct(status);
     }
     let mut story = Story::new(key, &canary, rollout.interval);
+    story.bounds = Bounds::of(rollout, &canary);
     let sight = observe::observe(operator, canary, rollout).await;
     tell_of_forbidden(operator, &story, sight.forbidden).await;
     let settings = operator.settings_now();
@@ -178,6 +180,7 @@ async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wak
             tracing::warn!(canary = story.title(), "refused, looking again in {} ms: {message}", wait.as_millis());
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
+        Stopped::Noted => Wake::At(now),
         Stopped::Failed(message) => {
             lock(&operator.memory(&story.key)).answers.end_round(Round::Over, None);
             problem(operator, story, message).await;

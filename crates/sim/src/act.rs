@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use burgee_api::{Canary, Phase, WebhookType};
+use burgee_core::bounds::Bounds;
 use burgee_core::notice::Names;
 use burgee_core::plan::{Plan, Step, Telling};
 use burgee_core::question::Round;
@@ -16,7 +17,8 @@ use crate::cluster::Refusal;
 use crate::faults::Mishap;
 use crate::film::Frame;
 use crate::inspector::Report;
-use crate::mutations::LateWrites;
+use crate::kept::Noting;
+use crate::mutations::{Edge, LateWrites};
 use crate::process::{End, Frozen, Process, Waiting, later};
 use crate::stage::{Crash, Stage};
 
@@ -116,11 +118,14 @@ impl Stage {
     }
 
     fn retry(&mut self, process: &mut Process, refusal: &Refusal) {
+        match refusal {
+            // Nothing went wrong.
+            Refusal::Noted => return process.wake(self.now),
+            Refusal::Invalid(_) => process.answers.end_round(Round::Over, None),
+            Refusal::Conflict(_) | Refusal::NotFound(_) | Refusal::Lost(_) | Refusal::Late | Refusal::Fenced => {}
+        }
         self.aside.push(format!("{}s {refusal}", self.second()));
         let wait = process.failed();
-        if let Refusal::Invalid(_) = refusal {
-            process.answers.end_round(Round::Over, None);
-        }
         process.wake(later(self.now, wait));
     }
 
@@ -253,7 +258,14 @@ impl Stage {
         version: &mut Option<String>,
     ) -> Result<(), Refusal> {
         let follows = matches!(step, Step::Status(_)) || matches!(step, Step::Patch { key, .. } if *key == self.canary);
-        self.take(step, version.as_deref())?;
+        let bounds = process.bounds(&self.canary);
+        if self.mutation.is_none_or(|mutation| mutation.edge == Edge::Guarded)
+            && let Err(trespass) = bounds.may_take(step)
+        {
+            self.report(process.id, Report::Trespasses(&trespass));
+            return Err(Refusal::Invalid(trespass.to_string()));
+        }
+        let noting = self.take(step, &bounds, version.as_deref())?;
         self.taken += 1;
         process.pulse.beat(self.now);
         self.report(process.id, Report::Takes(step));
@@ -265,29 +277,31 @@ impl Stage {
         if follows {
             *version = self.version();
         }
-        Ok(())
+        match noting {
+            Noting::Nothing => Ok(()),
+            Noting::Seal => Err(Refusal::Noted),
+        }
     }
 
     fn version(&self) -> Option<String> {
         self.cluster.get(&self.canary)?["metadata"]["resourceVersion"].as_str().map(str::to_owned)
     }
 
-    fn take(&mut self, step: &Step, version: Option<&str>) -> Result<(), Refusal> {
-        match step {
+    fn take(&mut self, step: &Step, bounds: &Bounds, version: Option<&str>) -> Result<Noting, Refusal> {
+        let taken = match step {
             Step::Create(object) => self.cluster.create(object.clone()),
             Step::Replace(object) => self.cluster.replace(object.clone()),
             Step::Patch { key, operations } => self.cluster.patch(key, operations),
-            Step::Keep(object) => match self.cluster.create(object.clone()) {
-                Err(Refusal::Conflict(_)) | Ok(()) => Ok(()),
-                Err(refusal) => Err(refusal),
-            },
+            Step::Keep(object) => self.cluster.keep(bounds, object),
             Step::Drop(key) => {
-                self.cluster.delete(key);
+                self.cluster.drop_kept(bounds, key);
                 Ok(())
             }
-            Step::CopyConfig(copy) => self.cluster.copy_config(copy),
-            Step::KeepConfigs { key, copies } => self.cluster.keep_configs(key, copies),
-            Step::RestoreConfigs(key) => self.cluster.restore_configs(key),
+            Step::CopyConfig(copy) => self.cluster.copy_config(bounds, copy),
+            Step::KeepConfigs { key, copies } => {
+                return self.cluster.keep_configs(bounds, (&self.canary, version), (key, copies));
+            }
+            Step::RestoreConfigs(key) => self.cluster.restore_configs(bounds, &self.canary, key),
             Step::Tell(telling) => {
                 self.tell(telling);
                 Ok(())
@@ -308,7 +322,8 @@ impl Stage {
                 self.aside.push(format!("{}s post-rollout {phase}", self.second()));
                 Ok(())
             }
-        }
+        };
+        taken.map(|()| Noting::Nothing)
     }
 
     /// Writes down what was told, once for each event name and for each text that only says how things still are.

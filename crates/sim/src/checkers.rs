@@ -12,6 +12,7 @@ use burgee_core::world::{Kind, Observed, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::cluster::Change;
 use crate::instant::{Instant, Part};
 
 mod act;
@@ -42,6 +43,7 @@ mod i23_tellings;
 mod i24_round_trip;
 mod i25_deletion;
 mod i26_takeover;
+pub(crate) mod i27_bounds;
 mod i28_safety;
 mod i29_judged;
 mod revision;
@@ -149,6 +151,8 @@ pub struct Moment<'a> {
     pub before: &'a Instant,
     /// What is after it; the same instant if it moved nothing.
     pub after: &'a Instant,
+    /// What was changed since watches were told last; after a step, what it changed.
+    pub changes: &'a [Change],
 }
 
 impl Moment<'_> {
@@ -253,6 +257,7 @@ checkers! {
     "I24 the user's objects come back as they were" round_trip: i24_round_trip::RoundTrip;
     "I25 what is missing never hangs a deletion" deletion: i25_deletion::Deletion;
     "I26 what another operator left is adopted as it stands" takeover: i26_takeover::Takeover;
+    "I27 only what the canary derives is written, and nothing of others" bounds: i27_bounds::Bounds;
     "I28 nothing that is wrong stands before the safety of the traffic" safety: i28_safety::Safety;
     "I29 a canary that has traffic is judged at every interval" judged: i29_judged::Judged;
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burgee_core::strangers::KINDS;
+use burgee_core::tracked;
 use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed};
-use burgee_core::{plan::ConfigCopy, tracked};
 use serde_json::{Value, json};
 
 /// Why a write was refused.
@@ -30,6 +30,9 @@ pub enum Refusal {
     /// The lease is not ours any more.
     #[error("fenced: the lease is somebody else's")]
     Fenced,
+    /// Something was noted in the status that the rest of the plan has to know.
+    #[error("the status has moved")]
+    Noted,
 }
 
 /// Objects by key, with versions and generations.
@@ -37,8 +40,11 @@ pub enum Refusal {
 pub struct Cluster {
     objects: BTreeMap<ObjectKey, Arc<Value>>,
     version: u64,
-    changed: Vec<ObjectKey>,
+    changed: Vec<Change>,
 }
+
+/// An object that was changed, and what it was before.
+pub type Change = (ObjectKey, Option<Arc<Value>>);
 
 impl Cluster {
     /// The object, if there is one.
@@ -89,7 +95,12 @@ impl Cluster {
 
     /// What has changed since the last call, in order; watches are made of this.
     pub fn take_changes(&mut self) -> Vec<ObjectKey> {
-        std::mem::take(&mut self.changed)
+        std::mem::take(&mut self.changed).into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// What has changed since watches were told last.
+    pub fn changes(&self) -> &[Change] {
+        &self.changed
     }
 
     /// Stores an object as a user's `kubectl apply` would: what is there keeps its status and identity.
@@ -134,7 +145,7 @@ impl Cluster {
         if has_generation(&key) {
             object["metadata"]["generation"] = json!(1);
         }
-        self.changed.push(key.clone());
+        self.changed.push((key.clone(), None));
         self.objects.insert(key, Arc::new(object));
     }
 
@@ -184,56 +195,6 @@ impl Cluster {
         Ok(())
     }
 
-    /// Copies a config for the primary, if its content is still what it was. An immutable copy that differs is deleted
-    /// first.
-    pub fn copy_config(&mut self, copy: &ConfigCopy) -> Result<(), Refusal> {
-        let source = self.get(&copy.source).ok_or_else(|| Refusal::Conflict(copy.source.clone()))?;
-        if tracked::checksum(source) != copy.checksum {
-            return Err(Refusal::Conflict(copy.source.clone()));
-        }
-        let key = copy.key();
-        let seen = self.get(&key);
-        let copied = tracked::copy(source, copy, seen);
-        match seen {
-            None => self.create(copied),
-            Some(seen) if tracked::is_replaceable(seen, &copied) => self.replace(copied),
-            Some(_) => {
-                let anew = tracked::copy(source, copy, None);
-                self.delete(&key);
-                self.create(anew)
-            }
-        }
-    }
-
-    /// Keeps the copies that are about to get another content, unless that was done before.
-    pub fn keep_configs(&mut self, key: &ObjectKey, copies: &[ConfigCopy]) -> Result<(), Refusal> {
-        let old = copies.iter().filter_map(|copy| self.get(&copy.key()).map(|seen| (copy, seen)));
-        let old = old.filter(|(copy, seen)| tracked::checksum(seen) != copy.checksum);
-        let old: Vec<Value> = old.map(|(_, seen)| seen.clone()).collect();
-        let (Some(copy), false) = (copies.first(), old.is_empty() || self.objects.contains_key(key)) else {
-            return Ok(());
-        };
-        tracked::bundle(key, &copy.owner, &old).map_or(Ok(()), |bundle| self.create(bundle))
-    }
-
-    /// Puts back the copies that were kept.
-    pub fn restore_configs(&mut self, key: &ObjectKey) -> Result<(), Refusal> {
-        for kept in self.get(key).map(tracked::unbundle).unwrap_or_default() {
-            let key = key_of(&kept)?;
-            let seen = self.get(&key);
-            let restored = tracked::restored(&key, &kept, seen);
-            match seen {
-                None => self.create(restored)?,
-                Some(seen) if tracked::is_replaceable(seen, &restored) => self.replace(restored)?,
-                Some(_) => {
-                    self.delete(&key);
-                    self.create(tracked::restored(&key, &kept, None))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Removes an object; that it is gone is success. One with finalizers is only marked.
     pub fn delete(&mut self, key: &ObjectKey) {
         let Some(object) = self.objects.get(key).cloned() else { return };
@@ -247,7 +208,7 @@ impl Cluster {
         }
         self.objects.remove(key);
         self.version += 1;
-        self.changed.push(key.clone());
+        self.changed.push((key.clone(), Some(Arc::clone(&object))));
         self.collect(&object);
     }
 
@@ -290,7 +251,7 @@ impl Cluster {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let is_over = object["metadata"]["deletionTimestamp"].is_string() && !is_held(&object);
-        self.changed.push(key.clone());
+        self.changed.push((key.clone(), self.objects.get(key).cloned()));
         self.objects.insert(key.clone(), Arc::new(object));
         if is_over {
             self.delete(key);

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use burgee_core::bounds::Trespass;
 use burgee_core::decide::Tick;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{self, Answer, Ask, AskKey};
@@ -11,7 +12,7 @@ use burgee_core::world::World;
 use jiff::Timestamp;
 
 use crate::checkers::round::Round;
-use crate::checkers::{Checkers, Moment, Sight, What};
+use crate::checkers::{self, Checkers, Moment, Sight, What};
 use crate::instant::{Instant, View};
 
 /// What a stage reports.
@@ -29,6 +30,8 @@ pub enum Report<'a> {
     Decides(&'a Plan, &'a World),
     /// A step of it took effect. [`Report::Outside`] comes before the step.
     Takes(&'a Step),
+    /// It was about to take a step that leaves the bounds of its canary, and was kept from it.
+    Trespasses(&'a Trespass),
     /// The API server refuses its next write without a reason, or will not answer it: it is going to wait and decide anew.
     Fails,
     /// It was killed, and what it was answered is forgotten.
@@ -93,6 +96,7 @@ impl Inspector {
                     self.wrote.insert(operator, number);
                 }
             }
+            Report::Trespasses(trespass) => self.broken = Some(checkers::i27_bounds::found(trespass)),
             Report::Fails => _ = self.failed.entry(operator).or_insert(view.now),
             Report::Dies => {
                 self.rounds.remove(&operator);
@@ -151,7 +155,9 @@ impl Inspector {
             self.routed = after.split;
         }
         let is_still = view.is_still;
-        let moment = Moment { what, operator, sight, is_overtaken, is_still, held_up, is_put_back, before, after };
+        let changes = view.cluster.changes();
+        let moment =
+            Moment { what, operator, sight, is_overtaken, is_still, held_up, is_put_back, before, after, changes };
         let found = self.checkers.look(&moment);
         let second = after.now.duration_since(view.start).as_secs();
         self.broken = found.err().map(|wrong| format!("{wrong} (at {second}s)"));

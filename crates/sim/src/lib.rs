@@ -14,6 +14,7 @@ pub mod faults;
 pub mod film;
 pub mod inspector;
 pub mod instant;
+mod kept;
 pub mod knative;
 pub mod mutations;
 pub mod neighbours;

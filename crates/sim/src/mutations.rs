@@ -10,6 +10,7 @@ use burgee_core::world::World;
 
 pub mod plans;
 pub mod worlds;
+pub mod writes;
 
 /// What becomes of a write that was begun before the lease was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,15 @@ pub enum LateWrites {
     Checked,
     /// It is written over whatever there is.
     Forced,
+}
+
+/// Whether each write is looked at before it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// One that leaves the bounds of its canary is refused.
+    Guarded,
+    /// Whatever a plan says is done.
+    Open,
 }
 
 /// A rule that is broken on purpose: what is changed before a decision, or after it.
@@ -35,6 +45,8 @@ pub struct Mutation {
     pub plan: fn(&Tick, &mut Plan),
     /// How a process writes that has lost the lease.
     pub late_writes: LateWrites,
+    /// Whether writes are looked at before they are made.
+    pub edge: Edge,
 }
 
 impl Mutation {
@@ -47,6 +59,7 @@ impl Mutation {
             answer: |_| (),
             plan: |_, _| (),
             late_writes: LateWrites::Checked,
+            edge: Edge::Guarded,
         }
     }
 

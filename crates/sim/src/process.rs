@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use burgee_api::CanaryStatus;
+use burgee_core::bounds::Bounds;
 use burgee_core::plan::Step;
 use burgee_core::question::{Answer, Answers, Ask, AskKey, Round};
 use burgee_core::times::{Course, Delays, Hours, Pulse};
@@ -14,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::reading::Reading;
 
 /// First and longest wait after a plan that was not carried out, in milliseconds, as the operator waits.
 const RETRY_MILLISECONDS: (i64, i64) = (100, 5_000);
@@ -99,6 +101,8 @@ pub(crate) struct Process {
     pub(crate) course: Course,
     /// Its signs of life in the plan.
     pub(crate) pulse: Pulse,
+    /// The canary as it last decided on it, with what it may write.
+    pub(crate) reading: Option<Arc<Reading>>,
     failures: u32,
 }
 
@@ -153,6 +157,11 @@ impl Process {
         self.failures = 0;
         self.answers.end_round(end.round, end.quiet_until);
         self.look_again(end.next, now);
+    }
+
+    /// What it may write, as far as it knows what the canary means.
+    pub(crate) fn bounds(&self, canary: &ObjectKey) -> Bounds {
+        self.reading.as_ref().map_or_else(|| Bounds::of_nobody(canary), |reading| reading.bounds.clone())
     }
 
     /// An object as the watches show it. Kept templates are never watched: they are asked for.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use burgee_api::Canary;
+use burgee_core::bounds::Bounds;
 use burgee_core::reads;
 use burgee_core::rollout::Rollout;
 use burgee_core::router;
@@ -22,6 +23,8 @@ pub(crate) struct Reading {
     pub(crate) rollout: Result<Rollout, String>,
     /// What every tick of it reads.
     pub(crate) reads: Vec<ObjectKey>,
+    /// What may be written for it.
+    pub(crate) bounds: Bounds,
     /// What of that are routes.
     routes: Vec<ObjectKey>,
 }
@@ -32,7 +35,11 @@ impl Reading {
         let rollout = Rollout::salvage(&canary, settings);
         let reads = rollout.as_ref().map_or_else(|_| Vec::new(), reads::objects);
         let routes = rollout.as_ref().map_or_else(|_| Vec::new(), |rollout| router::of(rollout).reads(rollout));
-        Some(Self { canary: Arc::new(canary), rollout, reads, routes })
+        let bounds = match &rollout {
+            Ok(rollout) => Bounds::of(rollout, &canary),
+            Err(_) => Bounds::of_nobody(&ObjectKey::of(object)?),
+        };
+        Some(Self { canary: Arc::new(canary), rollout, reads, bounds, routes })
     }
 }
 

@@ -331,6 +331,7 @@ impl Stage {
             let is_stored = self.cluster.shared(&self.canary).is_some_and(|stored| Arc::ptr_eq(stored, &object));
             let reader = if is_stored { &mut self.live } else { &mut self.seen };
             let Some(reading) = reader.read(&object, &self.settings) else { return Ok(()) };
+            process.reading = Some(Arc::clone(&reading));
             let decided = match &reading.rollout {
                 Ok(rollout) => self.decide(process, &reading, rollout),
                 Err(reason) => Ok(self.refuse(process, &reading, reason)),

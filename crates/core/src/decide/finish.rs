@@ -69,6 +69,7 @@ fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {
         orders::skips_analysis(tick) || heal::is_fix(tick) || scene.is_none_or(|scene| !scene.tracked.is_empty());
     if tick.settings.config_tracking && may_be_kept {
         draft.step(Step::Drop(kept::configs_key(tick.rollout)));
+        draft.run().kept_configs = None;
     }
     draft.enter(Phase::Succeeded);
     let is_skipped = orders::skips_analysis(tick);

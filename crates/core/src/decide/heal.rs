@@ -5,8 +5,8 @@ use burgee_api::Phase;
 use jiff::{SignedDuration, Timestamp};
 
 use super::draft::{fraction, time};
-use super::scene::{Scene, primary_readiness, ready_pods};
-use super::settle::{self, look};
+use super::scene::{Scene, kept_template, primary_readiness, ready_pods};
+use super::settle;
 use super::{Decision, Draft, Tick, capacity, orders};
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
@@ -43,7 +43,7 @@ pub(super) fn turn_away(tick: &Tick, mut draft: Draft) -> Plan {
 /// Whether there is a template to put the primary back to.
 pub(super) fn is_possible(tick: &Tick) -> Decision<bool> {
     let promoted = tick.world.canary.status.as_ref().map_or("", |status| status.last_promoted_spec.as_str());
-    Ok(!is_wanted(tick) || look(tick, &kept::key(tick.rollout, promoted))?.is_some())
+    Ok(!is_wanted(tick) || kept_template(tick, promoted)?.is_some())
 }
 
 /// What the primary lacks to take its traffic back: whatever the canary could keep goes to no primary with fewer pods than
@@ -90,7 +90,8 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let started = status.run.as_ref().and_then(|run| run.started_at.clone()).unwrap_or_default();
     let id = kept::flagger_id(&tick.rollout.uid, &status.last_promoted_spec, &format!("restored {started}"));
     if !workload::is_copy(tick.rollout.target_kind, primary, &id, &status.last_promoted_spec) {
-        let Some(kept) = look(tick, &kept::key(tick.rollout, &status.last_promoted_spec))? else {
+        let Some(kept) = kept_template(tick, &status.last_promoted_spec)? else {
+            draft.tell_of_false(&status.last_promoted_spec);
             let reason = match status.canary_weight {
                 0 => "no promoted revision is kept to restore the primary to",
                 _ => "no promoted revision is kept to restore the primary to, the canary keeps the traffic",
@@ -116,6 +117,7 @@ pub(super) fn heal(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     }
     if tick.settings.config_tracking {
         draft.step(Step::Drop(kept::configs_key(tick.rollout)));
+        draft.run().kept_configs = None;
     }
     draft.tell(Notice::RestoringPrimary);
     draft.status.canary_weight = 0;

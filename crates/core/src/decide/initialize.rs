@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::ask::{Asker, halt};
 use super::draft::{fraction, time};
 use super::revision::{generation, runs_as_primary, uid};
-use super::scene::{Scene, odd_services, primary_readiness};
-use super::settle::{self, look};
+use super::scene::{Scene, kept_template, odd_services, primary_readiness};
+use super::settle;
 use super::start::record_revision;
 use super::{Decision, Draft, Tick, analyse, capacity};
 use crate::digest::digest;
@@ -274,7 +274,7 @@ pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
     let revision =
         if tick.phase() == Phase::Finalising { &status.last_applied_spec } else { &status.last_promoted_spec };
     // Of a primary that was there before the canary nobody may know the revision.
-    let kept = if revision.is_empty() { None } else { look(tick, &kept::key(tick.rollout, revision))? };
+    let kept = if revision.is_empty() { None } else { kept_template(tick, revision)? };
     let mut draft = Draft::new(tick);
     let id = kept::flagger_id(&tick.rollout.uid, revision, "recreated");
     let recipe = scene.recipe(tick, &id);
@@ -282,6 +282,7 @@ pub(super) fn recreate_primary(tick: &Tick, scene: &Scene) -> Decision<Plan> {
         let tracked = scene.tracked_by(kept);
         workload::restored(&Recipe { tracked: &tracked, ..recipe }, &kept::template(kept), scene.target, None)
     } else {
+        draft.tell_of_false(revision);
         draft.tell(Notice::PrimaryRecreatedFromTarget);
         draft.steps(known_copies(tick, scene)?.into_iter().map(Step::CopyConfig));
         workload::primary(&recipe, scene.target)

@@ -74,8 +74,8 @@ pub(super) fn is_paused(tick: &Tick) -> bool {
 /// What is left of a run when the next one begins: an order is never taken twice, and what an edit has left behind is not
 /// forgotten.
 pub(super) fn carry_over(draft: &Draft, next: Run) -> Run {
-    let Run { orders, routed, scaler, .. } = draft.status.run.clone().unwrap_or_default();
-    Run { orders, routed, scaler, ..next }
+    let Run { orders, routed, scaler, kept_configs, .. } = draft.status.run.clone().unwrap_or_default();
+    Run { orders, routed, scaler, kept_configs, ..next }
 }
 
 /// A run that has ended, or is being promoted, is neither paused nor waits for anything that was ordered.
@@ -222,7 +222,8 @@ const UNSEEN: &str = "the target cannot be read";
 /// to be there.
 fn irrevocable(tick: &Tick) -> Option<String> {
     let promoted = tick.world.canary.status.as_ref().map_or("", |status| status.last_promoted_spec.as_str());
-    if tick.world.look(&kept::key(tick.rollout, promoted)) == Ok(None) {
+    let kept = tick.world.look(&kept::key(tick.rollout, promoted));
+    if kept.is_ok_and(|kept| !kept.is_some_and(|kept| kept::is_true(tick.rollout, promoted, kept))) {
         return Some("the primary is changed already, and no promoted revision is kept to put it back to".to_owned());
     }
     let has_refuge = ready_pods(tick, Side::Canary) > 0 || ready_pods(tick, Side::Primary) > 0;

@@ -105,6 +105,7 @@ pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) {
         // The copies may have been begun; the primary still runs what was promoted last.
         draft.step(Step::RestoreConfigs(kept::configs_key(tick.rollout)));
         draft.step(Step::Drop(kept::configs_key(tick.rollout)));
+        draft.run().kept_configs = None;
     }
     draft.quiet_until(tick.now);
     let before = draft.run().clone();

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::ask::halt;
 use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
-use super::{Decision, Tick, heal};
+use super::settle::look;
+use super::{Decision, Draft, Tick, heal};
 use crate::digest::digest;
 use crate::kept;
 use crate::notice::Notice;
@@ -92,6 +93,23 @@ impl Scene<'_> {
     /// What keeps the target's template.
     pub(super) fn keep(&self, tick: &Tick, revision: &str) -> Step {
         Step::Keep(kept::object(tick.rollout, revision, &self.template, &self.tracked))
+    }
+}
+
+/// The template of a revision as it was kept; none if there is none, or if what is there is not what was kept (I27).
+pub(super) fn kept_template<'a>(tick: &Tick<'a>, revision: &str) -> Decision<Option<&'a Value>> {
+    let kept = look(tick, &kept::key(tick.rollout, revision))?;
+    Ok(kept.filter(|kept| kept::is_true(tick.rollout, revision, kept)))
+}
+
+impl Draft<'_> {
+    /// Says that a kept template is not used because it is not what was kept.
+    pub(super) fn tell_of_false(&mut self, revision: &str) {
+        let Tick { rollout, world, .. } = self.tick;
+        let key = kept::key(rollout, revision);
+        if !revision.is_empty() && world.present(&key).is_some_and(|kept| !kept::is_true(rollout, revision, kept)) {
+            self.tell(Notice::Problem(format!("{key} is not what was kept of the promoted revision and is not used")));
+        }
     }
 }
 

@@ -12,9 +12,15 @@ use super::*;
 use crate::clock::Clocks;
 use crate::fixtures::{Fake, Seen, failure, object, operator_of_a_slow_server, story};
 
+/// The owner reference to the canary of the story.
+fn owner() -> Value {
+    json!({"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "podinfo", "uid": "u", "controller": true})
+}
+
 fn service() -> Value {
     json!({"apiVersion": "v1", "kind": "Service",
-           "metadata": {"name": "podinfo", "namespace": "test", "resourceVersion": "3"}, "spec": {"new": "field"}})
+           "metadata": {"name": "podinfo", "namespace": "test", "resourceVersion": "3", "ownerReferences": [owner()]},
+           "spec": {"new": "field"}})
 }
 
 fn seen(method: &str, path: &str, media: &str, body: Value) -> Seen {
@@ -82,7 +88,6 @@ async fn a_version_that_moved_is_a_conflict_however_it_is_said() {
     let test = "the server rejected our request due to an error in our request";
     let target = ObjectKey::new(Kind::Deployment, "test", "podinfo");
     assert_eq!(check_answer(patch(), 422, test).await, Err(Stopped::Conflict(target, test.to_owned())));
-    assert_eq!(check_answer(Step::Keep(service()), 409, "exists").await, Ok(()), "its name is its digest");
 }
 
 #[tokio::test]
@@ -179,114 +184,6 @@ async fn a_step_begins_when_its_status_is_written_and_not_when_it_was_decided() 
     let started = &fake.seen()[0].body[1]["value"]["run"]["stepStartedAt"];
     let started: Timestamp = started.as_str().unwrap().parse().unwrap();
     assert!(started.duration_since(decided).as_secs() >= 2);
-}
-
-fn copy(checksum: &str) -> Step {
-    Step::CopyConfig(ConfigCopy {
-        source: ObjectKey::new(Kind::ConfigMap, "test", "settings"),
-        checksum: checksum.to_owned(),
-        name: "settings-primary".to_owned(),
-        owner: json!({"kind": "Canary", "name": "podinfo"}),
-        include_label_prefixes: Vec::new(),
-    })
-}
-
-async fn check_copy(checksum: &str) -> (Result<(), Stopped>, Vec<String>) {
-    let fake = Fake::start(|request| match (request.method.as_str(), request.path.ends_with("/settings")) {
-        ("GET", true) => object(&json!({"metadata": {"name": "settings"}, "data": {"a": "1"}})),
-        ("GET", false) => failure(404, "absent"),
-        _ => object(&request.body),
-    })
-    .await;
-    let result = act(&fake.operator(), &mut story(), vec![copy(checksum)]).await;
-    (result, fake.seen().into_iter().map(|seen| seen.method).collect())
-}
-
-#[tokio::test]
-async fn a_config_is_copied_only_with_the_content_that_was_analysed() {
-    let analysed = tracked::checksum(&json!({"data": {"a": "1"}}));
-    assert_eq!(check_copy(&analysed).await, (Ok(()), ["GET", "GET", "POST"].map(str::to_owned).to_vec()));
-    let source = ObjectKey::new(Kind::ConfigMap, "test", "settings");
-    let moved = Stopped::Conflict(source, "ConfigMap settings.test is no longer what was analysed".to_owned());
-    assert_eq!(check_copy("0000000000000000").await, (Err(moved), vec!["GET".to_owned()]));
-}
-
-/// A Secret that keeps a ConfigMap with this content.
-fn bundle(content: &str) -> Value {
-    let settings = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": content},
-                          "metadata": {"name": "settings-primary", "namespace": "test"}});
-    let key = ObjectKey::new(Kind::Secret, "test", "podinfo-promoted-configs");
-    tracked::bundle(&key, &json!({"kind": "Canary", "name": "podinfo"}), &[settings]).unwrap()
-}
-
-async fn check_kept(step: Step, code: u16, expected: &[(&str, Value)]) {
-    let fake =
-        Fake::start(move |request| match (request.method.as_str(), request.path.ends_with("/settings-primary")) {
-            ("GET", true) => object(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"},
-                                        "metadata": {"name": "settings-primary", "namespace": "test"}})),
-            ("GET", false) => object(&bundle("0")),
-            ("POST", _) if request.path.contains("/secrets") && code >= 400 => failure(code, "no"),
-            _ => object(&request.body),
-        })
-        .await;
-    let operator = fake.operator();
-    refused_for_long(&operator, "create Secret podinfo-promoted-configs.test");
-    act(&operator, &mut story(), vec![step]).await.unwrap();
-    let seen: Vec<(String, Value)> =
-        fake.seen().into_iter().map(|seen| (seen.method, seen.body["data"].clone())).collect();
-    let expected: Vec<(String, Value)> =
-        expected.iter().map(|(method, data)| ((*method).to_owned(), data.clone())).collect();
-    assert_eq!(seen, expected);
-}
-
-#[tokio::test]
-async fn configs_that_get_another_content_are_kept_and_others_are_not() {
-    let keep = |content: &str| {
-        let Step::CopyConfig(copy) = copy(&tracked::checksum(&json!({"data": {"a": content}}))) else { unreachable!() };
-        Step::KeepConfigs { key: ObjectKey::new(Kind::Secret, "test", "podinfo-promoted-configs"), copies: vec![copy] }
-    };
-    let (kept, nothing) = (bundle("1")["data"].clone(), Value::Null);
-    check_kept(keep("1"), 200, &[("GET", nothing.clone())]).await;
-    check_kept(keep("2"), 200, &[("GET", nothing.clone()), ("POST", kept.clone())]).await;
-    check_kept(keep("2"), 409, &[("GET", nothing.clone()), ("POST", kept.clone())]).await;
-    check_kept(keep("2"), 403, &[("GET", nothing.clone()), ("POST", kept), ("POST", nothing)]).await;
-}
-
-#[tokio::test]
-async fn configs_that_were_kept_are_put_back() {
-    let restore = Step::RestoreConfigs(ObjectKey::new(Kind::Secret, "test", "podinfo-promoted-configs"));
-    check_kept(restore, 200, &[("GET", Value::Null), ("GET", Value::Null), ("PUT", json!({"a": "0"}))]).await;
-}
-
-fn kept() -> Value {
-    json!({"apiVersion": "apps/v1", "kind": "ControllerRevision",
-           "metadata": {"name": "podinfo-b1-0", "namespace": "test", "uid": "k"}, "data": {}})
-}
-
-/// Drops a kept template after these steps. Answers what was asked last.
-async fn dropped_after(mut steps: Vec<Step>, code: u16) -> (Result<(), Stopped>, Vec<Seen>) {
-    let fake = Fake::start(move |request| match request.method.as_str() {
-        "DELETE" if code >= 400 => failure(code, "no"),
-        _ => object(&request.body),
-    })
-    .await;
-    steps.push(Step::Drop(ObjectKey::of(&kept()).unwrap()));
-    let result = act(&fake.operator(), &mut story(), steps).await;
-    (result, fake.seen())
-}
-
-#[tokio::test]
-async fn what_was_kept_is_dropped_with_one_request_and_only_if_it_is_still_the_same() {
-    let path = "/apis/apps/v1/namespaces/test/controllerrevisions/podinfo-b1-0";
-    let deletion = |options: Value| seen("DELETE", path, "application/json", options);
-    let blind = deletion(json!({"propagationPolicy": "Background"}));
-    for code in [200, 404] {
-        assert_eq!(dropped_after(vec![], code).await, (Ok(()), vec![blind.clone()]), "nobody knows its uid");
-    }
-    let (result, mut asked) = dropped_after(vec![Step::Keep(kept())], 409).await;
-    let exact = deletion(json!({"propagationPolicy": "Background", "preconditions": {"uid": "k"}}));
-    let conflict = Stopped::Conflict(ObjectKey::of(&kept()).unwrap(), "no".to_owned());
-    assert_eq!((result, asked.pop()), (Err(conflict), Some(exact)));
 }
 
 fn telling(suffix: &str) -> Telling {
@@ -404,3 +301,5 @@ async fn an_event_is_told_once_and_its_repetition_counted_or_kept_quiet() {
     assert_eq!(seen[0].body["metadata"]["name"], "podinfo.00ff");
     assert_eq!(seen[0].body["message"], "Copying podinfo.test template spec to podinfo-primary.test");
 }
+
+mod kept;

@@ -1,0 +1,110 @@
+//! I27: every write is of a kind and name that the canary derives, in its own namespace, and what is there and not the
+//! canary's is neither replaced nor deleted. The names are spelled out here once more, so that a mistake of the bounds is
+//! found as well.
+
+use burgee_core::bounds::{Trespass, controller};
+use burgee_core::object::is_owned_by;
+use burgee_core::ownership::ADOPT;
+use burgee_core::plan::Step;
+use burgee_core::rollout::Rollout;
+use burgee_core::scaler;
+use burgee_core::world::{Kind, ObjectKey};
+use serde_json::Value;
+
+use super::{Checker, Moment, Verdict, What};
+
+/// Remembers nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bounds;
+
+/// What is said of a step that was refused at the edge.
+pub(crate) fn found(trespass: &Trespass) -> String {
+    format!("I27 only what the canary derives is written, and nothing of others: {trespass}")
+}
+
+impl Checker for Bounds {
+    fn look(&mut self, moment: &Moment) -> Verdict {
+        // What a canary takes with it when it goes is collected, not written.
+        let What::Step(step) = moment.what else { return Ok(()) };
+        if !moment.after.exists() {
+            return Ok(());
+        }
+        let rollout = &moment.before.rollout;
+        for (key, before) in moment.changes {
+            // Somebody edited the spec meanwhile: the plan writes what followed from it before.
+            let is_derived = is_derived(rollout, key, before.as_deref()) || !moment.saw_the_spec();
+            judge(rollout, step, (key, before.as_deref()), is_derived)?;
+        }
+        Ok(())
+    }
+}
+
+fn judge(rollout: &Rollout, step: &Step, (key, before): (&ObjectKey, Option<&Value>), is_derived: bool) -> Verdict {
+    if key.namespace != rollout.namespace {
+        return Err(format!("{key} was written for a canary of {}", rollout.namespace));
+    }
+    if is_users(rollout, key) {
+        return Ok(());
+    }
+    if !is_derived {
+        return Err(format!("{key} was written, which canary {} does not derive", rollout.name));
+    }
+    match before {
+        Some(before) if !is_free(rollout, step, key, before) => {
+            Err(format!("{key} was written, which is not controlled by canary {}", rollout.name))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn is_derived(rollout: &Rollout, key: &ObjectKey, before: Option<&Value>) -> bool {
+    is_named(rollout, key) || is_left(key, before, rollout)
+}
+
+/// The canary itself, and what it names: of the latter single fields are moved, and a Knative Service is routed.
+fn is_users(rollout: &Rollout, key: &ObjectKey) -> bool {
+    *key == rollout.key(Kind::Canary, &rollout.name)
+        || *key == rollout.target_key()
+        || scaler::key(rollout).as_ref() == Some(key)
+}
+
+/// Whether a name is one that the canary derives.
+fn is_named(rollout: &Rollout, key: &ObjectKey) -> bool {
+    let (target, apex, name) = (rollout.target.name.as_str(), rollout.apex.as_str(), key.name.as_str());
+    let is_one_of = |names: &[String]| names.iter().any(|one| one == name);
+    match key.kind {
+        Kind::Deployment | Kind::DaemonSet => name == format!("{target}-primary"),
+        Kind::Service => is_one_of(&[apex.to_owned(), format!("{apex}-primary"), format!("{apex}-canary")]),
+        Kind::VirtualService => name == apex,
+        Kind::DestinationRule => is_one_of(&[format!("{apex}-primary"), format!("{apex}-canary")]),
+        Kind::HorizontalPodAutoscaler | Kind::ScaledObject => {
+            rollout.scaler.as_ref().is_some_and(|scaler| name == format!("{}-primary", scaler.name))
+        }
+        Kind::ConfigMap => name.ends_with("-primary"),
+        Kind::Secret => name.ends_with("-primary") || name == format!("{}-promoted-configs", rollout.name),
+        Kind::ControllerRevision => name.starts_with(&format!("{}-", rollout.name)),
+        Kind::Canary | Kind::MetricTemplate | Kind::AlertProvider | Kind::KnativeService | Kind::KnativeRevision => {
+            false
+        }
+    }
+}
+
+/// Whether it is something that an edit of the spec has left behind.
+fn is_left(key: &ObjectKey, before: Option<&Value>, rollout: &Rollout) -> bool {
+    let is_ours = before.is_some_and(|before| is_owned_by(before, &rollout.uid) || controller(before).is_none());
+    let scalers = matches!(key.kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject);
+    is_ours && (key.kind.is_of_the_mesh() || scalers)
+}
+
+/// Whether what was there was the canary's to write.
+fn is_free(rollout: &Rollout, step: &Step, key: &ObjectKey, before: &Value) -> bool {
+    let is_apex = key.kind == Kind::VirtualService || (key.kind == Kind::Service && key.name == rollout.apex);
+    let is_shared = || matches!(key.kind, Kind::ConfigMap | Kind::Secret) && is_canarys(before);
+    let is_handed_over = before["metadata"]["annotations"][ADOPT] == rollout.name.as_str();
+    let is_adoption = || is_handed_over || matches!(step, Step::Patch { .. } | Step::Keep(_));
+    is_owned_by(before, &rollout.uid) || is_shared() || (controller(before).is_none() && (is_apex || is_adoption()))
+}
+
+fn is_canarys(object: &Value) -> bool {
+    controller(object).is_some_and(|owner| owner["kind"] == "Canary")
+}
