@@ -75,6 +75,7 @@ impl Bounds {
         if rollout.target_kind == TargetKind::Knative {
             adopted.push(rollout.target_key());
         }
+        adopted.extend(ownerless_primary(rollout, canary));
         Self {
             patched: [key.clone(), rollout.target_key()].into_iter().chain(scaler::key(rollout)).collect(),
             canary: key,
@@ -100,6 +101,16 @@ impl Bounds {
     /// The owner reference to the canary.
     pub const fn owner(&self) -> &Value {
         &self.owner
+    }
+
+    /// What the canary makes.
+    pub fn made(&self) -> &[ObjectKey] {
+        &self.made
+    }
+
+    /// What it makes if it is absent, and otherwise adopts.
+    pub fn adopted(&self) -> &[ObjectKey] {
+        &self.adopted
     }
 
     /// The object with the canary as its controller.
@@ -196,8 +207,8 @@ impl Bounds {
             return false;
         }
         match key.kind {
-            Kind::ConfigMap => self.copies_configs && is_copy_name(&key.name),
-            Kind::Secret => self.copies_configs && (is_copy_name(&key.name) || self.made.contains(key)),
+            Kind::ConfigMap => self.copies_configs && tracked::is_copy_name(&key.name),
+            Kind::Secret => self.copies_configs && (tracked::is_copy_name(&key.name) || self.made.contains(key)),
             Kind::ControllerRevision => kept::is_key_of(&self.canary.name, &key.name),
             Kind::Canary
             | Kind::MetricTemplate
@@ -227,7 +238,7 @@ impl Bounds {
 
 /// What the canary makes: its name follows from the spec, and it belongs to nobody else. The copies of configs and the kept
 /// templates, whose names follow from the target's template, are not among them.
-pub fn made(rollout: &Rollout) -> Vec<ObjectKey> {
+fn made(rollout: &Rollout) -> Vec<ObjectKey> {
     let mut keys = Vec::new();
     if rollout.target_kind != TargetKind::Knative {
         keys.push(rollout.primary_key());
@@ -247,20 +258,22 @@ pub fn made(rollout: &Rollout) -> Vec<ObjectKey> {
 }
 
 /// What the canary makes, or takes over from the user if it is there (contract: lifecycle §13). A target is neither.
-pub fn adopted(rollout: &Rollout) -> Vec<ObjectKey> {
+fn adopted(rollout: &Rollout) -> Vec<ObjectKey> {
     let has_apex = rollout.target_kind.has_pods();
     let apex = has_apex.then(|| Role::Apex.key(rollout));
     let routes = router::of(rollout).reads(rollout);
     apex.into_iter().chain(routes.into_iter().filter(|key| key.kind == Kind::VirtualService)).collect()
 }
 
+/// The primary that the peer has left without an owner: that of a Service, once it was promoted (contract: lifecycle §7.7).
+fn ownerless_primary(rollout: &Rollout, canary: &Canary) -> Option<ObjectKey> {
+    let was_promoted = canary.status.as_ref().is_some_and(|status| !status.last_promoted_spec.is_empty());
+    (rollout.target_kind == TargetKind::Service && was_promoted).then(|| rollout.primary_key())
+}
+
 /// The controller of an object, if it has one.
 pub fn controller(object: &Value) -> Option<&Value> {
     items(&object["metadata"]["ownerReferences"]).find(|owner| owner["controller"] == true)
-}
-
-fn is_copy_name(name: &str) -> bool {
-    name.strip_suffix(&tracked::copy_name("")).is_some_and(|source| !source.is_empty())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use burgee_api::{Canary, Run};
 
+use crate::dns;
 use crate::notice::{Left, Notice};
 use crate::object::is_owned_by;
 use crate::rollout::{Provider, Rollout};
@@ -38,6 +39,7 @@ pub struct Standing<'a> {
 /// The routes that were made last.
 pub fn standing(canary: &Canary) -> Option<Standing<'_>> {
     let (provider, apex) = canary.status.as_ref()?.run.as_ref()?.routed.as_deref()?.split_once('/')?;
+    let apex = Some(apex).filter(|apex| dns::is_name(apex))?;
     Some(Standing { provider: Provider::from_name(provider)?, apex })
 }
 
@@ -67,7 +69,7 @@ fn copies(rollout: &Rollout, noted: Option<&str>) -> Vec<ObjectKey> {
 
 fn copy(rollout: &Rollout, name: &str) -> Option<ObjectKey> {
     let (kind, name) = name.split_once('/')?;
-    let kind = SCALERS.into_iter().find(|known| known.name() == kind)?;
+    let kind = SCALERS.into_iter().find(|known| known.name() == kind).filter(|_| dns::is_name(name))?;
     Some(rollout.key(kind, &format!("{name}-primary")))
 }
 

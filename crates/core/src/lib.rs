@@ -9,6 +9,7 @@ pub mod bounds;
 pub mod claims;
 pub mod decide;
 pub mod digest;
+pub mod dns;
 pub mod expression;
 pub mod healing;
 pub mod kept;

@@ -8,6 +8,7 @@ use burgee_api::{
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use crate::dns;
 use crate::metric::builtin::metrics_provider;
 use crate::notice::Names;
 use crate::object::plain;
@@ -282,6 +283,7 @@ impl Rollout {
             return Err("spec.service is missing, set at least spec.service.port".to_owned());
         }
         self.verify_target(canary, settings)?;
+        dns::verify(self)?;
         if settings.no_cross_namespace_refs {
             self.verify_references()?;
         }

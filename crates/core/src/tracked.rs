@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::digest::hex;
+use crate::dns;
 use crate::object::{based_on, entries, filtered, items, items_mut, put};
 use crate::plan::ConfigCopy;
 use crate::world::{ConfigTracking, Kind, ObjectKey};
@@ -33,7 +34,7 @@ pub fn references(namespace: &str, pod_template: &Value) -> Vec<Reference> {
     let mut found: BTreeMap<ObjectKey, bool> = BTreeMap::new();
     let mut pod_spec = pod_template["spec"].clone();
     visit(&mut pod_spec, &mut |kind, holder, field| {
-        let Some(name) = holder[field].as_str().filter(|name| !name.is_empty()) else { return };
+        let Some(name) = holder[field].as_str().filter(|name| dns::is_name(name)) else { return };
         let optional = holder["optional"] == true;
         found.entry(ObjectKey::new(kind, namespace, name)).and_modify(|all| *all &= optional).or_insert(optional);
     });
@@ -53,6 +54,11 @@ pub fn rename(pod_spec: &mut Value, tracked: &[ObjectKey]) {
 /// Name of the primary's copy.
 pub fn copy_name(name: &str) -> String {
     format!("{name}-primary")
+}
+
+/// Whether a name may be that of a copy.
+pub fn is_copy_name(name: &str) -> bool {
+    name.strip_suffix("-primary").is_some_and(|source| !source.is_empty())
 }
 
 /// Key of the primary's copy.

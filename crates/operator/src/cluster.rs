@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use burgee_core::dns;
 use burgee_core::world::{Kind, ObjectKey};
 use http::{Method, Request};
 use kube::Client;
@@ -122,15 +123,31 @@ impl Resource {
         let Self { group, version, plural } = self;
         let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
         match namespace {
-            Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
+            Some(namespace) => format!("{root}/namespaces/{}/{plural}", escape(namespace)),
             None => format!("{root}/{plural}"),
         }
     }
 }
 
-/// Path of one object.
-pub fn path(key: &ObjectKey) -> String {
-    format!("{}/{}", Resource::of(key.kind).collection(Some(&key.namespace)), key.name)
+/// Path of one object. Whatever is no name becomes no part of it (S30).
+pub fn path(key: &ObjectKey) -> Result<String, ApiError> {
+    Ok(format!("{}/{}", collection(key)?, escape(&key.name)))
+}
+
+/// Path of the collection that one object is in.
+fn collection(key: &ObjectKey) -> Result<String, ApiError> {
+    if dns::is_key(key) {
+        return Ok(Resource::of(key.kind).collection(Some(&key.namespace)));
+    }
+    let ObjectKey { kind, namespace, name } = key;
+    Err(ApiError::Refused(format!("{} {name:?} in namespace {namespace:?} is no name", kind.name())))
+}
+
+/// A text as one segment of a path, or one value in a query.
+pub fn escape(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let escaped = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(escaped).collect()
 }
 
 /// The API server of the workloads, and the one of the mesh objects, which is mostly the same.
@@ -196,7 +213,7 @@ impl Cluster {
 
     /// One object. The error may be that there is none, or that the API server does not know its kind.
     pub async fn find(&self, key: &ObjectKey) -> Result<Value, ApiError> {
-        let found: Value = self.read(key.kind, request(Method::GET, &path(key), None)?).await?;
+        let found: Value = self.read(key.kind, request(Method::GET, &path(key)?, None)?).await?;
         // Something else in its place would be decided on.
         let name = found["metadata"]["name"].as_str();
         let is_it = found["metadata"].is_object() && name.is_none_or(|name| name == key.name);
@@ -205,25 +222,24 @@ impl Cluster {
 
     /// Creates an object.
     pub async fn create(&self, key: &ObjectKey, object: &Value) -> Result<Value, ApiError> {
-        let collection = Resource::of(key.kind).collection(Some(&key.namespace));
-        let request = request(Method::POST, &written_by(&collection), Some(object))?;
+        let request = request(Method::POST, &written_by(&collection(key)?), Some(object))?;
         self.send(self.door(key.kind), request).await
     }
 
     /// Replaces a whole object; the `resourceVersion` in it is the precondition.
     pub async fn replace(&self, key: &ObjectKey, object: &Value) -> Result<Value, ApiError> {
-        let request = request(Method::PUT, &written_by(&path(key)), Some(object))?;
+        let request = request(Method::PUT, &written_by(&path(key)?), Some(object))?;
         self.send(self.door(key.kind), request).await
     }
 
     /// Applies an RFC 6902 patch.
     pub async fn patch(&self, key: &ObjectKey, operations: &Value) -> Result<Value, ApiError> {
-        self.send(self.door(key.kind), json_patch(&path(key), operations)?).await
+        self.send(self.door(key.kind), json_patch(&path(key)?, operations)?).await
     }
 
     /// Applies an RFC 6902 patch to the status subresource.
     pub async fn patch_status(&self, key: &ObjectKey, operations: &Value) -> Result<Value, ApiError> {
-        self.send(self.door(key.kind), json_patch(&format!("{}/status", path(key)), operations)?).await
+        self.send(self.door(key.kind), json_patch(&format!("{}/status", path(key)?), operations)?).await
     }
 
     /// Deletes an object; with a uid, only if it still has that one.
@@ -232,7 +248,7 @@ impl Cluster {
         if let Some(uid) = uid {
             options["preconditions"] = json!({"uid": uid});
         }
-        self.send(self.door(key.kind), request(Method::DELETE, &path(key), Some(&options))?).await
+        self.send(self.door(key.kind), request(Method::DELETE, &path(key)?, Some(&options))?).await
     }
 
     /// Any other request to the API server of the workloads, such as for an event or the Lease.
@@ -265,4 +281,22 @@ fn build(method: Method, path: &str, media: &str, body: Option<&Value>) -> Resul
         .header(http::header::ACCEPT, "application/json")
         .body(body.unwrap_or_default())
         .map_err(|error| ApiError::Failed(format!("{path}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_name_becomes_no_part_of_a_path() {
+        let of = |namespace: &str, name: &str| path(&ObjectKey::new(Kind::Secret, namespace, name));
+        assert_eq!(of("test", "a.b-c"), Ok("/api/v1/namespaces/test/secrets/a.b-c".to_owned()));
+        for (namespace, name) in
+            [("test", "../x"), ("test", ".."), ("test", ""), ("a/b", "x"), ("..", "x"), ("test", "x?y")]
+        {
+            assert!(matches!(of(namespace, name), Err(ApiError::Refused(_))), "{namespace} {name}");
+        }
+        let collection = Resource::EVENTS.collection(Some("a/../b c"));
+        assert_eq!(collection, "/api/v1/namespaces/a%2F..%2Fb%20c/events");
+    }
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::args::{self, Request};
 use crate::brake;
-use crate::cluster::{ApiError, Cluster, Resource, connect, path};
+use crate::cluster::{ApiError, Cluster, Resource, connect, escape, path};
 use crate::configs::Configs;
 use crate::stores::Look;
 
@@ -89,7 +89,8 @@ impl Visit {
     /// # Errors
     /// When there is no such canary, or it may not be patched.
     pub async fn order(&self, key: &ObjectKey, order: &Order) -> Result<()> {
-        let patched = self.cluster.raw(Method::PATCH, &path(key), Some(&order.patch())).await;
+        let path = path(key).map_err(|error| explain("patch", key, &error))?;
+        let patched = self.cluster.raw(Method::PATCH, &path, Some(&order.patch())).await;
         patched.map(drop).map_err(|error| explain("patch", key, &error))
     }
 
@@ -101,7 +102,7 @@ impl Visit {
         let collection = Resource::EVENTS.collection(Some(&key.namespace));
         let path = format!(
             "{collection}?fieldSelector=involvedObject.kind%3DCanary%2CinvolvedObject.name%3D{}&limit=500",
-            key.name
+            escape(&key.name)
         );
         let mut list = match self.cluster.raw(Method::GET, &path, None).await {
             Ok(list) => list,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::fixtures::{canary, rollout};
 
-fn object(kind: Kind, name: &str, owner: Value) -> Value {
+fn object(kind: Kind, name: &str, owner: &Value) -> Value {
     let metadata = json!({"name": name, "namespace": "test", "ownerReferences": owner});
     json!({"apiVersion": kind.api_version(), "kind": kind.name(), "metadata": metadata})
 }
@@ -41,24 +41,24 @@ fn what_the_canary_derives_is_created_with_it_as_the_owner() {
         (Kind::Secret, "token-primary"),
         (Kind::Secret, "podinfo-promoted-configs"),
     ] {
-        check(&Step::Create(object(kind, name, ours())), None);
-        check(&Step::Create(object(kind, name, Value::Null)), Some(NOT_CONTROLLED));
+        check(&Step::Create(object(kind, name, &ours())), None);
+        check(&Step::Create(object(kind, name, &Value::Null)), Some(NOT_CONTROLLED));
     }
 }
 
 #[test]
 fn nothing_else_is_created_whoever_says_so() {
-    let mut elsewhere = object(Kind::Deployment, "podinfo-primary", ours());
+    let mut elsewhere = object(Kind::Deployment, "podinfo-primary", &ours());
     elsewhere["metadata"]["namespace"] = json!("kube-system");
     for object in [
         elsewhere,
-        object(Kind::Deployment, "podinfo", ours()),
-        object(Kind::DaemonSet, "podinfo-primary", ours()),
-        object(Kind::ConfigMap, "env", ours()),
-        object(Kind::ConfigMap, "-primary", ours()),
-        object(Kind::ControllerRevision, "frontend-b1-0", ours()),
-        object(Kind::Canary, "podinfo", ours()),
-        object(Kind::VirtualService, "frontend", ours()),
+        object(Kind::Deployment, "podinfo", &ours()),
+        object(Kind::DaemonSet, "podinfo-primary", &ours()),
+        object(Kind::ConfigMap, "env", &ours()),
+        object(Kind::ConfigMap, "-primary", &ours()),
+        object(Kind::ControllerRevision, "frontend-b1-0", &ours()),
+        object(Kind::Canary, "podinfo", &ours()),
+        object(Kind::VirtualService, "frontend", &ours()),
     ] {
         check(&Step::Create(object.clone()), Some(NOT_DERIVED));
         check(&Step::Keep(object), Some(NOT_DERIVED));
@@ -75,20 +75,24 @@ fn what_is_there_and_not_the_canarys_is_replaced_only_if_it_is_adopted_and_nobod
         (Kind::Service, "podinfo", None),
         (Kind::VirtualService, "podinfo", None),
     ] {
-        check(&Step::Replace(object(kind, name, ours())), None);
-        check(&Step::Replace(object(kind, name, Value::Null)), nobodys);
-        check(&Step::Replace(object(kind, name, theirs())), Some(NOT_CONTROLLED));
+        check(&Step::Replace(object(kind, name, &ours())), None);
+        check(&Step::Replace(object(kind, name, &Value::Null)), nobodys);
+        check(&Step::Replace(object(kind, name, &theirs())), Some(NOT_CONTROLLED));
     }
 }
 
 #[test]
 fn only_the_canarys_own_is_deleted() {
     let key = ObjectKey::new(Kind::ControllerRevision, "test", "podinfo-b1-0");
-    let refused = |key: &ObjectKey, owner: Value| bounds().may_delete(key, &object(key.kind, &key.name, owner)).err();
-    assert_eq!(refused(&key, ours()), None);
-    assert_eq!(refused(&key, Value::Null).map(|trespass| trespass.reason), Some(NOT_CONTROLLED));
+    let refused = |key: &ObjectKey, owner: &Value| bounds().may_delete(key, &object(key.kind, &key.name, owner)).err();
+    assert_eq!(refused(&key, &ours()), None);
+    assert_eq!(refused(&key, &Value::Null).map(|trespass| trespass.reason), Some(NOT_CONTROLLED));
     let primary = ObjectKey::new(Kind::Deployment, "test", "podinfo-primary");
-    assert_eq!(refused(&primary, ours()).map(|trespass| trespass.reason), Some(NOT_DERIVED), "it goes with the canary");
+    assert_eq!(
+        refused(&primary, &ours()).map(|trespass| trespass.reason),
+        Some(NOT_DERIVED),
+        "it goes with the canary"
+    );
 }
 
 #[test]
@@ -114,13 +118,13 @@ fn what_the_status_says_was_left_behind_is_touched_only_if_it_is_the_canarys() {
     left.status = Some(burgee_api::CanaryStatus { run: Some(run), ..burgee_api::CanaryStatus::default() });
     let bounds = Bounds::of(&rollout(&spec), &left);
     let theirs = json!([{"kind": "Canary", "name": "frontend", "uid": "f", "controller": true}]);
-    let route = |owner: Value| Step::Replace(object(Kind::VirtualService, "frontend", owner));
-    assert_eq!(bounds.may_take(&route(ours())), Ok(()));
-    assert!(bounds.may_take(&route(theirs.clone())).is_err());
-    assert!(bounds.may_take(&Step::Create(object(Kind::VirtualService, "frontend", ours()))).is_err());
+    let route = |owner: &Value| Step::Replace(object(Kind::VirtualService, "frontend", owner));
+    assert_eq!(bounds.may_take(&route(&ours())), Ok(()));
+    assert!(bounds.may_take(&route(&theirs)).is_err());
+    assert!(bounds.may_take(&Step::Create(object(Kind::VirtualService, "frontend", &ours()))).is_err());
     let scaler = ObjectKey::new(Kind::HorizontalPodAutoscaler, "test", "web-primary");
-    let made = |owner: Value| bounds.may_delete(&scaler, &object(scaler.kind, "web-primary", owner)).is_ok();
-    assert!(made(ours()) && !made(theirs) && !made(Value::Null));
+    let made = |owner: &Value| bounds.may_delete(&scaler, &object(scaler.kind, "web-primary", owner)).is_ok();
+    assert!(made(&ours()) && !made(&theirs) && !made(&Value::Null));
 }
 
 #[test]
@@ -145,5 +149,5 @@ fn for_a_canary_that_means_nothing_nothing_but_itself_is_written() {
     let key = ObjectKey::new(Kind::Canary, "test", "podinfo");
     let bounds = Bounds::of_nobody(&key);
     assert_eq!(bounds.may_patch(&key), Ok(()));
-    assert!(bounds.may_take(&Step::Create(object(Kind::Service, "podinfo", Value::Null))).is_err());
+    assert!(bounds.may_take(&Step::Create(object(Kind::Service, "podinfo", &Value::Null))).is_err());
 }

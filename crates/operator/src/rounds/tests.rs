@@ -128,7 +128,9 @@ async fn whoever_wins_the_lease_reads_the_canaries_once_more_before_it_looks_at_
 /// A decision that makes a Service.
 #[expect(clippy::unnecessary_wraps, reason = "this is how every decision answers")]
 fn make_a_service(_: &Tick, _: &Answers) -> Result<Plan, Question> {
-    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "podinfo", "namespace": "test"}});
+    let owners = json!([{"kind": "Canary", "name": "podinfo", "uid": "podinfo", "controller": true}]);
+    let metadata = json!({"name": "podinfo", "namespace": "test", "ownerReferences": owners});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata});
     Ok(Plan { steps: vec![Step::Create(service)], ..Plan::idle() })
 }
 

@@ -91,7 +91,7 @@ impl Case {
 
     /// Somebody writes an object, and the watch does not show it.
     fn edit(&self, key: &ObjectKey, object: Value) {
-        let _ = lock(&self.objects).put(&path(key), object);
+        let _ = lock(&self.objects).put(&path(key).unwrap(), object);
     }
 
     /// Looks at the canary so many times. Answers what was asked about single objects: watches do not count.
@@ -131,11 +131,11 @@ async fn after_a_conflict_on_its_status_a_canary_is_read_once_and_decided_on_as_
     let mut edited = canary("podinfo");
     edited["spec"]["analysis"]["threshold"] = 9.into();
     case.edit(&key(), edited);
-    let (write, read) = (format!("PATCH {}/status", path(&key())), format!("GET {}", path(&key())));
+    let (write, read) = (format!("PATCH {}/status", path(&key()).unwrap()), format!("GET {}", path(&key()).unwrap()));
     assert_eq!(case.tick(1).await, [write.as_str()], "the watch is late");
     let all = [write.as_str(), read.as_str(), write.as_str()];
     assert_eq!(case.tick(1).await, all);
-    let written = lock(&case.objects).by_path[&path(&key())].clone();
+    let written = lock(&case.objects).by_path[&path(&key()).unwrap()].clone();
     assert_eq!(
         (written["status"]["phase"].as_str(), &written["spec"]["analysis"]["threshold"]),
         (Some("Progressing"), &9.into())
@@ -148,7 +148,7 @@ async fn a_canary_that_was_deleted_meanwhile_is_known_to_be_gone_after_one_confl
     let case = Case::new(begin).await;
     lock(&case.objects).by_path.clear();
     let asked = case.tick(3).await;
-    assert_eq!(asked, [format!("PATCH {}/status", path(&key())), format!("GET {}", path(&key()))]);
+    assert_eq!(asked, [format!("PATCH {}/status", path(&key()).unwrap()), format!("GET {}", path(&key()).unwrap())]);
     assert!(!case.operator.exists(&key()));
 }
 
@@ -178,7 +178,7 @@ async fn conflicts_that_never_end_are_told_within_two_minutes() {
 #[tokio::test]
 async fn without_a_conflict_nothing_is_read_anew() {
     let case = Case::new(begin).await;
-    assert_eq!(case.tick(3).await, [format!("PATCH {}/status", path(&key()))]);
+    assert_eq!(case.tick(3).await, [format!("PATCH {}/status", path(&key()).unwrap())]);
 }
 
 /// A decision that wants a Service as it is not.
@@ -192,7 +192,9 @@ fn write_a_service(tick: &Tick, _: &Answers) -> Result<Plan, Question> {
 }
 
 fn manifest() -> Value {
-    let metadata = json!({"name": "podinfo", "namespace": "test", "uid": "s", "resourceVersion": "5"});
+    let owners = json!([{"kind": "Canary", "name": "podinfo", "uid": "podinfo", "controller": true}]);
+    let metadata =
+        json!({"name": "podinfo", "namespace": "test", "uid": "s", "resourceVersion": "5", "ownerReferences": owners});
     json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {}})
 }
 

@@ -1,0 +1,102 @@
+//! Names as Kubernetes takes them. What is none never becomes part of a path (S30): an API server would take `..` in it for
+//! another object.
+
+use burgee_api::CrossNamespaceRef;
+
+use crate::rollout::Rollout;
+use crate::world::ObjectKey;
+
+/// The most characters of a name, and of a namespace (RFC 1123).
+const LONGEST: (usize, usize) = (253, 63);
+
+/// Whether a text is the name of an object: a DNS subdomain.
+pub fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST.0 && text.split('.').all(is_label)
+}
+
+/// Whether a text is the name of a namespace: a DNS label.
+pub fn is_namespace(text: &str) -> bool {
+    text.len() <= LONGEST.1 && is_label(text)
+}
+
+/// Whether a key is made of names.
+pub fn is_key(key: &ObjectKey) -> bool {
+    is_name(&key.name) && is_namespace(&key.namespace)
+}
+
+fn is_label(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// Whether all that a spec names has a name that Kubernetes takes.
+///
+/// # Errors
+/// Which field has none, for the user.
+pub fn verify(rollout: &Rollout) -> Result<(), String> {
+    let scaler = rollout.scaler.iter().map(|scaler| ("autoscalerRef.name", scaler.name.as_str()));
+    let templates = rollout.metrics().iter().filter_map(|metric| metric.template_ref.as_ref());
+    let providers = rollout.alerts().iter().map(|alert| &alert.provider_ref);
+    let names = [("targetRef.name", rollout.target.name.as_str()), ("service.name", rollout.apex.as_str())];
+    names.into_iter().chain(scaler).try_for_each(|(field, name)| check(field, name, is_name))?;
+    templates.into_iter().try_for_each(|reference| verify_reference("templateRef", reference))?;
+    providers.into_iter().try_for_each(|reference| verify_reference("providerRef", reference))
+}
+
+fn verify_reference(field: &str, reference: &CrossNamespaceRef) -> Result<(), String> {
+    check(&format!("{field}.name"), &reference.name, is_name)?;
+    let namespace = reference.namespace.as_deref().unwrap_or_default();
+    check(&format!("{field}.namespace"), namespace, |text| text.is_empty() || is_namespace(text))
+}
+
+fn check(field: &str, name: &str, is_one: impl Fn(&str) -> bool) -> Result<(), String> {
+    if is_one(name) { Ok(()) } else { Err(format!("{field} {name:?} is no name that Kubernetes takes")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::canary;
+    use crate::settings::Settings;
+
+    #[test]
+    fn a_name_is_a_subdomain_and_a_namespace_a_label() {
+        let most = "a".repeat(253);
+        for name in ["a", "podinfo", "a-b.c-9", "9", most.as_str()] {
+            assert!(is_name(name), "{name}");
+        }
+        let more = "a".repeat(254);
+        for text in
+            ["", ".", "..", "a/b", "../secrets/x", "A", "a_b", "-a", "a-", "a..b", "a%2fb", "a?b", "ä", "a b", &more]
+        {
+            assert!(!is_name(text) && !is_namespace(text), "{text}");
+        }
+        assert!(is_namespace("kube-system") && !is_namespace("a.b") && !is_namespace(&"a".repeat(64)));
+    }
+
+    fn refusal(spec: &serde_json::Value) -> Option<String> {
+        Rollout::parse(&canary(spec), &Settings::default()).err()
+    }
+
+    #[test]
+    fn a_spec_that_names_something_by_what_is_no_name_is_refused_with_the_field() {
+        let analysis = |field: &str, value: serde_json::Value| {
+            let mut analysis = json!({"interval": "30s", "threshold": 5, "stepWeight": 10});
+            analysis[field] = value;
+            json!({"analysis": analysis})
+        };
+        let odd = "../../kube-system/secrets/x";
+        let text = |field: &str| Some(format!("{field} {odd:?} is no name that Kubernetes takes"));
+        let target = json!({"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": odd}});
+        assert_eq!(refusal(&target), text("targetRef.name"));
+        assert_eq!(refusal(&json!({"service": {"port": 80, "name": odd}})), text("service.name"));
+        let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": odd});
+        assert_eq!(refusal(&json!({"autoscalerRef": scaler})), text("autoscalerRef.name"));
+        let metric = json!([{"name": "a", "templateRef": {"name": "a", "namespace": odd}}]);
+        assert_eq!(refusal(&analysis("metrics", metric)), text("templateRef.namespace"));
+        let alert = json!([{"name": "a", "severity": "info", "providerRef": {"name": odd}}]);
+        assert_eq!(refusal(&analysis("alerts", alert)), text("providerRef.name"));
+    }
+}
