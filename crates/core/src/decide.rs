@@ -26,6 +26,7 @@ mod heal;
 mod initialize;
 mod leave;
 mod mistake;
+mod names;
 mod orders;
 mod progress;
 mod promote;
@@ -74,8 +75,13 @@ type Decision<T> = Result<T, Stop>;
 /// Decides what to do next, or what has to be asked first.
 pub fn decide(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
     match route(tick, answers) {
-        Ok(plan) | Err(Stop::Wait(plan)) => Ok(Plan { round: round(tick, answers), ..plan }),
-        Err(Stop::Ask(question)) => Err(question),
+        Ok(plan) | Err(Stop::Wait(plan)) => {
+            Ok(Plan { round: round(tick, answers), ..names::without_others(tick, plan) })
+        }
+        Err(Stop::Ask(mut question)) => {
+            question.repairs = names::keep_off(tick, question.repairs);
+            Err(question)
+        }
     }
 }
 
@@ -128,6 +134,9 @@ fn story(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     }
     if tick.rollout.suspended {
         return Ok(say(tick, Notice::Suspended));
+    }
+    if let Some(plan) = names::claim(tick) {
+        return Ok(plan);
     }
     match tick.phase() {
         Phase::Unset | Phase::Initializing => initialize::initialize(tick, answers),

@@ -183,6 +183,8 @@ pub enum Notice {
     PostRolloutFailed(String, String),
     RestoringPrimary,
     PrimaryRecreatedFromTarget,
+    /// An object that was the canary's before, or was handed over to it, is its own again.
+    Adopted(String),
     Invalid(String),
     Ordered(Word, String),
     OrderRefused(String, String),
@@ -249,6 +251,7 @@ impl Notice {
                 "Primary {primary} was missing and no promoted revision is kept, recreating it from \
                  {workload}"
             ),
+            Self::Adopted(object) => format!("Adopted {object}, which nobody controlled"),
             Self::Invalid(reason) => format!("Invalid canary spec: {reason}"),
             Self::Ordered(word, by) => ordered(*word, by, names),
             Self::OrderRefused(order, reason) => format!("Order {order} refused for {title}: {reason}"),
@@ -292,6 +295,7 @@ impl Notice {
                 | Gate::PostRollout,
                 _,
             )
+            | Self::Adopted(_)
             | Self::Terminating
             | Self::Terminated => EventType::Normal,
             Self::NewRunsPaused
@@ -427,6 +431,7 @@ impl Notice {
             | Self::Ordered(Word::Promote | Word::Retry | Word::Pause | Word::Resume, _)
             | Self::OrderRefused(..)
             | Self::Invalid(_)
+            | Self::Adopted(_)
             | Self::Terminating
             | Self::Terminated => return None,
         };

@@ -25,7 +25,7 @@ pub use selector::{Selector, selector, selects};
 use spread::Rule;
 
 /// The pod template annotation that forces a rollout of the primary at each promotion (contract: api §4).
-const FLAGGER_ID: &str = "flagger-id";
+pub(crate) const FLAGGER_ID: &str = "flagger-id";
 
 /// Whether a workload is ready by the contract's rules (contract: lifecycle §7.5). Texts carry no prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -86,6 +86,14 @@ metadata: {name: podinfo, namespace: test}
 spec: {selector: {app: podinfo}, ports: [{name: http, port: 9898, protocol: TCP, targetPort: 9898}]}
 ";
 
+/// A Service that has nothing to do with the canary, but the name of one that it makes.
+const THEIRS: &str = r"
+apiVersion: v1
+kind: Service
+metadata: {name: podinfo-primary, namespace: test}
+spec: {selector: {app: database}, ports: [{name: postgres, port: 5432, protocol: TCP, targetPort: 5432}]}
+";
+
 const SCALER: &str = r"
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -344,6 +352,7 @@ const ROWS: &[Row] = &[
     row("I27", writes::ANOTHER_NAMESPACE_IS_WRITTEN, "at 60s end"),
     row("I27", writes::ANOTHER_NAME_IS_WRITTEN, "at 60s end"),
     row("I27", writes::PLAN_LEAVES_ITS_BOUNDS, "at 60s end"),
+    Row { besides: THEIRS, ..row("I27", writes::OTHERS_COUNT_AS_OWN, "at 60s end") },
     row(
         "I28",
         plans::ORDERS_WAIT_FOR_SIGHT,

@@ -7,7 +7,7 @@ use super::analyse::missing_template;
 use super::ask::Asker;
 use super::scene::missing_config;
 use super::settle::{missing_scaler, unusable_scaler};
-use super::{Draft, Stop, Tick};
+use super::{Draft, Stop, Tick, names};
 use crate::notice::{Notice, cut};
 use crate::phase::PhaseRules;
 use crate::plain::plain;
@@ -23,6 +23,8 @@ pub(super) const INVALID: &str = "Invalid";
 pub(super) enum Mistake {
     /// The workload that the canary names is not there.
     TargetMissing,
+    /// A name that the canary needs is somebody else's.
+    NameTaken,
     /// Its selector has no label that could tell primary and canary apart.
     SelectorUnusable,
     /// The autoscaler that the canary names is not there.
@@ -43,6 +45,7 @@ impl Mistake {
     const fn reason(self) -> &'static str {
         match self {
             Self::TargetMissing => "TargetMissing",
+            Self::NameTaken => "NameTaken",
             Self::SelectorUnusable => "SelectorUnusable",
             Self::ScalerMissing => "ScalerMissing",
             Self::ScalerUnusable => "ScalerUnusable",
@@ -80,6 +83,7 @@ impl Draft<'_> {
             return;
         }
         let known = [
+            (Mistake::NameTaken, names::taken(tick)),
             (Mistake::ConfigMissing, missing_config(tick)),
             (Mistake::ScalerMissing, missing_scaler(tick)),
             (Mistake::ScalerUnusable, unusable_scaler(tick)),
@@ -127,7 +131,8 @@ impl Draft<'_> {
 
     /// Tells of what a run goes on without, in the status write that shows it: a restart repeats neither.
     pub(super) fn tell_what_is_missing(&mut self, before: &CanaryStatus) {
-        let missing = [Mistake::ScalerMissing, Mistake::ScalerUnusable, Mistake::ConfigMissing];
+        let missing =
+            [Mistake::NameTaken, Mistake::ScalerMissing, Mistake::ScalerUnusable, Mistake::ConfigMissing];
         let is_missing = |blamed: &&Condition| missing.iter().any(|mistake| blamed.reason == mistake.reason());
         let Some(text) = self.blamed().filter(is_missing).and_then(|blamed| blamed.message.clone()) else { return };
         // The bootstrap does not go on without it, and says so itself.
@@ -147,7 +152,7 @@ impl Draft<'_> {
     }
 }
 
-fn blame(conditions: Option<&[Condition]>) -> Option<&String> {
+pub(super) fn blame(conditions: Option<&[Condition]>) -> Option<&String> {
     conditions?.iter().find(|condition| condition.kind == INVALID)?.message.as_ref()
 }
 

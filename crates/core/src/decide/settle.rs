@@ -8,7 +8,7 @@ use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
 use super::scene::{Scene, missing_config, ready_pods};
 use super::strategy::MIRRORING;
-use super::{Decision, Draft, Stop, Tick, capacity, follow, leave, takeover};
+use super::{Decision, Draft, Stop, Tick, capacity, follow, leave, names, takeover};
 use crate::left;
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step, replaced};
@@ -62,6 +62,7 @@ pub(super) fn standing(tick: &Tick, scene: &Scene) -> Standing {
     standing.steps.extend(capacity::replicas(tick, capacity::kept_pods(tick)));
     let left = leave::scalers(tick, &standing.steps);
     standing.steps.extend(left);
+    standing.steps = names::keep_off(tick, std::mem::take(&mut standing.steps));
     standing
 }
 
@@ -173,7 +174,7 @@ fn made(tick: &Tick, split: Split) -> Decision<Vec<Step>> {
         return Ok(if split == Split::PRIMARY { led_home(tick) } else { Vec::new() });
     }
     let objects = router.render(tick.rollout, tick.world, split).map_err(|reason| halt(tick, reason))?;
-    Ok(objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect())
+    Ok(names::keep_off(tick, objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect()))
 }
 
 /// What makes the Services of the two sets where they are gone. Of a target that is a Service itself others see to it, and

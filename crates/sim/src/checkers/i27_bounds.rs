@@ -6,7 +6,7 @@ use burgee_core::bounds::{Trespass, controller};
 use burgee_core::object::is_owned_by;
 use burgee_core::ownership::ADOPT;
 use burgee_core::plan::Step;
-use burgee_core::rollout::Rollout;
+use burgee_core::rollout::{Rollout, TargetKind};
 use burgee_core::scaler;
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::Value;
@@ -31,26 +31,28 @@ impl Checker for Bounds {
         }
         let rollout = &moment.before.rollout;
         for (key, before) in moment.changes {
-            // Somebody edited the spec meanwhile: the plan writes what followed from it before.
-            let is_derived = is_derived(rollout, key, before.as_deref()) || !moment.saw_the_spec();
-            judge(rollout, step, (key, before.as_deref()), is_derived)?;
+            let before = before.as_deref();
+            // What an operator had begun for a canary of this name that is gone arrives late.
+            let is_late = !moment.saw_the_canary() && before.is_some_and(|before| is_formers(rollout, before));
+            if is_late {
+                continue;
+            }
+            judge(rollout, step, key, before)?;
+            // Where somebody edited the spec meanwhile, the plan writes what followed from it before.
+            if !is_derived(rollout, key, before) && moment.saw_the_spec() {
+                return Err(format!("{key} was written, which canary {} does not derive", rollout.name));
+            }
         }
         Ok(())
     }
 }
 
-fn judge(rollout: &Rollout, step: &Step, (key, before): (&ObjectKey, Option<&Value>), is_derived: bool) -> Verdict {
+fn judge(rollout: &Rollout, step: &Step, key: &ObjectKey, before: Option<&Value>) -> Verdict {
     if key.namespace != rollout.namespace {
         return Err(format!("{key} was written for a canary of {}", rollout.namespace));
     }
-    if is_users(rollout, key) {
-        return Ok(());
-    }
-    if !is_derived {
-        return Err(format!("{key} was written, which canary {} does not derive", rollout.name));
-    }
     match before {
-        Some(before) if !is_free(rollout, step, key, before) => {
+        Some(before) if !is_users(rollout, key) && !is_free(rollout, step, key, before) => {
             Err(format!("{key} was written, which is not controlled by canary {}", rollout.name))
         }
         Some(_) | None => Ok(()),
@@ -58,7 +60,7 @@ fn judge(rollout: &Rollout, step: &Step, (key, before): (&ObjectKey, Option<&Val
 }
 
 fn is_derived(rollout: &Rollout, key: &ObjectKey, before: Option<&Value>) -> bool {
-    is_named(rollout, key) || is_left(key, before, rollout)
+    is_users(rollout, key) || is_named(rollout, key) || is_left(key, before, rollout)
 }
 
 /// The canary itself, and what it names: of the latter single fields are moved, and a Knative Service is routed.
@@ -100,9 +102,33 @@ fn is_left(key: &ObjectKey, before: Option<&Value>, rollout: &Rollout) -> bool {
 fn is_free(rollout: &Rollout, step: &Step, key: &ObjectKey, before: &Value) -> bool {
     let is_apex = key.kind == Kind::VirtualService || (key.kind == Kind::Service && key.name == rollout.apex);
     let is_shared = || matches!(key.kind, Kind::ConfigMap | Kind::Secret) && is_canarys(before);
-    let is_handed_over = before["metadata"]["annotations"][ADOPT] == rollout.name.as_str();
-    let is_adoption = || is_handed_over || matches!(step, Step::Patch { .. } | Step::Keep(_));
-    is_owned_by(before, &rollout.uid) || is_shared() || (controller(before).is_none() && (is_apex || is_adoption()))
+    let is_kept = matches!(step, Step::Keep(_));
+    let is_adoption = || is_kept || is_handed_over(rollout, before) || is_marked(rollout, key, before);
+    let is_of_service = rollout.target_kind == TargetKind::Service && *key == rollout.primary_key();
+    is_owned_by(before, &rollout.uid)
+        || is_shared()
+        || (controller(before).is_none() && (is_apex || is_of_service || is_adoption()))
+}
+
+fn is_handed_over(rollout: &Rollout, object: &Value) -> bool {
+    object["metadata"]["annotations"][ADOPT] == rollout.name.as_str()
+}
+
+/// Whether an object without a controller looks as the canary makes it.
+fn is_marked(rollout: &Rollout, key: &ObjectKey, object: &Value) -> bool {
+    let has_id = |object: &Value| object["metadata"]["annotations"]["flagger-id"].is_string();
+    let is_switched_off = || object["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/reconcile"] == "disabled";
+    let scales_us = || object["spec"]["scaleTargetRef"]["name"] == format!("{}-primary", rollout.target.name);
+    has_id(object)
+        || has_id(&object["spec"]["template"])
+        || is_switched_off()
+        || scales_us()
+        || object["spec"]["host"] == key.name.as_str()
+}
+
+/// Whether a canary of this name controls the object, whichever.
+fn is_formers(rollout: &Rollout, object: &Value) -> bool {
+    controller(object).is_some_and(|owner| owner["kind"] == "Canary" && owner["name"] == rollout.name.as_str())
 }
 
 fn is_canarys(object: &Value) -> bool {

@@ -1,7 +1,10 @@
 //! Plans that write what is not the canary's to write. What the decision saw is not touched here.
 
+use std::sync::Arc;
+
 use burgee_core::plan::Step;
-use burgee_core::world::{Kind, ObjectKey};
+use burgee_core::services::Role;
+use burgee_core::world::{Kind, ObjectKey, Observed};
 use serde_json::{Value, json};
 
 use super::{Edge, Mutation};
@@ -31,6 +34,19 @@ pub const PLAN_LEAVES_ITS_BOUNDS: Mutation =
     Mutation::of_plan("a plan leaves the bounds of its canary, and the edge refuses it", |_, plan| {
         if plan.steps.iter().any(|step| matches!(step, Step::Keep(_))) {
             plan.steps.push(Step::Drop(ObjectKey::new(Kind::ConfigMap, "kube-system", "coredns")));
+        }
+    });
+
+/// I27: whatever bears the name of something that is made counts as the canary's own.
+pub const OTHERS_COUNT_AS_OWN: Mutation =
+    Mutation::of_world("what bears a name that the canary needs counts as its own", |world, rollout| {
+        let made = [rollout.primary_key(), Role::Primary.key(rollout), Role::Canary.key(rollout)];
+        for (key, observed) in &mut world.objects {
+            if let Observed::Present(object) = observed
+                && made.contains(key)
+            {
+                Arc::make_mut(object)["metadata"]["ownerReferences"] = json!([rollout.owner_reference()]);
+            }
         }
     });
 

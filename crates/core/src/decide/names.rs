@@ -1,0 +1,106 @@
+//! Names that the canary needs and that others have (S28). What is there and not the canary's is not written, and it is said
+//! whose it is. A run under way goes on without it.
+
+use super::mistake::blame;
+use super::{Draft, Tick};
+use crate::bounds::Bounds;
+use crate::healing;
+use crate::notice::Notice;
+use crate::ownership::{self, Claim};
+use crate::phase::PhaseRules;
+use crate::plan::{Plan, Step};
+use crate::timetable::Wake;
+use crate::world::ObjectKey;
+
+fn claims(tick: &Tick) -> Vec<(ObjectKey, Claim)> {
+    ownership::claims(tick.rollout, tick.settings, tick.world)
+}
+
+/// What of others stands in the way of the canary, for the user.
+pub(super) fn taken(tick: &Tick) -> Option<String> {
+    claims(tick).into_iter().find_map(|(_, claim)| match claim {
+        Claim::Taken(text) => Some(text),
+        Claim::Adopt | Claim::Wait(_) => None,
+    })
+}
+
+/// The plan of a canary that finds its names in use, while nothing is under way that has to be ended: nothing is written but
+/// what it says; or what was its own before becomes so again.
+pub(super) fn claim(tick: &Tick) -> Option<Plan> {
+    let claims = claims(tick);
+    if claims.is_empty() || is_busy(tick) {
+        return None;
+    }
+    let mut draft = Draft::new(tick);
+    if let Some(text) = taken(tick) {
+        let before = tick.world.canary.status.as_ref().and_then(|status| blame(status.conditions.as_deref()));
+        if before != Some(&text) {
+            draft.tell_aside(Notice::Problem(text));
+        }
+        return Some(draft.finish(Wake::OnChange));
+    }
+    for (key, claim) in claims {
+        match claim {
+            Claim::Adopt => {
+                draft.steps(adopt(tick, &key));
+                draft.tell(Notice::Adopted(key.to_string()));
+            }
+            Claim::Wait(text) => {
+                draft.tell(Notice::Problem(text));
+                return Some(draft.finish(Wake::OnChange));
+            }
+            Claim::Taken(_) => {}
+        }
+    }
+    Some(draft.finish(Wake::At(tick.now)))
+}
+
+fn adopt(tick: &Tick, key: &ObjectKey) -> Option<Step> {
+    let bounds = Bounds::of(tick.rollout, &tick.world.canary);
+    let object = tick.world.present(key)?.clone();
+    Some(Step::Replace(bounds.owned(object)))
+}
+
+/// Whether something is under way that has to come to its end whatever others do.
+pub(super) fn is_busy(tick: &Tick) -> bool {
+    let Some(status) = &tick.world.canary.status else { return false };
+    let drains = status.phase.is_terminal() && tick.run().is_some_and(|run| run.drain_until.is_some());
+    status.phase.is_run() || healing::is_due(status) || drains
+}
+
+/// The steps that write nothing of others. What was the canary's before becomes so with the next write of it.
+pub(super) fn keep_off(tick: &Tick, steps: Vec<Step>) -> Vec<Step> {
+    if !steps.iter().any(|step| step.replacement().is_some()) {
+        return steps;
+    }
+    let claims = claims(tick);
+    if claims.is_empty() {
+        return steps;
+    }
+    let bounds = Bounds::of(tick.rollout, &tick.world.canary);
+    let mine = |step: Step| {
+        let key = step.replacement().and_then(ObjectKey::of);
+        let claim = claims.iter().find(|(claimed, _)| Some(claimed) == key.as_ref()).map(|(_, claim)| claim);
+        match (step, claim) {
+            (step, None) => Some(step),
+            (Step::Replace(object), Some(Claim::Adopt)) => Some(Step::Replace(bounds.owned(object))),
+            (_, Some(Claim::Adopt | Claim::Wait(_) | Claim::Taken(_))) => None,
+        }
+    };
+    steps.into_iter().filter_map(mine).collect()
+}
+
+/// The plan without what it would write of others. A plan of which nothing is left would be made again at once.
+pub(super) fn without_others(tick: &Tick, mut plan: Plan) -> Plan {
+    let before = plan.steps.len();
+    plan.steps = keep_off(tick, plan.steps);
+    if plan.steps.len() < before {
+        let replaced = crate::plan::replaced(&plan.steps);
+        plan.repairs.retain(|key| replaced.contains(key));
+        let is_at_once = matches!(plan.next, Wake::At(at) if at <= tick.now);
+        if plan.status().is_none() && is_at_once {
+            plan.next = Wake::At(tick.after(tick.rollout.interval));
+        }
+    }
+    plan
+}
