@@ -1,8 +1,13 @@
-//! What a canary claims for itself: its target, its apex name and its autoscaler, with what is made of them. Two that claim
-//! the same are rivals, and the younger one has to wait (S24). It decides nothing else.
+//! What a canary claims for itself: its target, its apex name and its autoscaler, with what is made of them, and its hosts at
+//! gateways, which all namespaces share (S29). Two that claim the same are rivals, and the younger one has to wait (S24). It
+//! decides nothing else.
 
 use crate::world::Rival;
 use serde_json::Value;
+
+mod hosts;
+
+use hosts::Place;
 
 /// What is made of a target or an autoscaler has its name with this ending.
 const MADE: [&str; 1] = ["-primary"];
@@ -14,10 +19,12 @@ const MADE_OF_APEX: [&str; 2] = ["-primary", "-canary"];
 pub struct Claim {
     created: String,
     name: String,
+    namespace: String,
     target: String,
     apex: String,
     /// Empty without an autoscaler.
     scaler: String,
+    places: Vec<Place>,
 }
 
 impl Claim {
@@ -31,6 +38,8 @@ impl Claim {
         Self {
             created: text(&metadata["creationTimestamp"]).to_owned(),
             name: text(&metadata["name"]).to_owned(),
+            namespace: text(&metadata["namespace"]).to_owned(),
+            places: hosts::of(spec, text(&metadata["namespace"]), apex),
             target: named(&spec["targetRef"]),
             apex: apex.to_owned(),
             scaler: scaler.map(named).unwrap_or_default(),
@@ -39,14 +48,27 @@ impl Claim {
 
     /// The oldest of the others that claims the same and is older than this one.
     pub fn rival<'a>(&self, others: impl Iterator<Item = &'a Self>) -> Option<Rival> {
-        let older = others.filter(|other| (&other.created, &other.name) < (&self.created, &self.name));
+        let older = others.filter(|other| other.age() < self.age());
         let rivals = older.filter_map(|other| Some((other, self.shared(other)?)));
-        let (oldest, claim) = rivals.min_by_key(|(other, _)| (&other.created, &other.name))?;
-        Some(Rival { name: oldest.name.clone(), claim })
+        let (oldest, claim) = rivals.min_by_key(|(other, _)| other.age())?;
+        Some(Rival { name: oldest.name.clone(), namespace: oldest.namespace.clone(), claim })
+    }
+
+    /// Whether a canary of another namespace claims a host that this one claims.
+    pub fn meets_elsewhere(&self, other: &Self) -> bool {
+        self.namespace != other.namespace && hosts::shared(&self.places, &other.places).is_some()
+    }
+
+    /// The older, the less.
+    fn age(&self) -> (&str, &str, &str) {
+        (self.created.as_str(), self.name.as_str(), self.namespace.as_str())
     }
 
     /// What this one claims and another does as well.
     fn shared(&self, other: &Self) -> Option<String> {
+        if self.namespace != other.namespace {
+            return hosts::shared(&self.places, &other.places);
+        }
         if meet(&self.target, &other.target, &MADE) {
             Some(format!("target {}", self.target))
         } else if meet(&self.apex, &other.apex, &MADE_OF_APEX) {
@@ -89,8 +111,8 @@ mod tests {
     }
 
     fn check(own: &Claim, others: &[Claim], expected: Option<(&str, &str)>) {
-        let expected = expected.map(|(name, claim)| Rival { name: name.to_owned(), claim: claim.to_owned() });
-        assert_eq!(own.rival(others.iter()), expected);
+        let found = own.rival(others.iter());
+        assert_eq!(found.as_ref().map(|rival| (rival.name.as_str(), rival.claim.as_str())), expected);
     }
 
     #[test]
@@ -121,6 +143,25 @@ mod tests {
     fn an_older_claim_on_what_is_made_of_a_younger_one_counts_as_well() {
         let primary = claim("a", "1", "app-primary", "x");
         check(&claim("b", "2", "app", "y"), &[primary], Some(("a", "target Deployment/app")));
+    }
+
+    #[test]
+    fn between_namespaces_only_hosts_are_claimed() {
+        let of = |namespace: &str, created: &str| {
+            let mut canary = json!({
+                "metadata": {"name": "podinfo", "namespace": namespace, "creationTimestamp": created},
+                "spec": {"targetRef": {"kind": "Deployment", "name": "podinfo"}, "service": {"port": 80}},
+            });
+            let local = Claim::of(&canary);
+            canary["spec"]["service"]["hosts"] = json!(["shop.example.com"]);
+            (local, Claim::of(&canary))
+        };
+        let (old, young) = (of("a", "1"), of("b", "2"));
+        check(&young.0, std::slice::from_ref(&old.0), None);
+        check(&young.0, std::slice::from_ref(&old.1), None);
+        check(&young.1, std::slice::from_ref(&old.1), Some(("podinfo", "host shop.example.com of gateway mesh")));
+        check(&old.1, std::slice::from_ref(&young.1), None);
+        assert!(old.1.meets_elsewhere(&young.1) && !old.0.meets_elsewhere(&young.1));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod healing;
 pub mod kept;
 pub mod lease;
 pub mod left;
+pub mod limits;
 pub mod metric;
 pub mod notice;
 pub mod object;

@@ -8,7 +8,7 @@ use burgee_api::{
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use crate::dns;
+use crate::limits;
 use crate::metric::builtin::metrics_provider;
 use crate::notice::Names;
 use crate::object::plain;
@@ -219,7 +219,7 @@ impl Rollout {
     fn read(canary: &Canary, settings: &Settings, provider: Provider) -> Result<Self, String> {
         let spec = &canary.spec;
         let analysis = canary.analysis().cloned();
-        let service = spec.service.clone().unwrap_or_default();
+        let service = limits::service(canary, settings);
         let target_kind = target_kind(&spec.target_ref)?;
         Ok(Self {
             refused: None,
@@ -283,7 +283,7 @@ impl Rollout {
             return Err("spec.service is missing, set at least spec.service.port".to_owned());
         }
         self.verify_target(canary, settings)?;
-        dns::verify(self)?;
+        limits::verify(self, canary, settings)?;
         if settings.no_cross_namespace_refs {
             self.verify_references()?;
         }

@@ -1,5 +1,7 @@
 //! What the operator was started with, as far as decisions depend on it (contract: operations §1).
 
+use std::collections::BTreeMap;
+
 use burgee_api::Address;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,8 @@ pub struct Settings {
     pub config_tracking: bool,
     /// `-no-cross-namespace-refs`.
     pub no_cross_namespace_refs: bool,
+    /// `-allowed-hosts`: the hosts that canaries of a namespace may claim, of every namespace under `*`; empty is all (S29).
+    pub allowed_hosts: BTreeMap<String, Vec<String>>,
     /// `-drain-delay`, in milliseconds: how long a set keeps its pods after its weight went to 0 (S12).
     pub drain_delay_milliseconds: u64,
     /// `-cluster-name`: named in alerts when not empty.
@@ -35,6 +39,7 @@ impl Default for Settings {
             include_label_prefixes: Vec::new(),
             config_tracking: true,
             no_cross_namespace_refs: false,
+            allowed_hosts: BTreeMap::new(),
             drain_delay_milliseconds: 10_000,
             cluster_name: String::new(),
             pause_new_runs: false,

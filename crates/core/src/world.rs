@@ -188,11 +188,13 @@ pub enum ConfigTracking {
     Excluded,
 }
 
-/// Another canary that claims the same target or apex name, older than this one (S24).
+/// Another canary that claims the same, such as the target or a host, and is older than this one (S24, S29).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rival {
     /// Its name.
     pub name: String,
+    /// Its namespace.
+    pub namespace: String,
     /// What both claim, such as `target Deployment/podinfo`.
     pub claim: String,
 }

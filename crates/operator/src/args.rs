@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burgee_api::Address;
+use burgee_core::dns;
 use burgee_core::settings::Settings;
 
 use crate::http::Exceptions;
@@ -188,6 +189,7 @@ impl Values {
 }
 
 fn options(values: &Values) -> Result<Options, String> {
+    allowed_hosts(&values.text("allowed-hosts"))?;
     let port = values.text("port");
     let namespaces: BTreeSet<String> = values.list("namespace").into_iter().collect();
     let only = namespaces.iter().next().filter(|_| namespaces.len() == 1);
@@ -212,6 +214,22 @@ fn exceptions(values: &Values) -> Result<Exceptions, String> {
     parsed.map_err(|reason| format!("invalid value for flag -allow-addresses: {reason}"))
 }
 
+/// The hosts that namespaces may claim, as in `team-a=*.a.example.com,shop.example.com;*=shared.example.com`. The error is
+/// what is wrong with it: what nobody understands must not mean that everything is allowed.
+fn allowed_hosts(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let mut allowed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in text.split(';').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let (namespace, hosts) = entry.split_once('=').unwrap_or((entry, ""));
+        let hosts = hosts.split(',').map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty());
+        let (namespace, hosts) = (namespace.trim(), hosts.collect::<Vec<String>>());
+        if hosts.is_empty() || !(namespace == "*" || dns::is_namespace(namespace)) {
+            return Err(format!("invalid value {text:?} for flag -allowed-hosts: {entry:?} is not NAMESPACE=HOST,..."));
+        }
+        allowed.entry(namespace.to_owned()).or_default().extend(hosts);
+    }
+    Ok(allowed)
+}
+
 fn settings(values: &Values) -> Settings {
     Settings {
         mesh_provider: values.text("mesh-provider"),
@@ -221,6 +239,7 @@ fn settings(values: &Values) -> Settings {
         config_tracking: values.switch("enable-config-tracking"),
         no_cross_namespace_refs: values.switch("no-cross-namespace-refs"),
         drain_delay_milliseconds: milliseconds(&values.text("drain-delay")).unwrap_or_default(),
+        allowed_hosts: allowed_hosts(&values.text("allowed-hosts")).unwrap_or_default(),
         cluster_name: values.text("cluster-name"),
         pause_new_runs: values.switch("pause-new-runs"),
     }

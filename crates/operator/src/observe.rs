@@ -61,6 +61,10 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
     operator.reads(&own, &keys);
     let rival = operator.stores.rival(&own);
     let mut sight = Sight { world: World::new(canary), again: None, forbidden: BTreeSet::new() };
+    if rival.as_ref().is_some_and(|rival| rival.namespace != rollout.namespace) {
+        // Nothing that this canary reads changes when the other one lets go of a host.
+        sight.look_again_after(rollout);
+    }
     sight.world.rival = rival;
     let mut looked_at: BTreeSet<ObjectKey> = keys.iter().cloned().collect();
     // All of them are awaited together: several kinds that cannot be listed take no longer than one.

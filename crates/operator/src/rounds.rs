@@ -195,6 +195,9 @@ impl Rounds {
         if exists {
             observe::enter(&self.operator, key);
             self.timetable.wake(key, after(DEBOUNCE));
+            for rival in self.operator.stores.host_rivals(key) {
+                self.timetable.wake(&rival, after(DEBOUNCE));
+            }
         }
         let moved = if exists { self.canaries.insert(key.clone()) } else { self.canaries.remove(key) };
         if moved {

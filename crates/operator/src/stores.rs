@@ -376,9 +376,20 @@ impl Stores {
         let stores = self.lock();
         let objects = &stores.get(&self.scope(canary))?.objects;
         let own = objects.get(&(canary.namespace.clone(), canary.name.clone()))?.claim.as_deref()?;
-        let neighbours = objects.range((canary.namespace.clone(), String::new())..);
-        let neighbours = neighbours.take_while(|((namespace, _), _)| *namespace == canary.namespace);
-        own.rival(neighbours.filter_map(|(_, stored)| stored.claim.as_deref()))
+        let all = stores.iter().filter(|(scope, _)| scope.kind == Kind::Canary).flat_map(|(_, store)| &store.objects);
+        own.rival(all.filter_map(|(_, stored)| stored.claim.as_deref()))
+    }
+
+    /// The canaries of other namespaces that claim a host which this one claims (S29).
+    pub fn host_rivals(&self, canary: &ObjectKey) -> Vec<ObjectKey> {
+        let stores = self.lock();
+        let place = (canary.namespace.clone(), canary.name.clone());
+        let own = stores.get(&self.scope(canary)).and_then(|store| store.objects.get(&place)?.claim.as_deref());
+        let Some(own) = own else { return Vec::new() };
+        let all = stores.iter().filter(|(scope, _)| scope.kind == Kind::Canary).flat_map(|(_, store)| &store.objects);
+        let meets = |stored: &Stored| stored.claim.as_deref().is_some_and(|claim| own.meets_elsewhere(claim));
+        let rivals = all.filter(|(_, stored)| meets(stored));
+        rivals.map(|((namespace, name), _)| ObjectKey::new(Kind::Canary, namespace, name)).collect()
     }
 
     /// Every canary that is known.

@@ -8,20 +8,27 @@ use sha2::Digest as _;
 use super::mistake::INVALID;
 use super::orders::{self, by};
 use super::scene::Scene;
-use super::{Decision, Stop, Tick, settle, start, terminate};
+use super::{Decision, Stop, Tick, names, settle, start, terminate};
 use crate::digest::hex;
 use crate::notice::{Names, Notice};
 use crate::order::{self, Order, Unreadable};
 use crate::phase::PhaseRules;
 use crate::plan::{Plan, Step, Telling};
 use crate::timetable::Wake;
-use crate::world::World;
+use crate::world::{Rival, World};
 
 /// Why a canary cannot be meant, if it cannot.
 pub(super) fn reason(tick: &Tick) -> Option<String> {
-    let rival = tick.world.rival.as_ref();
-    let refused = tick.rollout.refused.clone();
-    refused.or_else(|| rival.map(|rival| format!("{} is claimed by canary {}", rival.claim, rival.name)))
+    let Tick { world, rollout, .. } = tick;
+    // Whoever claims a host from elsewhere stops no run that is under way: it could not be taken back.
+    let is_elsewhere = |rival: &Rival| rival.namespace != rollout.namespace;
+    let rival = world.rival.as_ref().filter(|rival| !is_elsewhere(rival) || !names::is_busy(tick));
+    let name = |rival: &Rival| {
+        let Rival { name, namespace, .. } = rival;
+        if is_elsewhere(rival) { format!("{name}.{namespace}") } else { name.clone() }
+    };
+    let refused = rollout.refused.clone();
+    refused.or_else(|| rival.map(|rival| format!("{} is claimed by canary {}", rival.claim, name(rival))))
 }
 
 /// Leaves a canary alone, but for the end of a run that was taken back. What it waits for is a spec that can be meant.

@@ -67,6 +67,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag::new(ROLLOUT, "include-label-prefix", Text, "", "Comma separated prefixes of labels and annotations that are copied to primaries, * for all."),
     Flag::new(ROLLOUT, "enable-config-tracking", Switch, "true", "Start a run when a ConfigMap or Secret of the target changes."),
     Flag::new(ROLLOUT, "no-cross-namespace-refs", Switch, "false", "Refuse references to templates and alert providers of other namespaces."),
+    Flag::new(ROLLOUT, "allowed-hosts", Text, "", "Hosts that canaries of a namespace may claim, as team-a=*.a.example.com;*=shared.example.com; empty is all."),
     Flag::new(ROLLOUT, "drain-delay", Duration, "10s", "How long a set keeps its pods after its traffic has gone, 0s for Flagger's timing."),
     Flag::new(ROLLOUT, "pause-new-runs", Switch, "false", "Let runs under way finish and start no new ones."),
     Flag::new(ROLLOUT, "allow-addresses", Text, "", "Addresses, blocks and hosts that objects may name although they are loopback, link-local or the API server."),

@@ -117,3 +117,14 @@ fn unknown_log_levels_mean_info_as_in_the_contract() {
         assert_eq!(options(&format!("-log-level={word}")).log_level, expected);
     }
 }
+
+#[test]
+fn hosts_are_given_to_namespaces_and_what_is_not_understood_is_refused() {
+    let hosts = |text: &str| allowed_hosts(text).map(|allowed| serde_json::to_string(&allowed).unwrap());
+    assert_eq!(hosts(""), Ok("{}".to_owned()));
+    let two = r#"{"*":["shared.example.com"],"team-a":["*.a.example.com","shop.example.com"]}"#.to_owned();
+    assert_eq!(hosts("team-a=*.a.example.com, shop.example.com ;*=Shared.example.com;"), Ok(two));
+    for wrong in ["team-a", "team-a=", "=a.example.com", "team a=a.example.com", "*.example.com"] {
+        assert!(hosts(wrong).is_err_and(|error| error.contains("-allowed-hosts")), "{wrong}");
+    }
+}
