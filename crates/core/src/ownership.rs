@@ -98,7 +98,7 @@ pub enum Claim {
 pub fn claims(rollout: &Rollout, settings: &Settings, world: &World) -> Vec<(ObjectKey, Claim)> {
     let bounds = Bounds::of(rollout, &world.canary);
     let target = world.present(&rollout.target_key());
-    let selector = target.and_then(|target| workload::selector(rollout, settings, target).ok());
+    let selector = target.and_then(|target| workload::selector(rollout, settings, target, None).ok());
     let marks = Marks { rollout, world, bounds: &bounds, selector };
     let made = bounds.made().iter().cloned();
     let claimed = made.filter_map(|key| marks.claim(&key).map(|claim| (key, claim)));
