@@ -42,8 +42,9 @@ pub(super) fn claim(tick: &Tick) -> Option<Plan> {
     for (key, claim) in claims {
         match claim {
             Claim::Adopt => {
-                draft.steps(adopt(tick, &key));
+                // All is told before anything is done: what was adopted already cannot be told by whoever starts anew.
                 draft.tell(Notice::Adopted(key.to_string()));
+                draft.intend(adopt(tick, &key));
             }
             Claim::Wait(text) => {
                 draft.tell(Notice::Problem(text));

@@ -38,8 +38,9 @@ impl Checker for Bounds {
                 continue;
             }
             judge(rollout, step, key, before)?;
-            // Where somebody edited the spec meanwhile, the plan writes what followed from it before.
-            if !is_derived(rollout, key, before) && moment.saw_the_spec() {
+            // Where somebody edited the spec meanwhile, or made the canary anew, the plan writes what followed from it before.
+            let saw_it = moment.saw_the_canary() && moment.saw_the_spec();
+            if !is_derived(rollout, key, before) && saw_it {
                 return Err(format!("{key} was written, which canary {} does not derive", rollout.name));
             }
         }
