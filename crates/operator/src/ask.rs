@@ -196,10 +196,10 @@ async fn send(
         SendError::Failed(cause) => MeasureError::Unavailable(format!("request failed: {cause}")),
     })?;
     if response.body().len() >= PROVIDER_BYTES && response.status().is_success() {
-        // What was cut off cannot be parsed; that error would hide the reason. A query for one number that is answered at
-        // such a length is a wrong one: to hold the run for it would be to hold it for ever.
+        // What was cut off cannot be parsed; that error would hide the reason. It is no verdict either (S10): what stands in
+        // between may answer at length as well.
         let limit = PROVIDER_BYTES >> 10;
-        return Err(MeasureError::Wrong(format!("answer longer than {limit} KiB, a query must give one number")));
+        return Err(MeasureError::Unavailable(format!("answer longer than {limit} KiB, a query must give one number")));
     }
     Ok(response)
 }

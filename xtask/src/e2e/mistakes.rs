@@ -156,10 +156,10 @@ fn answer_much(stage: &Stage<'_>) -> Result<()> {
     stage.release("deployment", "6.0.2")?;
     stage.until_phase("Progressing", 30)?;
     stage.until_phase("Failed", 60)?;
-    shows(stage, "WebhookAnswerTooLong", "pre-rollout webhook slow: 400 Bad Request, answer longer than 1 MiB")?;
+    shows(stage, "WebhookAnswerTooLong", "pre-rollout webhook slow: 400 Bad Request, answer longer than 64 KiB")?;
     counts(stage, "too-long")?;
     let halt = SLOW_FAILED.replace(".test", &format!(".{}", stage.namespace()));
-    let expected = format!("{halt}400 Bad Request, answer longer than 1 MiB");
+    let expected = format!("{halt}400 Bad Request, answer longer than 64 KiB");
     let events = stage.list("events")?;
     let messages = events["items"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
     let long: Vec<&str> = messages.filter(|text| text.contains("answer longer")).collect();
@@ -194,7 +194,9 @@ fn provider(stage: &Stage<'_>) -> Result<()> {
     stage.until_phase("Initialized", 90)?;
     stage.answer(query, Answer::Bulk(200, 10 << 20));
     stage.patch_target(&revision("6.0.1", &[]))?;
-    let told = stage.until_told("Metric query failed for orders: *answer longer than 8 MiB", 60)?.text;
+    let told = stage
+        .until_told("Metric query failed for orders: *answer longer than 256 KiB, a query must give one number", 60)?
+        .text;
     stage.until("the condition says so", 10, || {
         let held = condition(&stage.canary(), "Held").unwrap_or_default();
         Ok(held["reason"] == "ProviderNotAnswering" && held["message"] == told.as_str())

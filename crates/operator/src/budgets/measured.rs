@@ -51,7 +51,7 @@ async fn ask_a_hundred(operator: &Arc<Operator>, story: &Story, address: &str) -
     });
     ask::ask(operator, story, asks.collect());
     let memory = operator.memory(&story.key);
-    let is_too_long = |answer: &Answer| matches!(answer, Answer::Measured(Err(MeasureError::Wrong(text))) if text.contains("longer than 256 KiB"));
+    let is_too_long = |answer: &Answer| matches!(answer, Answer::Measured(Err(MeasureError::Unavailable(text))) if text.contains("longer than 256 KiB"));
     while !(0..100).all(|number| lock(&memory).answers.get(&key(number)).is_some()) {
         tokio::task::yield_now().await;
     }
