@@ -34,6 +34,7 @@
   (list "include-label-prefix" .Values.includeLabelPrefix)
   (list "threadiness" .Values.threadiness)
   (list "allow-addresses" .Values.allowAddresses)
+  (list "allowed-hosts" .Values.allowedHosts)
   (list "event-webhook" .Values.eventWebhook)
   (list "cluster-name" .Values.clusterName)
   (list "slack-url" .Values.slack.url)
