@@ -20,6 +20,7 @@ mod share;
 mod stage;
 mod story;
 mod strategies;
+mod verdicts;
 mod visitors;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -161,6 +162,7 @@ fn tests() -> Vec<Test> {
         strategies::TESTS,
         capacity::TESTS,
         endings::TESTS,
+        verdicts::TESTS,
         changes::TESTS,
         adoption::TESTS,
         boundaries::TESTS,

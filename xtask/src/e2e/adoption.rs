@@ -32,11 +32,18 @@ const RATE: u32 = 100;
 /// What the user has before and after: kind and name.
 const OWN: [(&str, &str); 3] = [("deployment", "podinfo"), ("service", "podinfo"), ("virtualservice", "podinfo")];
 
-/// podinfo as it runs without a Canary: a Deployment, a Service and a route. The route is created, not applied: nothing
-/// but the operator can know what it was.
+/// podinfo as it runs without a Canary: a Deployment, a Service and a route. The Service has more than any Canary says of
+/// it: a second port, node ports and a second label in its selector. Service and route are created, not applied: nothing but
+/// the operator can know what they were.
 pub(crate) fn live(stage: &Stage<'_>) -> Result<()> {
-    stage.apply(&stage.object(DEPLOYMENT)?)?;
-    stage.apply(&stage.object(SERVICE)?)?;
+    let (mut deployment, mut service) = (stage.object(DEPLOYMENT)?, stage.object(SERVICE)?);
+    set(&mut deployment, "/spec/template/metadata/labels/tier", json!("front"));
+    set(&mut service, "/spec/selector/tier", json!("front"));
+    set(&mut service, "/spec/type", json!("NodePort"));
+    let port = |name: &str, port: u16| json!({"name": name, "port": port, "targetPort": port});
+    set(&mut service, "/spec/ports", json!([port("web", 9898), port("metrics", 9797)]));
+    stage.apply(&deployment)?;
+    stage.create(&service)?;
     stage.create(&stage.object(ROUTE)?)?;
     stage.kubectl(&["rollout", "status", "deployment/podinfo", "--timeout=60s"])?;
     stage.until_open()
@@ -65,6 +72,7 @@ fn reverted(stage: &Stage<'_>) -> Result<()> {
     stage.until_phase("Initialized", 90)?;
     let adopted = objects(stage)?;
     ensure!(owned.iter().zip(&adopted).all(|(before, after)| before != after), "an object was not adopted");
+    check_ports(&owned[1]["spec"]["ports"], &adopted[1]["spec"]["ports"])?;
     let before = stage.counters()?;
     let load = stage.load(RATE)?;
     // Envoy forgets what it counted of the primary when its Service goes.
@@ -83,6 +91,22 @@ fn reverted(stage: &Stage<'_>) -> Result<()> {
     }
     check_nothing_is_left(stage)?;
     stage.expect_told(&[INITIALIZED, TERMINATED].concat())
+}
+
+/// The ports of the user's Service are still there, with their names and node ports.
+fn check_ports(before: &Value, after: &Value) -> Result<()> {
+    let kept = before.as_array().into_iter().flatten().all(|port| {
+        after
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|now| ["port", "name", "nodePort"].iter().all(|key| now[key] == port[key]))
+    });
+    ensure!(
+        kept && before.as_array().is_some_and(|ports| ports.len() == 2),
+        "the ports were {before}, and are {after}"
+    );
+    Ok(())
 }
 
 /// Nothing that the operator made is left.

@@ -6,7 +6,9 @@ mod istiod;
 mod kills;
 mod leadership;
 mod lives;
+mod narrow;
 mod operators;
+mod silent;
 mod story;
 
 use super::edits::weighted;
@@ -39,6 +41,18 @@ pub(crate) const TESTS: &[Test] = &[
         "outdated",
         "changes the definition of canaries",
         definitions::outdated,
+    ),
+    test(
+        "a_watch_whose_connection_has_gone_silent_is_noticed_within_a_minute",
+        "silent",
+        "cuts the operator's connections",
+        silent::silent,
+    ),
+    test(
+        "an_operator_with_roles_in_two_namespaces_needs_nothing_of_the_cluster",
+        "narrow",
+        "installs the operator again",
+        narrow::narrow,
     ),
     test("of_two_operators_one_acts_and_the_other_takes_over", "replicas", "kills the operator", leadership::replicas),
     test(
