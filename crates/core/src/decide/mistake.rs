@@ -131,8 +131,7 @@ impl Draft<'_> {
 
     /// Tells of what a run goes on without, in the status write that shows it: a restart repeats neither.
     pub(super) fn tell_what_is_missing(&mut self, before: &CanaryStatus) {
-        let missing =
-            [Mistake::NameTaken, Mistake::ScalerMissing, Mistake::ScalerUnusable, Mistake::ConfigMissing];
+        let missing = [Mistake::NameTaken, Mistake::ScalerMissing, Mistake::ScalerUnusable, Mistake::ConfigMissing];
         let is_missing = |blamed: &&Condition| missing.iter().any(|mistake| blamed.reason == mistake.reason());
         let Some(text) = self.blamed().filter(is_missing).and_then(|blamed| blamed.message.clone()) else { return };
         // The bootstrap does not go on without it, and says so itself.
