@@ -101,7 +101,7 @@ pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) {
         draft.intend(settle::home(tick));
         draft.status.canary_weight = 0;
     }
-    if tick.phase() == Phase::Promoting {
+    if tick.phase() == Phase::Promoting && tick.settings.config_tracking {
         // The copies may have been begun; the primary still runs what was promoted last.
         draft.step(Step::RestoreConfigs(kept::configs_key(tick.rollout)));
         draft.step(Step::Drop(kept::configs_key(tick.rollout)));
