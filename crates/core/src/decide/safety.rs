@@ -48,6 +48,11 @@ pub(super) fn judged(tick: &Tick, answers: &Answers, waiting: Plan) -> Decision<
     if let Some(due) = progress::due(tick).filter(|due| *due > tick.now && !is_paused) {
         return Err(Stop::Wait(Plan { next: waiting.next.sooner(Wake::At(due)), ..waiting }));
     }
+    // What was asked is not asked again before its interval is over. A check that has nothing to ask would pass until then,
+    // and each time put off by an interval what is waited for.
+    if let Some(until) = answers.quiet_until(tick.now) {
+        return Err(Stop::Wait(Plan { next: waiting.next.sooner(Wake::At(until)), ..waiting }));
+    }
     let asker = asker(tick, answers);
     let checked = if is_paused {
         rollback::manual(tick, &asker, None).map(|plan| plan.map_or_else(|| Ok(Draft::new(tick)), Err))
