@@ -37,9 +37,12 @@ impl Checker for Bounds {
             if is_late {
                 continue;
             }
-            judge(rollout, step, key, before)?;
             // Where somebody edited the spec meanwhile, or made the canary anew, the plan writes what followed from it before.
             let saw_it = moment.saw_the_canary() && moment.saw_the_spec();
+            let is_former_apex = key.kind == Kind::Service && before.is_some_and(|before| controller(before).is_none());
+            if saw_it || !is_former_apex || key.namespace != rollout.namespace {
+                judge(rollout, step, key, before)?;
+            }
             if !is_derived(rollout, key, before) && saw_it {
                 return Err(format!("{key} was written, which canary {} does not derive", rollout.name));
             }
