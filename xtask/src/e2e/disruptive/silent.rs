@@ -4,6 +4,7 @@ use super::super::edits::unmeasured;
 use super::super::stage::Stage;
 use super::operators::{Operators, Pod};
 use anyhow::{Context, Result, ensure};
+use burgee_lab::Lab;
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -13,10 +14,10 @@ use std::time::Instant;
 const NOTICED_SECONDS: u64 = 60;
 
 /// The connections that an operator has now carry nothing any more; new ones do. They speak again when dropped.
-struct Silence;
+struct Silence<'a>(&'a Lab);
 
-impl Silence {
-    fn begin(pod: &Pod, pid: i32) -> Result<Self> {
+impl<'a> Silence<'a> {
+    fn begin(lab: &'a Lab, pod: &Pod, pid: i32) -> Result<Self> {
         let ports = connections(pid)?;
         ensure!(!ports.is_empty(), "the operator has no connection to the API server");
         let (address, list) = (&pod.address, ports.join(", "));
@@ -26,21 +27,22 @@ impl Silence {
                chain from {{ type filter hook output priority -10; ip daddr {address} tcp dport {{ {list} }} drop; }}
              }}"
         );
-        nft(&["-f", "-"], &rules).map(|()| Self)
+        nft(lab, &["-f", "-"], &rules).map(|()| Self(lab))
     }
 }
 
-impl Drop for Silence {
+impl Drop for Silence<'_> {
     fn drop(&mut self) {
-        if let Err(error) = nft(&["delete", "table", "inet", "silence"], "") {
+        if let Err(error) = nft(self.0, &["delete", "table", "inet", "silence"], "") {
             println!("the operator's old connections stay silent: {error:#}");
         }
     }
 }
 
-/// Runs nft in the lab's network, in which this thread is.
-fn nft(arguments: &[&str], input: &str) -> Result<()> {
-    let mut child = Command::new("nft").args(arguments).stdin(Stdio::piped()).spawn().context("start nft")?;
+/// Runs nft, which is a part of the lab with its libraries, in the lab's network.
+fn nft(lab: &Lab, arguments: &[&str], input: &str) -> Result<()> {
+    let mut command = Command::new(lab.enter_script());
+    let mut child = command.arg("nft").args(arguments).stdin(Stdio::piped()).spawn().context("start nft")?;
     child.stdin.take().context("nft has no input")?.write_all(input.as_bytes()).context("feed nft")?;
     ensure!(child.wait().context("wait for nft")?.success(), "nft refused:\n{input}");
     Ok(())
@@ -65,7 +67,7 @@ pub(super) fn silent(stage: &Stage<'_>) -> Result<()> {
     stage.initialize(&unmeasured(stage, 50, 50)?)?;
     let pod = operators.pod()?;
     let process = operators.process(&pod).context("the operator does not run")?;
-    let silence = Silence::begin(&pod, process.pid)?;
+    let silence = Silence::begin(operators.lab, &pod, process.pid)?;
     let began = Instant::now();
     stage.release("deployment", "6.0.1")?;
     stage.until_told("New revision detected! Scaling up podinfo.test", NOTICED_SECONDS)?;
