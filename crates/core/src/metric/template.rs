@@ -70,21 +70,27 @@ pub fn collapse(query: &str) -> String {
 #[error("{0}")]
 pub struct RenderError(String);
 
+impl Model {
+    /// What a template may ask for besides the variables: each word with its text.
+    fn texts(&self) -> [(&'static str, &String); 7] {
+        let Self { name, namespace, target, service, ingress, route, interval, variables: _ } = self;
+        [
+            ("name", name),
+            ("namespace", namespace),
+            ("target", target),
+            ("service", service),
+            ("ingress", ingress),
+            ("route", route),
+            ("interval", interval),
+        ]
+    }
+}
+
 fn functions(template: Template, model: &Model) -> Template {
-    let Model { name, namespace, target, service, ingress, route, interval, variables } = model;
-    let texts = [
-        ("name", name),
-        ("namespace", namespace),
-        ("target", target),
-        ("service", service),
-        ("ingress", ingress),
-        ("route", route),
-        ("interval", interval),
-    ];
     let calls = Calls::default();
-    let mut template = calls.constant(template, "variables", variables.to_value());
+    let mut template = calls.constant(template, "variables", model.variables.to_value());
     template = calls.counted(template, "index", index);
-    for (word, text) in texts {
+    for (word, text) in model.texts() {
         template = calls.constant(template, word, text.to_value());
     }
     for word in ["print", "println", "printf", "html", "js", "urlquery"] {

@@ -86,21 +86,11 @@ fn actions_of(template: &str) -> impl Iterator<Item = &str> {
 
 /// Refuses a model with texts so long that a template could spend its time on comparing them.
 pub(super) fn check_model(model: &Model) -> Result<(), RenderError> {
-    let Model { name, namespace, target, service, ingress, route, interval, variables } = model;
-    let texts = [
-        ("name", name),
-        ("namespace", namespace),
-        ("target", target),
-        ("service", service),
-        ("ingress", ingress),
-        ("route", route),
-        ("interval", interval),
-    ];
-    let known = texts.into_iter().chain(variables.iter().map(|(key, text)| (key.as_str(), text)));
+    let known = model.texts().into_iter().chain(model.variables.iter().map(|(key, text)| (key.as_str(), text)));
     if let Some((word, _)) = known.into_iter().find(|(_, text)| text.len() > TEXT_LIMIT_BYTES) {
         return Err(RenderError(format!("{} is longer than {TEXT_LIMIT_BYTES} bytes", shortened(word))));
     }
-    let all: usize = variables.iter().map(|(key, text)| key.len() + text.len()).sum();
+    let all: usize = model.variables.iter().map(|(key, text)| key.len() + text.len()).sum();
     if all > VARIABLES_LIMIT_BYTES {
         return Err(RenderError(format!("the variables are longer than {VARIABLES_LIMIT_BYTES} bytes together")));
     }
