@@ -24,7 +24,8 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
     }
     fs::write(DEFINITIONS, printed.stdout).with_context(|| format!("write {DEFINITIONS}"))?;
     println!("wrote {DEFINITIONS}");
-    let mut tests = cargo(&["test", "--quiet", "-p", "burgee-core", "-p", "burgee-sim", "-p", "burgee"]);
+    let mut tests =
+        cargo(&["test", "--quiet", "--no-fail-fast", "-p", "burgee-core", "-p", "burgee-sim", "-p", "burgee"]);
     let status = tests.env("BLESS", "1").env("INSTA_UPDATE", "always").status().context("run cargo test")?;
     if !status.success() {
         bail!("a test fails for another reason than a golden");

@@ -30,15 +30,19 @@ pub struct AlertProviderSpec {
     pub kind: Option<String>,
     /// Channel of the chat (default general).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub channel: Option<String>,
     /// Name to post under (default flagger).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub username: Option<String>,
     /// Webhook URL of the chat.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub address: Option<Address>,
     /// URL of an HTTP proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub proxy: Option<Address>,
     /// Secret with `address`, which wins over the one here, and perhaps `token`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,46 +17,46 @@ use crate::schema;
 pub struct Analysis {
     /// Time between checks as a Go duration (default 60s, at least 10s).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]
+    #[schemars(length(max = 64), regex(pattern = schema::DURATION))]
     pub interval: Option<String>,
     /// Failed checks of a run before it is rolled back.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("multipleOf" = 1))]
     pub threshold: Option<i64>,
     /// Checks of a blue/green or A/B run.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("multipleOf" = 1))]
     pub iterations: Option<i64>,
     /// Canary weight in percent at which the increase ends (default 100).
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("minimum" = 0, "multipleOf" = 1))]
     pub max_weight: Option<i64>,
     /// Percent added to the canary weight at each step.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("minimum" = 0, "multipleOf" = 1))]
     pub step_weight: Option<i64>,
     /// Canary weights in percent, step by step.
     #[serde(deserialize_with = "lenient::integers", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<f64>")]
+    #[schemars(schema_with = "schema::weights")]
     pub step_weights: Vec<i64>,
     /// Percent added to the primary weight at each step of the promotion (default: one jump).
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("minimum" = 0, "multipleOf" = 1))]
     pub step_weight_promotion: Option<i64>,
     /// Whether traffic is copied to the canary before it is shifted.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "lenient::is_off")]
     pub mirror: bool,
-    /// Percent of the traffic that is copied (default: all).
-    #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
-    pub mirror_weight: Option<i64>,
+    /// Percent of the traffic that is copied, with a fraction if need be (default: all).
+    #[serde(serialize_with = "lenient::write_number", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64", extend("minimum" = 0, "maximum" = 100))]
+    pub mirror_weight: Option<f64>,
     /// Percent of the primary's updated replicas that must be available (default 100).
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("minimum" = 0, "maximum" = 100, "multipleOf" = 1))]
     pub primary_ready_threshold: Option<i64>,
     /// Percent of the canary's updated replicas that must be available (default 100).
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("minimum" = 0, "maximum" = 100, "multipleOf" = 1))]
     pub canary_ready_threshold: Option<i64>,
     /// Requests that an A/B run sends to the canary.
     #[serde(rename = "match", deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
@@ -64,12 +64,15 @@ pub struct Analysis {
     pub matches: Vec<HttpMatch>,
     /// Metrics of each check.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub metrics: Vec<Metric>,
     /// Alert providers to tell.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub alerts: Vec<Alert>,
     /// Webhooks to ask or tell.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub webhooks: Vec<Webhook>,
     /// Cookies that keep a user on one version.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,10 +98,11 @@ pub enum MetricErrors {
 #[serde(rename_all = "camelCase")]
 pub struct Metric {
     /// Name of a builtin metric, or of one's own.
+    #[schemars(length(max = 253))]
     pub name: String,
     /// Window of the query as a Go duration (default 1m for builtin and inline queries).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]
+    #[schemars(length(max = 64), regex(pattern = schema::DURATION))]
     pub interval: Option<String>,
     /// Deprecated form of `thresholdRange`.
     #[serde(default, serialize_with = "lenient::write_number", skip_serializing_if = "Option::is_none")]
@@ -108,12 +112,14 @@ pub struct Metric {
     pub threshold_range: Option<ThresholdRange>,
     /// Deprecated inline PromQL query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
     pub query: Option<String>,
     /// `MetricTemplate` with the query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<CrossNamespaceRef>,
     /// Variables of the template.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::texts")]
     pub template_variables: BTreeMap<String, String>,
 }
 
@@ -144,6 +150,7 @@ pub struct CrossNamespaceRef {
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
     /// Name of the alert.
+    #[schemars(length(max = 253))]
     pub name: String,
     /// Least severity that is told.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Severity::is_unset")]

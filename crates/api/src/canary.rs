@@ -46,6 +46,7 @@ pub struct CanarySpec {
     pub provider: Option<String>,
     /// Prometheus of builtin and inline queries (default: the controller's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub metrics_server: Option<Address>,
     /// Workload that is released.
     pub target_ref: TargetRef,
@@ -75,7 +76,7 @@ pub struct CanarySpec {
     pub canary_analysis: Option<Analysis>,
     /// Seconds in which a workload must make progress (default 600).
     #[serde(default, deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("minimum" = 1))]
     pub progress_deadline_seconds: Option<i64>,
     /// Whether a new revision is promoted without analysis.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "lenient::is_off")]

@@ -106,6 +106,10 @@ pub struct Run {
     /// How the canary is tried out in this run: `canary`, `ab-testing` or `blue-green`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
+    /// Weights in percent that the canary has had of `stepWeights`, one for each step of this run.
+    #[serde(deserialize_with = "lenient::integers", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<f64>")]
+    pub weights: Vec<i64>,
     /// Who splits the traffic, and the Service that the routes are made for, as PROVIDER/NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routed: Option<String>,

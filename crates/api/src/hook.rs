@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::lenient;
+use crate::schema;
 
 /// When a webhook is asked (contract: webhooks §2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
@@ -51,6 +52,7 @@ impl WebhookType {
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
     /// Name that events and alerts use.
+    #[schemars(length(max = 253))]
     pub name: String,
     /// When it is asked; rollout if empty.
     #[serde(
@@ -61,10 +63,11 @@ pub struct Webhook {
     )]
     pub kind: WebhookType,
     /// Address that the body is sent to.
+    #[schemars(length(max = 2048))]
     pub url: Address,
     /// Deadline of one attempt as a Go duration (default 10s).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]
+    #[schemars(length(max = 64), regex(pattern = schema::DURATION))]
     pub timeout: Option<String>,
     /// Attempts after the first (default 0).
     #[serde(default, deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
@@ -83,5 +86,6 @@ pub struct Webhook {
     pub disable_tls: bool,
     /// Sent along in the body.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::texts")]
     pub metadata: BTreeMap<String, String>,
 }

@@ -28,7 +28,7 @@ pub struct StringMatch {
 
 /// One alternative of a match: all that is set must hold (contract: api §1.2 `service.match`, §1.3 `analysis.match`).
 ///
-/// In `analysis.match` only `headers`, `queryParams` and `sourceLabels` survive the schema.
+/// In `analysis.match` all but `name` survive the schema.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpMatch {

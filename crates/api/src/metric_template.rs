@@ -28,6 +28,7 @@ pub struct MetricTemplateSpec {
     /// Whom to ask.
     pub provider: MetricProvider,
     /// Go text/template of the query.
+    #[schemars(length(max = 65536))]
     pub query: String,
 }
 
@@ -41,6 +42,7 @@ pub struct MetricProvider {
     pub kind: String,
     /// Base URL (default: the provider's own).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub address: Option<Address>,
     /// More request headers; only prometheus takes them.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "BTreeMap::is_empty")]

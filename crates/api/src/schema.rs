@@ -50,6 +50,16 @@ pub(crate) const METRIC_PROVIDERS: [&str; 11] = [
 /// A lower case DNS name, or nothing for the core group.
 pub(crate) const DNS_SUBDOMAIN_OR_EMPTY: &str = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
+/// A Go duration as people write it: `30s`, `1m30s`, `1h`.
+pub(crate) const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$";
+
+/// Most characters of a text that is matched, and of a text that a query or a webhook is given.
+const MATCH_LIMIT: usize = 2048;
+const TEXT_LIMIT: usize = 16 * 1024;
+
+/// Most entries of a map or a list of a canary.
+const ENTRIES_LIMIT: usize = 100;
+
 /// The ways of matching that a text takes in one place of the schema.
 const COMMON_WAYS: [&str; 3] = ["exact", "prefix", "regex"];
 const HEADER_WAYS: [&str; 4] = ["exact", "prefix", "suffix", "regex"];
@@ -74,27 +84,63 @@ pub(crate) fn origins(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": exactly_one_of(&COMMON_WAYS) })
 }
 
-/// `analysis.match`: the parts of a request that an A/B run may look at, with suffix for headers.
+/// `analysis.match`: the parts of a request that an A/B run may look at, as Istio has them, with suffix for headers. A
+/// condition without any part would match everybody.
 pub(crate) fn analysis_match(_: &mut SchemaGenerator) -> Schema {
-    let mut headers = map_of(&exactly_one_of(&HEADER_WAYS));
-    headers.insert("description".to_owned(), json!("Header name to match."));
-    let mut query_params = map_of(&at_most_one_of(&COMMON_WAYS));
-    query_params.insert("description".to_owned(), json!("Query parameter name to match."));
     json_schema!({
         "type": "array",
+        "maxItems": ENTRIES_LIMIT,
         "items": {
             "type": "object",
+            "minProperties": 1,
             "properties": {
-                "headers": headers,
-                "queryParams": query_params,
+                "uri": described(at_most_one_of(&COMMON_WAYS), "Path of the request."),
+                "scheme": described(at_most_one_of(&COMMON_WAYS), "Scheme of the URI."),
+                "method": described(at_most_one_of(&COMMON_WAYS), "HTTP method."),
+                "authority": described(at_most_one_of(&COMMON_WAYS), "HTTP authority."),
+                "headers": described(map_of(&exactly_one_of(&HEADER_WAYS)), "Header name to match."),
+                "queryParams": described(map_of(&at_most_one_of(&COMMON_WAYS)), "Query parameter name to match."),
+                "withoutHeaders": described(
+                    map_of(&at_most_one_of(&COMMON_WAYS)),
+                    "Header name to a match that must not hold.",
+                ),
+                "port": {
+                    "type": "integer", "format": "int32", "minimum": 1, "maximum": 65535,
+                    "description": "Port that is addressed.",
+                },
                 "sourceLabels": {
                     "type": "object",
                     "description": "Labels of the calling workload.",
                     "additionalProperties": { "type": "string" },
                 },
+                "gateways": {
+                    "type": "array", "maxItems": ENTRIES_LIMIT, "items": { "type": "string" },
+                    "description": "Gateways for which this holds.",
+                },
+                "ignoreUriCase": { "type": "boolean", "description": "Whether the case of the path is ignored." },
+                "sourceNamespace": { "type": "string", "description": "Namespace of the calling workload." },
             },
         },
     })
+}
+
+/// Weights in percent, step by step.
+pub(crate) fn weights(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": ENTRIES_LIMIT,
+        "items": { "type": "number", "minimum": 0, "multipleOf": 1 },
+    })
+}
+
+/// Names to texts that a query or a webhook is given.
+pub(crate) fn texts(_: &mut SchemaGenerator) -> Schema {
+    map_of(&json_schema!({ "type": "string", "maxLength": TEXT_LIMIT }))
+}
+
+fn described(mut schema: Schema, description: &str) -> Schema {
+    schema.insert("description".to_owned(), json!(description));
+    schema
 }
 
 /// A reference to an Ingress.
@@ -152,7 +198,7 @@ fn local_ref(generator: &mut SchemaGenerator, kind: &str) -> Schema {
 }
 
 fn map_of(value: &Schema) -> Schema {
-    json_schema!({ "type": "object", "additionalProperties": value })
+    json_schema!({ "type": "object", "maxProperties": ENTRIES_LIMIT, "additionalProperties": value })
 }
 
 fn exactly_one_of(ways: &[&str]) -> Schema {
@@ -167,7 +213,7 @@ fn at_most_one_of(ways: &[&str]) -> Schema {
 
 fn one_of(ways: &[&str], choices: &[Value]) -> Schema {
     let properties: serde_json::Map<String, Value> =
-        ways.iter().map(|way| ((*way).to_owned(), json!({ "type": "string" }))).collect();
+        ways.iter().map(|way| ((*way).to_owned(), json!({ "type": "string", "maxLength": MATCH_LIMIT }))).collect();
     json_schema!({ "type": "object", "properties": properties, "oneOf": choices })
 }
 

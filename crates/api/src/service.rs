@@ -21,7 +21,7 @@ pub struct ServiceSpec {
     pub name: Option<String>,
     /// Port of the services.
     #[serde(deserialize_with = "lenient::required_integer")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("minimum" = 1, "maximum" = 65535, "multipleOf" = 1))]
     pub port: i64,
     /// Name of the first port (default http).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,6 +51,7 @@ pub struct ServiceSpec {
     pub backend_timeout: Option<String>,
     /// Istio gateways (default: mesh).
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub gateways: Vec<String>,
     /// Parents of the `HTTPRoute`; Gateway API.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
@@ -58,6 +59,7 @@ pub struct ServiceSpec {
     pub gateway_refs: Vec<ParentRef>,
     /// Host names.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub hosts: Vec<String>,
     /// Whether the `VirtualService` is delegated to, without hosts and gateways.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "lenient::is_off")]
@@ -69,6 +71,7 @@ pub struct ServiceSpec {
         deserialize_with = "lenient::or_default",
         skip_serializing_if = "Vec::is_empty"
     )]
+    #[schemars(length(max = 100))]
     pub matches: Vec<HttpMatch>,
     /// Rewrite of path and authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]

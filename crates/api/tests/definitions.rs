@@ -265,6 +265,7 @@ fn the_schema_has_every_field_of_a_run() {
         "targetUid",
         "told",
         "unreadySince",
+        "weights",
     ];
     assert_eq!(fields, expected);
 }

@@ -8,7 +8,7 @@ use burgee_core::plain::{plain, plain_json, plain_lines};
 use burgee_sim::scenario::{COMMANDS, Scenario};
 use burgee_sim::stage::Stage;
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 mod files;
 mod summary;
@@ -38,14 +38,15 @@ Examples:
 /// Show what a canary would do: each step, when, with how many pods.
 ///
 /// Pods get ready after 3 seconds, every hook passes and every metric is good, unless the script says otherwise. What the
-/// Canary names and the files do not hold is made up, and said. The program fails if the Canary is refused.
+/// Canary names and the files do not hold is made up, and said. The program fails if the Canary is refused or would never
+/// begin. Several canaries are played one after the other, each with the others there.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\nLines of a script begin with `at TIME`; then comes one of\n{COMMANDS}"))]
 pub(crate) struct Arguments {
     /// A file or directory of YAML documents: the Canary, its target and what else it needs; may be given several times.
     #[arg(short, long = "file", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Which canary is played, if the files hold several: NAME or NAMESPACE/NAME.
+    /// Only this one of several canaries: NAME or NAMESPACE/NAME.
     #[arg(long, value_name = "NAME")]
     canary: Option<String>,
     /// A file of lines that say what happens when; without one a new revision comes after a minute.
@@ -68,13 +69,33 @@ enum Output {
     Json,
 }
 
-/// Plays the canary and prints the film.
+/// One canary, as it was played.
+struct Play {
+    cast: Cast,
+    stage: Stage,
+    summary: Summary,
+}
+
+/// Plays the canary and prints the film; several are played one after the other, each with the others there.
 ///
 /// # Errors
-/// When a file cannot be read or understood; the message names the file, the document, the line and the field. When the
-/// canary is refused.
+/// When a file cannot be read or understood; the message names the file, the document, the line and the field. When a canary
+/// is refused, or would never begin.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let cast = files::read(&arguments.files, arguments.canary.as_deref())?;
+    let casts = files::read(&arguments.files, arguments.canary.as_deref())?;
+    let plays: Vec<Play> = casts.into_iter().map(|cast| play(arguments, cast)).collect::<anyhow::Result<_>>()?;
+    print(&plays, arguments.output)?;
+    match plays.as_slice() {
+        [play] => play.summary.failure().map_or(Ok(()), |failure| bail!("{failure}")),
+        plays => {
+            let failures = plays.iter().filter_map(|play| Some((&play.cast.name, play.summary.failure()?)));
+            let failures: Vec<String> = failures.map(|(name, failure)| format!("{name}: {failure}")).collect();
+            if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
+        }
+    }
+}
+
+fn play(arguments: &Arguments, cast: Cast) -> anyhow::Result<Play> {
     let mut scenario = Scenario::of(cast.objects.clone());
     scenario.please();
     scenario.seed = arguments.seed;
@@ -87,24 +108,33 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     scenario.check_script().map_err(anyhow::Error::msg)?;
     let stage = scenario.play_out(MOST_SECONDS).map_err(anyhow::Error::msg)?;
     let summary = Summary::of(&stage);
-    print(&stage, &cast, &summary, arguments.output)?;
-    if let Some(reason) = &summary.refused {
-        bail!("the canary would be refused: {reason}");
-    }
-    Ok(())
+    Ok(Play { cast, stage, summary })
 }
 
-fn print(stage: &Stage, cast: &Cast, summary: &Summary, output: Output) -> anyhow::Result<()> {
-    let text = match output {
-        Output::Film => {
-            let assumed: Vec<String> = cast.assumed.iter().map(|what| format!("assumed: {}\n", plain(what))).collect();
-            plain_lines(&format!("{}{}{summary}\n", assumed.concat(), stage.film))
+fn print(plays: &[Play], output: Output) -> anyhow::Result<()> {
+    let text = match (output, plays) {
+        (Output::Film, [play]) => film(play),
+        (Output::Film, plays) => {
+            let films: Vec<String> =
+                plays.iter().map(|play| format!("== {}\n{}", plain(&play.cast.name), film(play))).collect();
+            films.join("\n")
         }
-        Output::Json => {
-            let film = json!({"frames": stage.film.frames, "marks": stage.film.marks, "assumed": cast.assumed,
-                "summary": summary.text(), "seconds": stage.second(), "status": stage.status()});
-            plain_json(&serde_json::to_string_pretty(&film).context("write the film as json")?).into_owned() + "\n"
-        }
+        (Output::Json, [play]) => pretty(&json(play))?,
+        (Output::Json, plays) => pretty(&plays.iter().map(json).collect())?,
     };
     std::io::stdout().write_all(text.as_bytes()).context("print the film")
+}
+
+fn film(Play { cast, stage, summary }: &Play) -> String {
+    let assumed: Vec<String> = cast.assumed.iter().map(|what| format!("assumed: {}\n", plain(what))).collect();
+    plain_lines(&format!("{}{}{summary}\n", assumed.concat(), stage.film))
+}
+
+fn json(Play { cast, stage, summary }: &Play) -> Value {
+    json!({"canary": cast.name, "frames": stage.film.frames, "marks": stage.film.marks, "assumed": cast.assumed,
+        "summary": summary.text(), "seconds": stage.second(), "status": stage.status()})
+}
+
+fn pretty(value: &Value) -> anyhow::Result<String> {
+    Ok(plain_json(&serde_json::to_string_pretty(value).context("write the film as json")?).into_owned() + "\n")
 }

@@ -106,7 +106,7 @@ struct Report {
     ordered: Option<String>,
     outcome: Option<String>,
     suspended: bool,
-    /// `Held` and `Invalid`, with what they say.
+    /// `Held`, `Invalid` and `Doubtful`, with what they say.
     conditions: Vec<Said>,
     orders: Vec<AnsweredOrder>,
     events: Vec<Said>,
@@ -224,7 +224,12 @@ fn step(rollout: &Rollout, status: &CanaryStatus) -> Option<String> {
     match &rollout.strategy {
         Strategy::Canary(ladder) => {
             let weights = weights(ladder);
-            let done = weights.iter().filter(|weight| i64::from(**weight) <= status.canary_weight).count();
+            let had = status.run.as_ref().map_or(&[][..], |run| &run.weights);
+            let done = if ladder.is_listed() {
+                ladder.done(had, u8::try_from(status.canary_weight).unwrap_or(100))
+            } else {
+                weights.iter().filter(|weight| i64::from(**weight) <= status.canary_weight).count()
+            };
             let listed: Vec<String> = weights.iter().map(ToString::to_string).collect();
             Some(format!("{done} of {} (weights {})", weights.len(), listed.join(", ")))
         }
@@ -236,7 +241,10 @@ fn step(rollout: &Rollout, status: &CanaryStatus) -> Option<String> {
 
 /// The weights that lead to the promotion.
 fn weights(ladder: &Ladder) -> Vec<u8> {
-    let next = |weight: u8| Some(ladder.after(weight)).filter(|next| weight < ladder.max && *next > weight);
+    if ladder.is_listed() {
+        return ladder.steps.clone();
+    }
+    let next = |weight: u8| ladder.next(&[], weight).filter(|next| *next > weight);
     std::iter::successors(next(0), |weight| next(*weight)).collect()
 }
 

@@ -165,6 +165,80 @@ fn two_canaries_of_one_name_are_named_with_their_files() -> Result<(), std::io::
 }
 
 #[test]
+fn a_canary_that_never_begins_fails_the_command() -> Result<(), std::io::Error> {
+    let target = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: podinfo, namespace: test}\nspec:\n  selector: \
+                  {matchLabels: {k8s-app: podinfo}}\n  template: {metadata: {labels: {k8s-app: podinfo}}, spec: {containers: \
+                  [{name: a, image: a}]}}\n---\n";
+    let selector = format!("{target}{CANARY}");
+    check_error("selector", (&selector, "at 60s end"), &["the canary would never begin: ", "selector"])?;
+    let daemonset = target.replace("Deployment", "DaemonSet").replace("k8s-app", "app");
+    let daemonset = daemonset.replace("spec:\n  selector", "spec:\n  updateStrategy: {type: OnDelete}\n  selector");
+    let daemonset = format!("{daemonset}{}", CANARY.replace("Deployment", "DaemonSet"));
+    check_error("daemonset", (&daemonset, "at 60s end"), &["the canary would never begin: ", "OnDelete"])
+}
+
+#[test]
+fn what_kubernetes_would_refuse_fails_the_command() -> Result<(), std::io::Error> {
+    for (name, from, to, expected) in [
+        ("port", "port: 9898", "port: 70000", "spec.service.port at line 6: 70000 is above its maximum of 65535"),
+        ("ready", "threshold: 2", "threshold: 2\n    primaryReadyThreshold: 150", "150 is above its maximum of 100"),
+        (
+            "portname",
+            "port: 9898",
+            "port: 9898, portName: http_web",
+            "refused: spec.service.portName: Kubernetes takes no",
+        ),
+        (
+            "capitals",
+            "name: podinfo}",
+            "name: Podinfo}",
+            "refused: targetRef.name \"Podinfo\" is no name that Kubernetes takes",
+        ),
+        ("name", "{name: podinfo,", "{name: Podinfo,", "metadata.name at line 3: \"Podinfo\" is no name"),
+        (
+            "hook",
+            "    metrics",
+            "    webhooks: [{name: gate, url: gate.test}]\n    metrics",
+            "webhooks[0].url: that of gate",
+        ),
+        ("rate", "{min: 99}", "{max: 100}", "refused: spec.analysis.metrics[0]: request-success-rate passes at 0 %"),
+    ] {
+        check_error(name, (&CANARY.replacen(from, to, 1), "at 60s end"), &[expected])?;
+    }
+    let long = CANARY.replace("name: podinfo}", &format!("name: {}}}", "a".repeat(56)));
+    check_error("long", (&long, "at 60s end"), &["refused: spec.targetRef.name: Kubernetes takes no Service named aaa"])
+}
+
+#[test]
+fn several_canaries_play_with_the_others_there() -> Result<(), std::io::Error> {
+    let other = CANARY.replace("name: podinfo, namespace", "name: second, namespace");
+    let yaml = format!("{CANARY}---\n{other}");
+    let expected = "test/second: the canary would be refused: target Deployment/podinfo is claimed by canary podinfo";
+    check_error("rivals", (&yaml, "at 60s end"), &[expected])?;
+    let directory = std::env::temp_dir().join(format!("burgee-several-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let file = directory.join("canaries.yaml");
+    std::fs::write(&file, format!("{CANARY}---\n{}", CANARY.replace("name: podinfo", "name: second")))?;
+    let output = simulate(&["-f", &file.to_string_lossy()])?;
+    std::fs::remove_dir_all(&directory)?;
+    let played = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(played.starts_with("== test/podinfo\n") && played.contains("\n== test/second\n"), "{played}");
+    assert_eq!(played.matches("promoted after").count(), 2, "{played}");
+    Ok(())
+}
+
+#[test]
+fn a_metric_with_a_space_in_its_name_is_played() -> Result<(), std::io::Error> {
+    let metric = "metrics: [{name: error rate, query: errors, thresholdRange: {max: 1}}, {";
+    let yaml = CANARY.replace("metrics: [{", metric);
+    let script = "at 60s new-revision\nat 64s metric \"error rate\" many";
+    check_error("spaces", (&yaml, script), &["line 2", "many is no number"])?;
+    let script = "at 60s new-revision\nat 64s metric \"error rate\" 5\nat 65s metric \"other rate\" 5";
+    check_error("other", (&yaml, script), &["line 3", "the canary has no metric other rate"])
+}
+
+#[test]
 fn what_a_script_cannot_do_is_named_with_its_line() -> Result<(), std::io::Error> {
     for (name, script, expected) in [
         ("hook", "hook gate fails", "the canary has no hook gate; there is none"),

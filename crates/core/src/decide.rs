@@ -19,6 +19,7 @@ use crate::world::World;
 mod analyse;
 mod ask;
 mod capacity;
+mod doubt;
 mod draft;
 mod finish;
 mod follow;

@@ -11,20 +11,21 @@ const LONGEST: (usize, usize) = (253, 63);
 
 /// Whether a text is the name of an object: a DNS subdomain.
 pub fn is_name(text: &str) -> bool {
-    text.len() <= LONGEST.0 && text.split('.').all(is_label)
+    text.len() <= LONGEST.0 && text.split('.').all(is_part)
 }
 
-/// Whether a text is the name of a namespace: a DNS label.
-pub fn is_namespace(text: &str) -> bool {
-    text.len() <= LONGEST.1 && is_label(text)
+/// Whether a text is a DNS label, which the name of a namespace is.
+pub fn is_label(text: &str) -> bool {
+    text.len() <= LONGEST.1 && is_part(text)
 }
 
 /// Whether a key is made of names.
 pub fn is_key(key: &ObjectKey) -> bool {
-    is_name(&key.name) && is_namespace(&key.namespace)
+    is_name(&key.name) && is_label(&key.namespace)
 }
 
-fn is_label(text: &str) -> bool {
+/// What may stand between the dots of a name.
+fn is_part(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty() && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
@@ -46,7 +47,7 @@ pub fn verify(rollout: &Rollout) -> Result<(), String> {
 fn verify_reference(field: &str, reference: &CrossNamespaceRef) -> Result<(), String> {
     check(&format!("{field}.name"), &reference.name, is_name)?;
     let namespace = reference.namespace.as_deref().unwrap_or_default();
-    check(&format!("{field}.namespace"), namespace, |text| text.is_empty() || is_namespace(text))
+    check(&format!("{field}.namespace"), namespace, |text| text.is_empty() || is_label(text))
 }
 
 fn check(field: &str, name: &str, is_one: impl Fn(&str) -> bool) -> Result<(), String> {
@@ -71,9 +72,9 @@ mod tests {
         for text in
             ["", ".", "..", "a/b", "../secrets/x", "A", "a_b", "-a", "a-", "a..b", "a%2fb", "a?b", "ä", "a b", &more]
         {
-            assert!(!is_name(text) && !is_namespace(text), "{text}");
+            assert!(!is_name(text) && !is_label(text), "{text}");
         }
-        assert!(is_namespace("kube-system") && !is_namespace("a.b") && !is_namespace(&"a".repeat(64)));
+        assert!(is_label("kube-system") && !is_label("a.b") && !is_label(&"a".repeat(64)));
     }
 
     fn refusal(spec: &serde_json::Value) -> Option<String> {

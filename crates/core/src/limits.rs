@@ -41,7 +41,7 @@ fn allows(settings: &Settings, namespace: &str, host: &str) -> bool {
 fn is_own(namespace: &str, host: &str) -> bool {
     let (name, rest) = host.split_once('.').unwrap_or((host, ""));
     let ends = ["", ".svc", ".svc.cluster.local"];
-    dns::is_namespace(name) && (rest.is_empty() || ends.iter().any(|end| rest == format!("{namespace}{end}")))
+    dns::is_label(name) && (rest.is_empty() || ends.iter().any(|end| rest == format!("{namespace}{end}")))
 }
 
 fn covers(allowed: &str, host: &str) -> bool {

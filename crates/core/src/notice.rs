@@ -163,6 +163,7 @@ pub enum Notice {
     ProviderSilent(String),
     ProviderAnswersAgain,
     CanaryAdvanced(u8),
+    CanaryAdvancedAgain(u8, usize, usize),
     IterationAdvanced(u32, u32),
     PrimaryAdvanced(u8),
     Copying,
@@ -186,6 +187,7 @@ pub enum Notice {
     /// An object that was the canary's before, or was handed over to it, is its own again.
     Adopted(String),
     Invalid(String),
+    Doubtful(String),
     Ordered(Word, String),
     OrderRefused(String, String),
     Terminating,
@@ -224,6 +226,9 @@ impl Notice {
             Self::RoutesFought => format!("{halt} its routes are changed by somebody else"),
             Self::ProviderAnswersAgain => format!("Metrics provider answers again, resuming {title}"),
             Self::CanaryAdvanced(weight) => format!("Advance {title} canary weight {weight}"),
+            Self::CanaryAdvancedAgain(weight, step, total) => {
+                format!("Advance {title} canary weight {weight}, step {step} of {total}")
+            }
             Self::IterationAdvanced(done, of) => format!("Advance {title} canary iteration {done}/{of}"),
             Self::PrimaryAdvanced(weight) => format!("Advance {title} primary weight {weight}"),
             Self::Copying => format!("Copying {workload} template spec to {primary}"),
@@ -253,6 +258,7 @@ impl Notice {
             ),
             Self::Adopted(object) => format!("Adopted {object}, which nobody controlled"),
             Self::Invalid(reason) => format!("Invalid canary spec: {reason}"),
+            Self::Doubtful(reason) => format!("Doubtful canary spec: {reason}"),
             Self::Ordered(word, by) => ordered(*word, by, names),
             Self::OrderRefused(order, reason) => format!("Order {order} refused for {title}: {reason}"),
             Self::Terminating => format!("Terminating canary {title}"),
@@ -277,6 +283,7 @@ impl Notice {
             | Self::StartingAnalysis
             | Self::ProviderAnswersAgain
             | Self::CanaryAdvanced(_)
+            | Self::CanaryAdvancedAgain(..)
             | Self::IterationAdvanced(..)
             | Self::PrimaryAdvanced(_)
             | Self::Copying
@@ -326,7 +333,8 @@ impl Notice {
             | Self::PrimaryRecreatedFromTarget
             | Self::Ordered(Word::Abort, _)
             | Self::OrderRefused(..)
-            | Self::Invalid(_) => EventType::Warning,
+            | Self::Invalid(_)
+            | Self::Doubtful(_) => EventType::Warning,
         }
     }
 
@@ -339,6 +347,7 @@ impl Notice {
                 | Self::RestartingAnalysis
                 | Self::StrategyChanged
                 | Self::CanaryAdvanced(_)
+                | Self::CanaryAdvancedAgain(..)
                 | Self::IterationAdvanced(..)
                 | Self::PrimaryAdvanced(_)
                 | Self::Copying
@@ -379,23 +388,17 @@ impl Notice {
             Self::WaitingForApproval(_, Voice::Loud) => waiting("Canary"),
             Self::WaitingForTrafficIncrease(_, Voice::Loud) => waiting("Canary traffic increase"),
             Self::WaitingForPromotion(_, Voice::Loud) => waiting("Canary promotion"),
-            Self::ManualRollback => ("Rolling back manual webhook invoked".to_owned(), Loudness::Warn, Detail::Cluster),
-            Self::Ordered(Word::Abort, by) => {
-                (format!("Rolling back ordered by {by}"), Loudness::Warn, Detail::Cluster)
-            }
+            Self::ManualRollback => warning("Rolling back manual webhook invoked".to_owned()),
+            Self::Ordered(Word::Abort, by) => warning(format!("Rolling back ordered by {by}")),
             Self::ThresholdReached(checks) => failure(format!("Failed checks threshold reached {checks}")),
             Self::PromotionFailed(error) => failure(format!("Promotion failed, primary not ready: {error}")),
             Self::RollbackWaits => failure("Rollback waits, the primary has no ready pod".to_owned()),
             Self::RestoringOverdue(reason) => failure(format!("Primary not restored within its deadline: {reason}")),
             Self::DeadlineExceeded(error) => failure(format!("Progress deadline exceeded {error}")),
-            Self::ProviderSilent(error) => (
-                format!("Canary analysis on hold, metrics provider not answering: {error}"),
-                Loudness::Warn,
-                Detail::Cluster,
-            ),
-            Self::RestoringPrimary => {
-                ("Primary restored to the last promoted revision".to_owned(), Loudness::Warn, Detail::Cluster)
+            Self::ProviderSilent(error) => {
+                warning(format!("Canary analysis on hold, metrics provider not answering: {error}"))
             }
+            Self::RestoringPrimary => warning("Primary restored to the last promoted revision".to_owned()),
             Self::Suspended
             | Self::NewRunsPaused
             | Self::ProvidersAvailable
@@ -417,6 +420,7 @@ impl Notice {
             | Self::RoutesFought
             | Self::ProviderAnswersAgain
             | Self::CanaryAdvanced(_)
+            | Self::CanaryAdvancedAgain(..)
             | Self::IterationAdvanced(..)
             | Self::PrimaryAdvanced(_)
             | Self::Copying
@@ -432,6 +436,7 @@ impl Notice {
             | Self::OrderRefused(..)
             | Self::Invalid(_)
             | Self::Adopted(_)
+            | Self::Doubtful(_)
             | Self::Terminating
             | Self::Terminated => return None,
         };
@@ -447,6 +452,7 @@ impl Notice {
                 | Self::WaitingForApproval(..)
                 | Self::WaitingForPromotion(..)
                 | Self::Invalid(_)
+                | Self::Doubtful(_)
                 | Self::NotPermitted(_)
                 | Self::ProvidersAvailable
         )
@@ -469,12 +475,16 @@ fn failure(text: String) -> (String, Loudness, Detail) {
     (text, Loudness::Error, Detail::Cluster)
 }
 
+fn warning(text: String) -> (String, Loudness, Detail) {
+    (text, Loudness::Warn, Detail::Cluster)
+}
+
 fn finished(how: &str) -> (String, Loudness, Detail) {
     (format!("Canary analysis {how}, promotion finished."), Loudness::Info, Detail::Cluster)
 }
 
 fn waiting(what: &str) -> (String, Loudness, Detail) {
-    (format!("{what} is waiting for approval."), Loudness::Warn, Detail::Cluster)
+    warning(format!("{what} is waiting for approval."))
 }
 
 #[cfg(test)]

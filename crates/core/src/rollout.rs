@@ -17,8 +17,13 @@ use crate::settings::Settings;
 use crate::split::Mirror;
 use crate::world::{Kind, ObjectKey};
 
+mod ladder;
+mod names;
 mod routes;
 mod salvage;
+mod verify;
+
+pub use ladder::Ladder;
 
 /// Analyses are never paced faster than this (contract: api §1.3).
 const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
@@ -119,32 +124,6 @@ impl Strategy {
     }
 }
 
-/// The weights of a progressive canary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ladder {
-    /// `stepWeight`, 0 when unset.
-    pub step: u8,
-    /// `stepWeights`, empty when unset.
-    pub steps: Vec<u8>,
-    /// The weight at which the analysis is complete.
-    pub max: u8,
-    /// `stepWeightPromotion`, 0 for a single jump.
-    pub promotion_step: u8,
-}
-
-impl Ladder {
-    /// The weight after `weight`, which is below `max` (contract: lifecycle §9, nextStep). With `stepWeights` a weight
-    /// that is not on the ladder goes to the next rung above it, not straight to 100 as the peer's would.
-    pub fn after(&self, weight: u8) -> u8 {
-        let next = if self.step > 0 || self.steps.is_empty() {
-            weight.saturating_add(self.step)
-        } else {
-            self.steps.iter().copied().find(|rung| *rung > weight).unwrap_or(100)
-        };
-        next.min(100)
-    }
-}
-
 /// What a canary means.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
@@ -182,6 +161,8 @@ pub struct Rollout {
     pub mirror: Mirror,
     /// What the provider cannot do and is done otherwise; said once in a run.
     pub warnings: Vec<String>,
+    /// What is taken and may not be what was meant; shown while it stands.
+    pub doubts: Vec<String>,
     /// `spec.analysis`, or nothing.
     pub analysis: Option<Analysis>,
     /// Pace of the analysis; at least 10 s.
@@ -210,8 +191,10 @@ impl Rollout {
         let mut rollout = Self::read(canary, settings, provider(provider_name(canary, settings))?)?;
         rollout.verify(canary, settings)?;
         rollout.verify_routes()?;
+        rollout.verify_values(canary)?;
         rollout.adapt(canary)?;
         rollout.verify_steps()?;
+        rollout.doubts = rollout.doubtful_values();
         Ok(rollout)
     }
 
@@ -237,6 +220,7 @@ impl Rollout {
             strategy: strategy(analysis.as_ref()),
             mirror: mirror(analysis.as_ref()),
             warnings: Vec::new(),
+            doubts: Vec::new(),
             interval: interval(analysis.as_ref()),
             threshold: analysis.as_ref().map_or(1, |analysis| at_least_one(analysis.threshold)),
             metrics_server: spec.metrics_server.clone().unwrap_or_else(|| settings.metrics_server.clone()),
@@ -510,9 +494,7 @@ fn provider(name: &str) -> Result<Provider, String> {
 }
 
 fn strategy(analysis: Option<&Analysis>) -> Strategy {
-    let Some(analysis) = analysis else {
-        return Strategy::Canary(Ladder { step: 0, steps: Vec::new(), max: 100, promotion_step: 0 });
-    };
+    let Some(analysis) = analysis else { return Strategy::Canary(Ladder::of(None)) };
     let iterations = analysis.iterations.map_or(0, |iterations| u32::try_from(iterations).unwrap_or(0));
     if iterations > 0 {
         return if analysis.matches.is_empty() {
@@ -521,30 +503,11 @@ fn strategy(analysis: Option<&Analysis>) -> Strategy {
             Strategy::AbTesting(iterations)
         };
     }
-    Strategy::Canary(ladder(analysis))
+    Strategy::Canary(Ladder::of(Some(analysis)))
 }
 
 fn mirror(analysis: Option<&Analysis>) -> Mirror {
     if analysis.is_some_and(|analysis| analysis.mirror) { Mirror::On } else { Mirror::Off }
-}
-
-fn ladder(analysis: &Analysis) -> Ladder {
-    let steps: Vec<u8> = analysis.step_weights.iter().map(|weight| weight_of(*weight)).collect();
-    let max = match (steps.last(), analysis.max_weight.map_or(0, weight_of)) {
-        (Some(last), _) => *last,
-        (None, 0) => 100,
-        (None, max) => max,
-    };
-    Ladder {
-        step: analysis.step_weight.map_or(0, weight_of),
-        steps,
-        max,
-        promotion_step: analysis.step_weight_promotion.map_or(0, weight_of),
-    }
-}
-
-fn weight_of(weight: i64) -> u8 {
-    u8::try_from(weight.clamp(0, 100)).unwrap_or(100)
 }
 
 fn at_least_one(number: Option<i64>) -> u32 {

@@ -222,7 +222,7 @@ fn allowed_hosts(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
         let (namespace, hosts) = entry.split_once('=').unwrap_or((entry, ""));
         let hosts = hosts.split(',').map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty());
         let (namespace, hosts) = (namespace.trim(), hosts.collect::<Vec<String>>());
-        if hosts.is_empty() || !(namespace == "*" || dns::is_namespace(namespace)) {
+        if hosts.is_empty() || !(namespace == "*" || dns::is_label(namespace)) {
             return Err(format!("invalid value {text:?} for flag -allowed-hosts: {entry:?} is not NAMESPACE=HOST,..."));
         }
         allowed.entry(namespace.to_owned()).or_default().extend(hosts);

@@ -6,6 +6,10 @@ use std::fmt;
 use regex::Regex;
 use serde_json::{Map, Value};
 
+mod metadata;
+
+pub use metadata::metadata_problems;
+
 /// One part of the way to a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
@@ -163,6 +167,11 @@ fn bounds(schema: &Value, value: &Value) -> Option<String> {
         Value::Null | Value::Bool(_) => return None,
     };
     let bound = |name: &str| schema[name].as_f64();
+    if let (Some(number), Some(unit)) = (value.as_f64(), bound("multipleOf"))
+        && number % unit != 0.0
+    {
+        return Some(format!("{value} is no multiple of {}", schema["multipleOf"]));
+    }
     if least.1 < bound(least.0) {
         return Some(format!("{value} is below its {} of {}", least.0, schema[least.0]));
     }
@@ -246,7 +255,7 @@ mod tests {
         );
         check(
             &json!({"spec": {"analysis": {"interval": "10 seconds"}}}),
-            &[r#"spec.analysis.interval: "10 seconds" does not match ^[0-9]+(m|s)"#],
+            &[r#"spec.analysis.interval: "10 seconds" does not match ^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$"#],
         );
         check(
             &json!({"spec": {"analysis": {"threshold": "five"}}}),
@@ -260,6 +269,61 @@ mod tests {
             &json!({"spec": {"service": {"mirror": "yes"}}}),
             &[r#"spec.service.mirror: "yes" does not match [^\s\S]"#],
         );
+    }
+
+    /// What `check` and what it calls look at, and what says nothing of a value.
+    const EVALUATED: [&str; 21] = [
+        "type",
+        "properties",
+        "items",
+        "additionalProperties",
+        "required",
+        "enum",
+        "pattern",
+        "minimum",
+        "maximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "maxItems",
+        "minProperties",
+        "maxProperties",
+        "oneOf",
+        "anyOf",
+        "not",
+        "x-kubernetes-int-or-string",
+        "x-kubernetes-preserve-unknown-fields",
+        "description",
+    ];
+
+    fn check_keywords(schema: &Value, path: &str) {
+        for (keyword, value) in schema.as_object().into_iter().flatten() {
+            let is_evaluated =
+                EVALUATED.contains(&keyword.as_str()) || matches!(keyword.as_str(), "format" | "default");
+            assert!(is_evaluated, "{path} has {keyword}");
+            let below = match keyword.as_str() {
+                "properties" => value.as_object().into_iter().flatten().map(|(_, below)| below).collect(),
+                "oneOf" | "anyOf" => value.as_array().into_iter().flatten().collect(),
+                "items" | "additionalProperties" | "not" => vec![value],
+                _ => Vec::new(),
+            };
+            below.into_iter().for_each(|below| check_keywords(below, &format!("{path}.{keyword}")));
+        }
+    }
+
+    /// A rule in another language, such as CEL, would be one that `burgee simulate` does not know of.
+    #[test]
+    fn every_keyword_of_the_schemas_is_evaluated_here() {
+        let definitions = burgee_api::crds();
+        assert_eq!(definitions.len(), 3);
+        for definition in &definitions {
+            for served in definition["spec"]["versions"].as_array().into_iter().flatten() {
+                check_keywords(
+                    &served["schema"]["openAPIV3Schema"],
+                    definition["spec"]["names"]["kind"].as_str().unwrap(),
+                );
+            }
+        }
     }
 
     #[test]

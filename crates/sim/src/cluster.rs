@@ -9,6 +9,8 @@ use burgee_core::tracked;
 use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed};
 use serde_json::{Value, json};
 
+use crate::admission::metadata_problems;
+
 /// Why a write was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -129,6 +131,9 @@ impl Cluster {
         let key = key_of(&object)?;
         if self.objects.contains_key(&key) {
             return Err(Refusal::Conflict(key));
+        }
+        if let Some(problem) = metadata_problems(&object).first() {
+            return Err(Refusal::Invalid(format!("{} {}: {problem}", object["kind"], key.name)));
         }
         let is_orphan = self.is_orphan(&object);
         self.insert(key.clone(), object);

@@ -125,7 +125,7 @@ fn another(faults: &mut Faults) -> Value {
 /// Bounds that everything keeps, and such as nothing does, whatever is measured.
 fn bounds(faults: &mut Faults) -> Value {
     let is_kept = faults.chance.u32(..3) > 0;
-    if is_kept { json!({"min": 0, "max": 1000}) } else { json!({"min": 2000}) }
+    if is_kept { json!({"min": 0.5, "max": 1000}) } else { json!({"min": 2000}) }
 }
 
 /// Another name for the Service, or back.

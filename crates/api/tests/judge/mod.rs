@@ -79,13 +79,17 @@ fn has_type(schema: &Value, value: &Value) -> bool {
 fn is_in_bounds(schema: &Value, value: &Value) -> bool {
     let above = |bound: &str, size: f64| schema[bound].as_f64().is_none_or(|least| size >= least);
     let below = |bound: &str, size: f64| schema[bound].as_f64().is_none_or(|most| size <= most);
-    let number = value.as_f64().is_none_or(|number| above("minimum", number) && below("maximum", number));
+    let is_multiple = |number: f64| schema["multipleOf"].as_f64().is_none_or(|unit| number % unit == 0.0);
+    let is_within = |number: f64| above("minimum", number) && below("maximum", number) && is_multiple(number);
+    let number = value.as_f64().is_none_or(is_within);
     let text = value.as_str().is_none_or(|text| {
         let length = size(text.chars().count());
         above("minLength", length) && below("maxLength", length) && has_pattern(schema, text)
     });
     let items = value.as_array().is_none_or(|items| below("maxItems", size(items.len())));
-    let fields = value.as_object().is_none_or(|fields| below("maxProperties", size(fields.len())));
+    let fields = value
+        .as_object()
+        .is_none_or(|fields| above("minProperties", size(fields.len())) && below("maxProperties", size(fields.len())));
     number && text && items && fields
 }
 
@@ -97,9 +101,8 @@ fn size(count: usize) -> f64 {
 fn has_pattern(schema: &Value, text: &str) -> bool {
     match schema["pattern"].as_str() {
         None => true,
-        Some("^[0-9]+(m|s)") => {
-            let unit = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
-            unit.len() < text.len() && unit.starts_with(['m', 's'])
+        Some(r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$") => {
+            text.starts_with(|letter: char| letter.is_ascii_digit()) && burgee_api::GoDuration::parse(text).is_ok()
         }
         Some(r"[^\s\S]") => false,
         Some(r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$") => {

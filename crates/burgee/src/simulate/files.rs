@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use burgee_api::Canary;
-use burgee_sim::admission::{Problem, problems};
+use burgee_sim::admission::{Problem, metadata_problems, problems};
 use burgee_sim::scenario::{Document, documents};
 use serde_json::{Value, json};
 
 /// Who plays.
 pub(super) struct Cast {
+    /// The canary that is played, as NAMESPACE/NAME.
+    pub(super) name: String,
     /// The objects; the canary is the last.
     pub(super) objects: Vec<Value>,
     /// What was made up, for the user.
@@ -22,22 +24,39 @@ struct Found {
     object: Value,
 }
 
-/// Reads files and directories, and makes up what is missing.
-pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>) -> anyhow::Result<Cast> {
+/// Reads files and directories, and makes up what is missing: a cast for each canary that is played.
+pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>) -> anyhow::Result<Vec<Cast>> {
     let mut found = Vec::new();
     for path in paths {
         for file in files(path)? {
             found.extend(objects_of(&file)?);
         }
     }
-    let (canary, mut objects) = choose(found, wanted)?;
+    let (mut canaries, others) = apart(found)?;
+    if let [_, _, ..] = canaries.as_slice() {
+        canaries.iter_mut().enumerate().for_each(|(place, canary)| date(canary, place));
+    }
+    let is_wanted = |canary: &Value| {
+        wanted.is_none_or(|wanted| canary["metadata"]["name"] == wanted || full_name(canary) == wanted)
+    };
+    let played: Vec<&Value> = canaries.iter().filter(|canary| is_wanted(canary)).collect();
+    if let (Some(wanted), []) = (wanted, played.as_slice()) {
+        let named: Vec<String> = canaries.iter().map(full_name).collect();
+        bail!("no canary is called {wanted}; there are: {}", named.join(", "));
+    }
+    Ok(played.into_iter().map(|canary| cast(canary, &canaries, &others, paths)).collect())
+}
+
+/// One canary with everything else, and what has to be made up for it.
+fn cast(canary: &Value, canaries: &[Value], others: &[Value], paths: &[PathBuf]) -> Cast {
     let namespace = canary["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
-    objects.push(canary.clone());
+    let rest = canaries.iter().filter(|other| *other != canary);
+    let mut objects: Vec<Value> = others.iter().chain(rest).chain([canary]).cloned().collect();
     for object in &mut objects {
         place(object, &namespace);
     }
-    let mut cast = Cast { objects: Vec::new(), assumed: Vec::new() };
-    let missing = [stand_in(&canary), scaler(&canary)].into_iter().flatten().chain(templates(&canary));
+    let mut cast = Cast { name: full_name(canary), objects: Vec::new(), assumed: Vec::new() };
+    let missing = [stand_in(canary), scaler(canary)].into_iter().flatten().chain(templates(canary));
     for mut object in missing {
         place(&mut object, &namespace);
         if !objects.iter().any(|known| is_same(known, &object)) {
@@ -46,7 +65,15 @@ pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>) -> anyhow::Result<Ca
         }
     }
     cast.objects.append(&mut objects);
-    Ok(cast)
+    cast
+}
+
+/// Of several canaries that were never applied the first one in the files is the oldest.
+fn date(canary: &mut Value, place: usize) {
+    if !canary["metadata"]["creationTimestamp"].is_string() {
+        canary["metadata"]["creationTimestamp"] =
+            json!(format!("2023-11-14T22:{:02}:{:02}Z", place / 60 % 60, place % 60));
+    }
 }
 
 /// The file itself, or the YAML files of a directory in order of their names.
@@ -93,7 +120,7 @@ fn check(document: &Document, object: &Value) -> Result<(), String> {
         let line = document.line_of(&problem.path).map_or_else(String::new, |line| format!(" at line {line}"));
         format!("{}{line}: {}", problem.field(), problem.text)
     };
-    let problems: Vec<String> = problems(object).iter().map(said).collect();
+    let problems: Vec<String> = problems(object).iter().chain(&metadata_problems(object)).map(said).collect();
     if !problems.is_empty() {
         return Err(problems.join("\n  "));
     }
@@ -115,29 +142,23 @@ fn as_written(mut object: Value) -> Value {
     object
 }
 
-/// The canary that is played, and the objects that are no canaries; other canaries are left out.
-fn choose(found: Vec<Found>, wanted: Option<&str>) -> anyhow::Result<(Value, Vec<Value>)> {
+/// The canaries and the other objects.
+fn apart(found: Vec<Found>) -> anyhow::Result<(Vec<Value>, Vec<Value>)> {
     let (canaries, others): (Vec<Found>, Vec<Found>) =
         found.into_iter().partition(|found| found.object["kind"] == "Canary");
-    let others = others.into_iter().map(|found| found.object).collect();
-    let named: Vec<String> =
-        canaries.iter().map(|found| format!("{} in {}", full_name(&found.object), found.file)).collect();
-    let named = named.join(", ");
-    let is_wanted = |canary: &Value| {
-        wanted.is_none_or(|wanted| canary["metadata"]["name"] == wanted || full_name(canary) == wanted)
-    };
-    let chosen: Vec<&Value> = canaries.iter().map(|found| &found.object).filter(|canary| is_wanted(canary)).collect();
-    match (chosen.as_slice(), wanted) {
-        ([canary], _) => Ok(((*canary).clone(), others)),
-        ([], Some(wanted)) if !canaries.is_empty() => bail!("no canary is called {wanted}; there are: {named}"),
-        ([], _) => bail!("none of the files holds a Canary; add it with -f"),
-        ([first, rest @ ..], _) if rest.iter().all(|other| full_name(other) == full_name(first)) => {
-            bail!("Canary {} is there {} times: {named}", full_name(first), chosen.len())
-        }
-        (chosen, _) => {
-            bail!("the files hold {} canaries; choose one with --canary NAMESPACE/NAME: {named}", chosen.len())
+    if canaries.is_empty() {
+        bail!("none of the files holds a Canary; add it with -f");
+    }
+    for canary in &canaries {
+        let name = full_name(&canary.object);
+        let same: Vec<&Found> = canaries.iter().filter(|other| full_name(&other.object) == name).collect();
+        if same.len() > 1 {
+            let places: Vec<String> = same.iter().map(|found| format!("{name} in {}", found.file)).collect();
+            bail!("Canary {name} is there {} times: {}", same.len(), places.join(", "));
         }
     }
+    let objects = |found: Vec<Found>| found.into_iter().map(|found| found.object).collect();
+    Ok((objects(canaries), objects(others)))
 }
 
 /// The name, with the namespace if there is one.

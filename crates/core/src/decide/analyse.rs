@@ -181,7 +181,7 @@ fn checks<'a>(tick: &Tick<'a>) -> Vec<Check<'a>> {
 fn direct_checks<'a>(tick: &Tick, metric: &'a Metric) -> Vec<Check<'a>> {
     let rollout = tick.rollout;
     let mut checks = Vec::new();
-    if let Some(builtin) = builtin(metric) {
+    if let Some(builtin) = Builtin::of(metric) {
         let query = observer(rollout).render(builtin, &model(tick, metric));
         checks.push(Check {
             metric,
@@ -214,14 +214,8 @@ fn scale(rollout: &Rollout, builtin: Builtin) -> f64 {
     }
 }
 
-/// A builtin metric; a legacy name beside a query or a template is only a name.
-fn builtin(metric: &Metric) -> Option<Builtin> {
-    let own = metric.query.as_deref().is_some_and(|query| !query.is_empty()) || metric.template_ref.is_some();
-    Builtin::from_name(&metric.name).filter(|_| !(own && Builtin::is_legacy_name(&metric.name)))
-}
-
 fn template_check<'a>(tick: &Tick<'a>, metric: &'a Metric) -> Option<Check<'a>> {
-    let usable = builtin(metric).is_some() || metric.query.as_deref().is_some_and(|query| !query.is_empty());
+    let usable = Builtin::of(metric).is_some() || metric.query.as_deref().is_some_and(|query| !query.is_empty());
     let Some(key) = template_key(tick.rollout, metric) else {
         let ask = Err(Fault::NothingConfigured.into());
         return (!usable).then_some(Check { metric, source: Source::Template, ask });
@@ -284,7 +278,7 @@ pub fn template_key(rollout: &Rollout, metric: &Metric) -> Option<ObjectKey> {
 pub(super) fn sources(rollout: &Rollout, world: &World) -> Result<Vec<(String, ProviderSource)>, Unready> {
     let mut sources: Vec<(String, ProviderSource)> = Vec::new();
     for metric in rollout.metrics() {
-        if builtin(metric).is_some() && !sources.iter().any(|(what, _)| what == "prometheus") {
+        if Builtin::of(metric).is_some() && !sources.iter().any(|(what, _)| what == "prometheus") {
             sources.push(("prometheus".to_owned(), prometheus(rollout)));
         }
         if let Some(key) = template_key(rollout, metric) {

@@ -41,6 +41,7 @@ impl<'a> Draft<'a> {
             status,
         };
         draft.blame_standing(tick);
+        draft.doubt();
         if let Some(run) = &mut draft.status.run {
             rollback::forget_wait(tick, run);
         }
@@ -177,6 +178,7 @@ impl<'a> Draft<'a> {
         note_unready(self.tick, &mut self.status);
         if self.status != before {
             self.tell_what_is_missing(&before);
+            self.tell_doubts(&before);
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
             let told = if same_run { told_so_far(self.tick) + self.told.all() } else { 0 };
             let (tick, rollout) = (self.tick, self.tick.rollout);

@@ -96,11 +96,29 @@ fn advance_weight(tick: &Tick, asker: &Asker, draft: Draft, (scene, ladder): (&S
         Err(plan) => return Ok(plan),
     };
     let weight = intended_split(tick).canary();
-    if weight < ladder.max {
-        let weight = ladder.after(weight);
-        return step_to(tick, draft, Split::with_canary(weight), Notice::CanaryAdvanced(weight));
+    let had = tick.run().map_or(&[][..], |run| &run.weights);
+    if let Some(next) = ladder.next(had, weight) {
+        let notice = step_notice(ladder, (had, weight), next);
+        let mut draft = draft;
+        draft.run().weights = if ladder.is_listed() { with_step(had, weight, next) } else { Vec::new() };
+        return step_to(tick, draft, Split::with_canary(next), notice);
     }
     promotion_gate(tick, asker, draft, |draft| promote::begin(tick, scene, draft))
+}
+
+/// What a step is told as. A weight that the canary has had already is told with its place in the list: what has happened
+/// twice is not told as one and the same (I23).
+fn step_notice(ladder: &Ladder, (had, weight): (&[i64], u8), next: u8) -> Notice {
+    if weight == 0 || !had.contains(&i64::from(next)) {
+        return Notice::CanaryAdvanced(next);
+    }
+    Notice::CanaryAdvancedAgain(next, ladder.done(had, weight) + 1, ladder.steps.len())
+}
+
+/// The weights of the run with one more. Without traffic it begins with the first one again.
+fn with_step(had: &[i64], weight: u8, next: u8) -> Vec<i64> {
+    let before = if weight == 0 { &[] } else { had };
+    before.iter().copied().chain([i64::from(next)]).collect()
 }
 
 /// All matching traffic goes to the canary from the first iteration on.
@@ -153,7 +171,8 @@ fn step_to(tick: &Tick, mut draft: Draft, split: Split, notice: Notice) -> Decis
     draft.intend(settle::routes(tick, split)?);
     // Steps that were added while the promotion waited are analysed like any other; only the last one of blue/green, with
     // all of the traffic, comes after its gate.
-    let is_step = matches!(notice, Notice::CanaryAdvanced(_) | Notice::IterationAdvanced(..));
+    let is_step =
+        matches!(notice, Notice::CanaryAdvanced(_) | Notice::CanaryAdvancedAgain(..) | Notice::IterationAdvanced(..));
     if draft.status.phase == Phase::WaitingPromotion && is_step {
         draft.enter(Phase::Progressing);
     }

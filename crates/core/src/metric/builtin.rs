@@ -1,6 +1,8 @@
 //! The builtin queries: one table, observer by metric (contract: metrics §2). It holds query templates and nothing of
 //! any canary.
 
+use burgee_api::Metric;
+
 use super::template::{Model, RenderError, render};
 use crate::rollout::TargetKind;
 
@@ -227,6 +229,12 @@ impl Builtin {
             _ => return None,
         };
         Some(Self::Duration { quantile })
+    }
+
+    /// The builtin query of a metric. A legacy name beside a query or a template is only a name.
+    pub fn of(metric: &Metric) -> Option<Self> {
+        let own = metric.query.as_deref().is_some_and(|query| !query.is_empty()) || metric.template_ref.is_some();
+        Self::from_name(&metric.name).filter(|_| !(own && Self::is_legacy_name(&metric.name)))
     }
 
     /// Whether the name is builtin only here. Users give such names to metrics with a query or a template of their own,

@@ -138,6 +138,7 @@ fn is_transition(notice: &Notice) -> bool {
         Notice::InitializationDone
             | Notice::NewRevision
             | Notice::CanaryAdvanced(_)
+            | Notice::CanaryAdvancedAgain(..)
             | Notice::IterationAdvanced(..)
             | Notice::PrimaryAdvanced(_)
             | Notice::Copying

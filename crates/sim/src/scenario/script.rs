@@ -37,7 +37,8 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   stand-still TIME                   the operator stops for so long at its next write; another one takes the lease
   end                                the film goes on until here
 OBJECT is `canary`, `target`, or KIND NAME, such as `ConfigMap podinfo`. `for TIME` after success-rate, latency, metric,
-prometheus down, hook … fails, hook … silent, pods … crash, pods … refused or unreadable ends it again.";
+prometheus down, hook … fails, hook … silent, pods … crash, pods … refused or unreadable ends it again. The NAME of a
+metric or a hook that has a space in it stands in quotes.";
 
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,8 +181,22 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
     }
 }
 
+/// The words of a line. The name of a metric or a hook may stand in quotes.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let may_be_quoted = first == '"' && matches!(words.as_slice(), ["metric" | "hook"]);
+        let quoted = rest.strip_prefix('"').filter(|_| may_be_quoted).and_then(|inner| inner.split_once('"'));
+        let (word, after) = quoted.unwrap_or_else(|| rest.split_once(char::is_whitespace).unwrap_or((rest, "")));
+        words.push(word);
+        rest = after.trim_start();
+    }
+    words
+}
+
 fn command(text: &str) -> Result<Command, String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let words = words(text);
     Ok(match words.as_slice() {
         ["end"] => Command::End,
         ["restart"] => Command::Restart,
@@ -307,6 +322,17 @@ mod tests {
             "# a bad version\n\nat 1m30s image podinfo:6.0.1\nat 2m end",
             &[(90, "image podinfo:6.0.1"), (120, "end")],
         );
+    }
+
+    #[test]
+    fn a_name_with_a_space_stands_in_quotes() {
+        let command = |line: &str| read(line).map(|read| read[0].command.clone());
+        let metric = |name: &str| Ok(Command::Metric(name.to_owned(), Reply::Value(5.0)));
+        assert_eq!(command("at 5s metric \"error rate\" 5"), metric("error rate"));
+        assert_eq!(command("at 5s metric errors 5"), metric("errors"));
+        let hook = |name: &str| Ok(Command::Hook(name.to_owned(), Err("it said \"no\"".to_owned())));
+        assert_eq!(command("at 5s hook \"smoke test\" fails it said \"no\""), hook("smoke test"));
+        check_error("at 5s metric error rate 5", "not a command");
     }
 
     #[test]

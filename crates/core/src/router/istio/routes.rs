@@ -4,7 +4,7 @@ use burgee_api::CanaryStatus;
 use serde_json::{Value, json};
 
 use super::affinity;
-use crate::object::{is_empty, items, items_mut, plain, put};
+use crate::object::{entries, is_empty, items, items_mut, plain, put};
 use crate::rollout::Rollout;
 use crate::split::{Mirror, Split};
 
@@ -156,8 +156,8 @@ fn destination(rollout: &Rollout, host: &str, weight: u8) -> Value {
 
 fn mirror(rollout: &Rollout, entry: &mut Value) {
     entry["mirror"] = json!({"host": rollout.canary_service()});
-    let weight = rollout.analysis.as_ref().and_then(|analysis| analysis.mirror_weight).filter(|weight| *weight > 0);
-    if let Some(weight) = weight {
+    let weight = rollout.analysis.as_ref().map_or(Value::Null, |analysis| plain(analysis)["mirrorWeight"].clone());
+    if weight.as_f64().is_some_and(|weight| weight > 0.0) {
         entry["mirrorPercentage"] = json!({"value": weight});
     }
 }
@@ -170,10 +170,8 @@ fn merged(analysis: &Value, service: &Value) -> Value {
     }
     let combine = |condition: &Value, request: &Value| {
         let mut combined = request.clone();
-        for field in ["headers", "queryParams", "sourceLabels"] {
-            if !is_empty(&condition[field]) {
-                combined[field] = condition[field].clone();
-            }
+        for (field, value) in entries(condition).filter(|(_, value)| !is_empty(value)) {
+            combined[field] = value.clone();
         }
         combined
     };
