@@ -119,6 +119,9 @@ pub struct Run {
     /// Digest of what the primary's autoscaler follows: of the target's, and of what the canary says of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaler_digest: Option<String>,
+    /// Until when the canary's workload had requests of before this run; metrics that look back further wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign_until: Option<String>,
     /// Since when somebody else has kept changing the routes of the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fought_since: Option<String>,

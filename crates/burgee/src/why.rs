@@ -110,7 +110,11 @@ impl Why {
             Err(Question { first, asks, repairs: _ }) => {
                 let first = Plan { steps: first, ..Plan::idle() };
                 let asks = asks.iter().map(|(_, ask)| words::ask(ask)).collect();
-                let reason = "what comes next depends on the answers".to_owned();
+                let mut reason = "what comes next depends on the answers".to_owned();
+                let waiting = decide::waiting_metrics(tick);
+                if !waiting.is_empty() {
+                    reason = format!("{reason}; {}", words::unclean(&waiting));
+                }
                 Self { steps: steps(&first, &names), asks, reason, ..blank }
             }
         }

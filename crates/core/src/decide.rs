@@ -23,6 +23,7 @@ mod doubt;
 mod draft;
 mod finish;
 mod follow;
+mod foreign;
 mod heal;
 mod initialize;
 mod leave;
@@ -45,6 +46,7 @@ mod terminate;
 
 pub use analyse::template_key;
 use draft::Draft;
+pub use foreign::waiting_metrics;
 pub use refuse::refuse;
 
 /// All that a decision depends on. Time and chance are arguments.

@@ -162,6 +162,7 @@ pub enum Notice {
     RoutesFought,
     ProviderSilent(String),
     ProviderAnswersAgain,
+    WindowUnclean(String),
     CanaryAdvanced(u8),
     CanaryAdvancedAgain(u8, usize, usize),
     IterationAdvanced(u32, u32),
@@ -225,6 +226,9 @@ impl Notice {
             Self::MetricHalt(text) | Self::ProviderSilent(text) => text.clone(),
             Self::RoutesFought => format!("{halt} its routes are changed by somebody else"),
             Self::ProviderAnswersAgain => format!("Metrics provider answers again, resuming {title}"),
+            Self::WindowUnclean(metric) => {
+                format!("Holding {title}, metric {metric} still looks back on requests of before this run")
+            }
             Self::CanaryAdvanced(weight) => format!("Advance {title} canary weight {weight}"),
             Self::CanaryAdvancedAgain(weight, step, total) => {
                 format!("Advance {title} canary weight {weight}, step {step} of {total}")
@@ -282,6 +286,7 @@ impl Notice {
             | Self::StrategyChanged
             | Self::StartingAnalysis
             | Self::ProviderAnswersAgain
+            | Self::WindowUnclean(_)
             | Self::CanaryAdvanced(_)
             | Self::CanaryAdvancedAgain(..)
             | Self::IterationAdvanced(..)
@@ -419,6 +424,7 @@ impl Notice {
             | Self::MetricHalt(_)
             | Self::RoutesFought
             | Self::ProviderAnswersAgain
+            | Self::WindowUnclean(_)
             | Self::CanaryAdvanced(_)
             | Self::CanaryAdvancedAgain(..)
             | Self::IterationAdvanced(..)

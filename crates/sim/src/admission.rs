@@ -307,7 +307,9 @@ mod tests {
                 "items" | "additionalProperties" | "not" => vec![value],
                 _ => Vec::new(),
             };
-            below.into_iter().for_each(|below| check_keywords(below, &format!("{path}.{keyword}")));
+            for below in below {
+                check_keywords(below, &format!("{path}.{keyword}"));
+            }
         }
     }
 

@@ -22,6 +22,7 @@ pub mod others;
 pub mod outside;
 pub mod plays;
 mod process;
+pub mod prometheus;
 mod reading;
 pub mod scalers;
 pub mod scenario;

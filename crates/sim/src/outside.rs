@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use burgee_api::{Metric, Webhook, WebhookType};
+use burgee_api::{GoDuration, Metric, Webhook, WebhookType};
 use burgee_core::metric::builtin::Builtin;
 use burgee_core::metric::provider::{Provider, ProviderError};
 use burgee_core::question::{Answer, Ask, HookError, MeasureError};
 use bytes::Bytes;
 use http::Response;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+
+use crate::prometheus::{Load, Prometheus, Quality, Window};
 
 /// What a metrics provider answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,17 +28,23 @@ pub enum Reply {
     Usual,
 }
 
+/// Milliseconds that a request takes when nobody said anything else.
+const USUAL_LATENCY: f64 = 50.0;
+
 /// A question to a metrics provider.
 #[derive(Clone, Copy)]
 struct Inquiry<'a> {
     metric: &'a str,
     scale: f64,
     query: &'a str,
+    now: Timestamp,
 }
 
 /// The answers that are given from now on.
 #[derive(Clone, Debug, Default)]
 pub struct Outside {
+    /// What answers the builtin queries, unless somebody said that there is no answer.
+    pub prometheus: Prometheus,
     metrics: BTreeMap<String, Reply>,
     usual: BTreeMap<String, f64>,
     hooks: BTreeMap<String, Result<(), HookError>>,
@@ -92,16 +100,34 @@ impl Outside {
         self.is_silent = false;
     }
 
-    /// Answers one question, and says how long that takes.
-    pub fn answer_after(&self, ask: &Ask) -> (SignedDuration, Answer) {
-        let Ask::Hook { webhook, .. } = ask else { return (SignedDuration::ZERO, self.answer(ask)) };
+    /// Time has passed until `now`, and from now on this load reaches the canary's workload.
+    pub fn pass(&mut self, now: Timestamp, load: Load) {
+        self.prometheus.pass(now, self.quality(), load);
+    }
+
+    /// How the requests to the canary's workload are answered from now on: as good as the metrics were said to be.
+    fn quality(&self) -> Quality {
+        let told = |topic: &str, usual: f64| match self.metrics.get(topic) {
+            Some(Reply::Value(value)) => *value,
+            Some(Reply::Series(_) | Reply::NoValues | Reply::Silence | Reply::Usual) | None => usual,
+        };
+        Quality { success_rate: told("success-rate", 100.0), latency: told("latency", USUAL_LATENCY) }
+    }
+
+    /// Answers one question that is asked at `now`, and says how long that takes.
+    pub fn answer_after(&self, ask: &Ask, now: Timestamp) -> (SignedDuration, Answer) {
+        let Ask::Hook { webhook, .. } = ask else { return (SignedDuration::ZERO, self.answer(ask, now)) };
         let of = |delays: &BTreeMap<String, SignedDuration>| delays.get(&webhook.name).copied().unwrap_or_default();
         let hangs_for = of(&self.slow);
-        if hangs_for.is_zero() { (of(&self.late), self.answer(ask)) } else { (hangs_for, Answer::Hook(Err(hung()))) }
+        if hangs_for.is_zero() {
+            (of(&self.late), self.answer(ask, now))
+        } else {
+            (hangs_for, Answer::Hook(Err(hung())))
+        }
     }
 
     /// Answers one question. Whatever was not told passes.
-    pub fn answer(&self, ask: &Ask) -> Answer {
+    fn answer(&self, ask: &Ask, now: Timestamp) -> Answer {
         match ask {
             Ask::Hook { webhook, .. } => {
                 let told = self.hooks.get(&webhook.name).cloned();
@@ -110,7 +136,7 @@ impl Outside {
             Ask::Online { .. } | Ask::Measure { .. } if self.is_silent => Answer::Measured(Err(silence())),
             Ask::Online { .. } => Answer::Measured(Ok(1.0)),
             Ask::Measure { metric, scale, query, .. } => {
-                Answer::Measured(self.measure(Inquiry { metric, scale: *scale, query }))
+                Answer::Measured(self.measure(Inquiry { metric, scale: *scale, query, now }))
             }
         }
     }
@@ -118,14 +144,35 @@ impl Outside {
     fn measure(&self, inquiry: Inquiry) -> Result<f64, MeasureError> {
         let told = self.metrics.iter().find(|(topic, _)| inquiry.is_about(topic));
         match told {
-            Some((topic, Reply::Value(value))) if topic == "latency" => Ok(inquiry.milliseconds(*value)),
+            Some((topic, Reply::Value(_))) if topic == "latency" || topic == "success-rate" => self.count(inquiry),
             Some((_, Reply::Value(value))) => told_by_prometheus(&[*value]),
             Some((_, Reply::Series(values))) => told_by_prometheus(values),
-            Some((_, Reply::NoValues)) => Err(MeasureError::NoValues("no values found".to_owned())),
+            Some((_, Reply::NoValues)) => Err(no_values()),
             Some((_, Reply::Silence)) => Err(silence()),
-            Some((_, Reply::Usual)) | None => {
-                Ok(self.usual.get(inquiry.metric).copied().unwrap_or_else(|| inquiry.usual()))
-            }
+            Some((_, Reply::Usual)) | None => match self.usual.get(inquiry.metric) {
+                Some(usual) => Ok(*usual),
+                None => self.count(inquiry),
+            },
+        }
+    }
+
+    /// How many of the requests that a builtin query looks back on at `now` reached another version than the target's.
+    pub(crate) fn foreign(&self, ask: &Ask, now: Timestamp) -> f64 {
+        let Ask::Measure { metric, scale, query, .. } = ask else { return 0.0 };
+        let inquiry = Inquiry { metric, scale: *scale, query, now };
+        let window = inquiry.window().filter(|_| Builtin::from_name(metric).is_some());
+        window.map_or(0.0, |window| self.prometheus.foreign(window))
+    }
+
+    /// What the counters of the canary's workload say.
+    fn count(&self, inquiry: Inquiry) -> Result<f64, MeasureError> {
+        let (Some(builtin), Some(window)) = (Builtin::from_name(inquiry.metric), inquiry.window()) else {
+            return Ok(inquiry.usual());
+        };
+        let counted = self.prometheus.ask(builtin, window, self.quality()).ok_or_else(no_values)?;
+        match builtin {
+            Builtin::SuccessRate => told_by_prometheus(&[counted]),
+            Builtin::Duration { .. } => Ok(inquiry.milliseconds(counted)),
         }
     }
 }
@@ -149,7 +196,14 @@ impl Inquiry<'_> {
     }
 
     fn usual(&self) -> f64 {
-        if self.is_duration() { self.milliseconds(50.0) } else { 100.0 }
+        if self.is_duration() { self.milliseconds(USUAL_LATENCY) } else { 100.0 }
+    }
+
+    /// What a builtin query looks back on: the range of its last `rate`, as all of them are alike.
+    fn window(&self) -> Option<Window> {
+        let range = self.query.rsplit_once('[')?.1.split_once(']')?.0;
+        let length = SignedDuration::from_nanos(GoDuration::parse(range).ok()?.nanoseconds());
+        Some(Window { now: self.now, length })
     }
 }
 
@@ -187,6 +241,10 @@ fn usual_answer(webhook: &Webhook) -> Result<(), HookError> {
 
 fn hung() -> HookError {
     HookError::Unanswered("request failed: timeout".to_owned())
+}
+
+fn no_values() -> MeasureError {
+    MeasureError::NoValues("no values found".to_owned())
 }
 
 fn silence() -> MeasureError {

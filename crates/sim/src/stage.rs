@@ -33,6 +33,7 @@ use crate::scalers::Scalers;
 use crate::workloads::Workloads;
 
 mod hands;
+mod requests;
 
 /// What a collector of garbage takes.
 const COLLECTION: SignedDuration = SignedDuration::from_secs(1);
@@ -212,6 +213,7 @@ impl Stage {
             let before = self.cluster.version();
             self.scalers.settle(&mut self.cluster);
             self.workloads.settle(&mut self.cluster, self.now);
+            self.send_requests();
             self.report(self.leader, Report::Outside);
             self.spread_news();
             self.change_leader();
@@ -410,10 +412,13 @@ impl Stage {
                 continue;
             }
             self.report(process.id, Report::Asks(&key, &ask));
+            if self.broken.is_none() {
+                self.broken = self.looks_back_too_far(&ask, process);
+            }
             if let Ask::Hook { webhook, .. } = &ask {
                 self.calls.push((self.second(), webhook.name.clone()));
             }
-            let (delay, answer) = self.outside.answer_after(&ask);
+            let (delay, answer) = self.outside.answer_after(&ask, self.now);
             self.film.ask(asked::words(&ask, delay.is_zero().then_some(&answer)));
             if delay.is_zero() {
                 self.report(process.id, Report::Hears(&key, &ask, &answer));

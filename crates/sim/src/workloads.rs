@@ -157,6 +157,21 @@ impl Workloads {
         self.known.get(key).map_or(0, |known| known.count_ready(key, &self.behaviour, now))
     }
 
+    /// How many ready pods of a workload there are of each version of its template.
+    pub fn versions(&self, key: &ObjectKey, now: Timestamp) -> BTreeMap<Arc<str>, usize> {
+        let mut versions = BTreeMap::new();
+        let known = self.known.get(key).filter(|known| known.count_ready(key, &self.behaviour, now) > 0);
+        for pod in known.iter().flat_map(|known| &known.pods).filter(|pod| is_ready(pod, now)) {
+            *versions.entry(Arc::clone(&pod.template)).or_default() += 1;
+        }
+        versions
+    }
+
+    /// The version of its template that a workload is going to have pods of.
+    pub fn version(&self, key: &ObjectKey) -> Arc<str> {
+        self.known.get(key).map_or_else(|| Arc::from(""), |known| Arc::clone(&known.template))
+    }
+
     /// Looks at everything anew, after the behaviour has been changed from outside.
     pub fn disturb(&mut self) {
         self.settled = None;

@@ -30,7 +30,7 @@ const fn row(invariant: &'static str, mutation: Mutation, script: &'static str) 
 const GOOD: &str = "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1\nat 200s end\n";
 /// Something wakes the operator between two steps.
 const WOKEN: &str = "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1
-at 38s set Deployment podinfo /spec/revisionHistoryLimit 3
+at 41s set Deployment podinfo /spec/revisionHistoryLimit 3
 at 200s end
 ";
 const BAD: &str = "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1

@@ -1,7 +1,7 @@
 //! Plans and questions in words. No content of any object, no payload and no path of a URL is shown: each may be secret.
 
 use burgee_api::Phase;
-use burgee_core::decide::Tick;
+use burgee_core::decide::{self, Tick};
 use burgee_core::notice::Names;
 use burgee_core::plan::{Count, Plan, Step};
 use burgee_core::question::{Ask, ProviderSource};
@@ -92,7 +92,16 @@ pub(super) fn reason(tick: &Tick, plan: &Plan) -> String {
     if run.paused_since.is_some() && matches!(status.phase, Phase::Progressing | Phase::WaitingPromotion) {
         return "the analysis is paused; `burgee resume` ends that".to_owned();
     }
-    standing(status.phase, &run)
+    match decide::waiting_metrics(tick).as_slice() {
+        [] => standing(status.phase, &run),
+        waiting => unclean(waiting),
+    }
+}
+
+/// Why these metrics are not asked yet.
+pub(super) fn unclean(waiting: &[(&str, Timestamp)]) -> String {
+    let metrics: Vec<String> = waiting.iter().map(|(metric, at)| format!("{metric} until {at:.0}")).collect();
+    format!("these metrics still look back on requests of before this run, and are not asked: {}", metrics.join(", "))
 }
 
 /// Why a phase goes on.

@@ -1,12 +1,12 @@
 //! The metrics of a step: all asked together, joined into one verdict; a provider that does not answer is no verdict
 //! (S10, I20; contract: metrics §1).
 
-use burgee_api::{GoDuration, Metric, MetricErrors, MetricTemplate};
+use burgee_api::{Metric, MetricErrors, MetricTemplate};
 
 use super::ask::Asker;
 use super::draft::{fraction, time};
 use super::start::wait_an_interval;
-use super::{Decision, Draft, Tick};
+use super::{Decision, Draft, Tick, foreign};
 use crate::metric::builtin::{Builtin, Observer};
 use crate::metric::provider::ProviderError;
 use crate::metric::template::{Model, render};
@@ -17,7 +17,7 @@ use crate::question::{Answer, Ask, MeasureError, ProviderSource};
 use crate::rollout::Rollout;
 use crate::workload::{self, Side};
 use crate::world::{Kind, ObjectKey, Observed, World};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 /// What the metrics of a step say together.
 pub(super) enum Verdict {
@@ -27,6 +27,8 @@ pub(super) enum Verdict {
     Failed(Notice),
     /// The provider does not answer.
     Held(String),
+    /// This metric is the first whose window holds nothing but this run, and that from this time on; the others pass so far.
+    Unclean((String, Timestamp)),
 }
 
 /// One metric, ready to be asked or already lost.
@@ -53,20 +55,27 @@ impl From<Fault> for Lost {
 /// Asks for all metrics and joins what came back.
 pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
     let checks = checks(asker.tick);
-    let asks = checks.iter().enumerate().filter_map(|(place, check)| {
+    // What cannot even be asked for fails whatever its window holds.
+    let clean_at = |check: &Check| foreign::clean_at(asker.tick, check.metric).filter(|_| check.ask.is_ok());
+    let unclean = checks.iter().filter_map(|check| Some((clean_at(check)?, &check.metric.name))).min();
+    let asks = checks.iter().enumerate().filter(|(_, check)| clean_at(check).is_none()).filter_map(|(place, check)| {
         let ask = check.ask.as_ref().ok()?.clone();
         Some((format!("metric {place} {}", check.metric.name), ask))
     });
     let mut answers = asker.all(asks.collect())?.into_iter();
     let outcomes: Vec<Outcome> = checks
         .iter()
+        .filter(|check| clean_at(check).is_none())
         .map(|check| match &check.ask {
             Err(Lost::Fault(fault)) => Outcome::Failed(fault.to_string()),
             Err(Lost::Query(error)) => subject(asker.tick, check).explain(&ProviderError::Wrong(error.clone())),
             Ok(_) => judge(asker.tick, check, answers.next()),
         })
         .collect();
-    Ok(conclude(asker.tick, &outcomes))
+    Ok(match (conclude(asker.tick, &outcomes), unclean) {
+        (Verdict::Passed, Some((clean_at, metric))) => Verdict::Unclean((metric.clone(), clean_at)),
+        (verdict, _) => verdict,
+    })
 }
 
 /// The first sentence in the order of the spec is told. After an outage, "no data" holds too, until one metric interval
@@ -117,11 +126,7 @@ fn catching_up(tick: &Tick, progress: &str) -> Option<String> {
 
 /// The longest window that any of the metrics looks back.
 fn longest_interval(rollout: &Rollout) -> SignedDuration {
-    let intervals = rollout.metrics().iter().map(|metric| {
-        let written = GoDuration::parse(metric.interval.as_deref().unwrap_or("1m"));
-        written.map_or(SignedDuration::from_mins(1), |interval| SignedDuration::from_nanos(interval.nanoseconds()))
-    });
-    intervals.max().unwrap_or(SignedDuration::from_mins(1))
+    rollout.metrics().iter().map(foreign::window).max().unwrap_or(SignedDuration::from_mins(1))
 }
 
 fn subject<'a>(tick: &Tick<'a>, check: &Check<'a>) -> Subject<'a> {

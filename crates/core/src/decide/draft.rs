@@ -4,7 +4,7 @@ use burgee_api::{CanaryStatus, Condition, Phase, Run};
 use jiff::Timestamp;
 
 use super::scene::note_unready;
-use super::{Tick, follow, rollback};
+use super::{Tick, follow, foreign, rollback};
 use crate::affinity;
 use crate::digest::hex;
 use crate::left;
@@ -179,6 +179,7 @@ impl<'a> Draft<'a> {
         if self.status != before {
             self.tell_what_is_missing(&before);
             self.tell_doubts(&before);
+            foreign::note_drained(&before, &mut self.status, self.tick.now);
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
             let told = if same_run { told_so_far(self.tick) + self.told.all() } else { 0 };
             let (tick, rollout) = (self.tick, self.tick.rollout);

@@ -10,7 +10,7 @@ use super::revision::{self, Change};
 use super::scene::{Scene, canary_readiness, odd_services, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
 use super::start::record_revision;
-use super::{Decision, Draft, Stop, Tick, heal, orders, promote, refuge, rollback, strategy};
+use super::{Decision, Draft, Stop, Tick, foreign, heal, orders, promote, refuge, rollback, strategy};
 use crate::kept;
 use crate::notice::{Gate, Notice};
 use crate::plan::{Plan, Step};
@@ -113,6 +113,7 @@ pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) {
         started_at: Some(fraction(tick.now)),
         primary_ready_at_start: before.primary_ready_at_start,
         paused_since: before.paused_since,
+        foreign_until: foreign::before_another_try(tick),
         hooks_passed: heal::is_fix(tick).then(|| heal::BROKEN.to_owned()).into_iter().collect(),
         ..Run::default()
     };
@@ -286,6 +287,7 @@ pub(super) fn check<'a>(tick: &'a Tick, asker: &Asker) -> Decision<Result<Draft<
             Ok(Err(fail(tick, draft, notice)))
         }
         Verdict::Held(reason) => Ok(Err(analyse::hold(tick, draft, &reason))),
+        Verdict::Unclean(metric) => Ok(Err(foreign::wait(tick, draft, metric))),
         Verdict::Passed => {
             analyse::resume(&mut draft);
             Ok(Ok(draft))
@@ -321,7 +323,7 @@ fn overtake(asker: &Asker, mut question: Question) -> Decision<Plan> {
             analyse::resume(&mut draft);
             Ok(fail(tick, draft, notice))
         }
-        Ok(Verdict::Held(_) | Verdict::Passed) => Err(Stop::Ask(question)),
+        Ok(Verdict::Held(_) | Verdict::Unclean(_) | Verdict::Passed) => Err(Stop::Ask(question)),
         Err(Stop::Ask(metrics)) => {
             question.asks.extend(metrics.asks);
             Err(Stop::Ask(question))

@@ -7,7 +7,7 @@ use super::draft::{fraction, time};
 use super::revision::{self, Change};
 use super::scene::{Scene, odd_services, primary_readiness, ready_pods};
 use super::settle::{self, Standing};
-use super::{Decision, Draft, Tick, capacity, heal, initialize, orders, rollback, strategy};
+use super::{Decision, Draft, Tick, capacity, foreign, heal, initialize, orders, rollback, strategy};
 use crate::healing;
 use crate::notice::{Gate, Notice, Voice};
 use crate::plan::Plan;
@@ -176,7 +176,12 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     draft.steps(scale_up);
     let ready = ready_pods(tick, Side::Primary);
     draft.steps(settle::primary_scaler(tick, Sync::CreateOnly, Some(ready))?);
-    let run = Run { started_at: Some(fraction(tick.now)), primary_ready_at_start: Some(ready), ..Run::default() };
+    let run = Run {
+        started_at: Some(fraction(tick.now)),
+        primary_ready_at_start: Some(ready),
+        foreign_until: foreign::before_a_run(tick),
+        ..Run::default()
+    };
     draft.status.run = Some(orders::carry_over(&draft, run));
     // After a failed promotion the target may have the traffic, and the primary cannot take it back.
     if heal::is_wanted(tick) {

@@ -9,7 +9,7 @@ use super::revision::{self, Change};
 use super::scene::Scene;
 use super::settle::{self, intended_split};
 use super::start::{voice, wait_an_interval};
-use super::{Decision, Draft, Tick, analyse, heal, promote};
+use super::{Decision, Draft, Tick, analyse, foreign, heal, promote};
 use crate::notice::{Gate, Notice};
 use crate::plan::Plan;
 use crate::rollout::{Ladder, Provider, Strategy};
@@ -180,6 +180,7 @@ fn step_to(tick: &Tick, mut draft: Draft, split: Split, notice: Notice) -> Decis
     draft.status.canary_weight = i64::from(split.canary());
     let run = draft.run();
     run.step_started_at = Some(fraction(tick.now));
+    foreign::close(run, tick.now);
     run.fought_since = None;
     run.strategy = Some(tick.rollout.strategy.name().to_owned());
     run.outcome = (split.mirror() == Mirror::On).then(|| MIRRORING.to_owned());

@@ -1,10 +1,9 @@
 //! I29: a canary that has traffic is judged at every interval, whatever is not ready, cannot be read or cannot be meant.
 
-use burgee_api::{CanaryStatus, Phase, WebhookType};
+use burgee_api::{CanaryStatus, GoDuration, Metric, Phase, Run, WebhookType};
 use burgee_core::plan::Step;
 use burgee_core::question::Ask;
-use burgee_core::rollout::Rollout;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::wait::Wait;
 use super::{Checker, Moment, Verdict, What, without_marks};
@@ -81,10 +80,22 @@ fn is_checked(instant: &Instant) -> bool {
     let is_over = *failed_checks >= i64::from(instant.rollout.threshold);
     let is_skipped = is_over || instant.rollout.skip_analysis || run.ordered.is_some();
     let is_analysed = matches!(phase, Phase::Progressing | Phase::WaitingPromotion);
-    is_analysed && *canary_weight > 0 && !is_held && !is_skipped && has_checks(&instant.rollout)
+    is_analysed && *canary_weight > 0 && !is_held && !is_skipped && has_checks(instant, &run)
 }
 
-fn has_checks(rollout: &Rollout) -> bool {
+fn has_checks(instant: &Instant, run: &Run) -> bool {
     let kinds = [WebhookType::Untyped, WebhookType::Rollout, WebhookType::Rollback];
-    !rollout.metrics().is_empty() || kinds.into_iter().any(|kind| !rollout.webhooks(kind).is_empty())
+    kinds.into_iter().any(|kind| !instant.rollout.webhooks(kind).is_empty()) || has_clean_metrics(instant, run)
+}
+
+/// Whether there is a metric that looks back on the requests of this run alone (S25).
+fn has_clean_metrics(instant: &Instant, run: &Run) -> bool {
+    let is_open = run.strategy.is_none() && run.foreign_until == run.started_at;
+    let until = run.foreign_until.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
+    let is_clean = |metric: &Metric| {
+        let written = GoDuration::parse(metric.interval.as_deref().unwrap_or("1m")).map(GoDuration::nanoseconds);
+        let window = SignedDuration::from_nanos(written.unwrap_or_default());
+        until.is_none_or(|until| !is_open && instant.now.duration_since(until) >= window)
+    };
+    instant.rollout.metrics().iter().any(is_clean)
 }

@@ -111,6 +111,15 @@ pub const STEPS_COUNT_AS_OLD: Mutation = Mutation::of_world("every step counts a
         started.and_then(|at| at.checked_sub(SignedDuration::from_hours(1)).ok()).map(|at| at.to_string());
 });
 
+/// S25: what had requests before the run is forgotten.
+pub const FOREIGN_REQUESTS_ARE_FORGOTTEN: Mutation =
+    Mutation::of_world("what had requests before the run is forgotten", |world, _| {
+        let run = Arc::make_mut(&mut world.canary).status.as_mut().and_then(|status| status.run.as_mut());
+        if let Some(run) = run {
+            run.foreign_until = None;
+        }
+    });
+
 /// I25: a missing target of a canary that is being deleted cannot be read.
 pub const MISSING_TARGET_IS_WAITED_FOR: Mutation =
     Mutation::of_world("a deletion waits for a target that is missing", |world, rollout| {

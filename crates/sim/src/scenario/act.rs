@@ -35,6 +35,8 @@ pub(super) fn obey(stage: &mut Stage, command: &Command) -> Result<(), String> {
         Command::Metric(name, reply) => stage.outside.set_metric(name, reply.clone()),
         Command::Prometheus(Line::Down) => stage.outside.silence(),
         Command::Prometheus(Line::Up) => stage.outside.speak(),
+        Command::PrometheusRestart => stage.outside.prometheus.restart(),
+        Command::Scrapes(scrapes) => stage.outside.prometheus.scrapes = *scrapes,
         Command::Hook(name, answer) => stage.outside.set_hook(name, answer.clone()),
         Command::HookSilent(name) => stage.outside.silence_hook(name),
         Command::HookTakes(name, seconds) => stage.outside.delay_hook(name, SignedDuration::from_secs(*seconds)),

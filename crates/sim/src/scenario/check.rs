@@ -61,6 +61,8 @@ impl Scenario {
             | Command::Restart
             | Command::StandStill(_)
             | Command::WritesTake(_)
+            | Command::PrometheusRestart
+            | Command::Scrapes(_)
             | Command::End => Ok(()),
         }
     }

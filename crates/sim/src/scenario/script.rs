@@ -6,6 +6,7 @@ use burgee_core::world::Kind;
 use serde_json::Value;
 
 use crate::outside::Reply;
+use crate::prometheus::Scrapes;
 use crate::stage::Brake;
 
 /// What a script may say after `at TIME`, for error messages and help.
@@ -15,6 +16,8 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   latency MILLISECONDS|none|silence  what the request duration is from now on
   metric NAME NUMBER|none|silence    what a metric of another name is from now on; `+Inf` is a number
   prometheus down|up                 whether the metrics providers answer
+  prometheus restart                 Prometheus is started again and knows nothing of before
+  scrapes off|on                     whether Prometheus looks at the counters, every 5 s
   hook NAME fails [TEXT]|passes      what a webhook answers from now on
   hook NAME silent                   a webhook answers nothing from now on
   hook NAME takes TIME               a webhook takes so long for its answer from now on
@@ -37,8 +40,8 @@ pub const COMMANDS: &str = "  new-revision                       an edit of the 
   stand-still TIME                   the operator stops for so long at its next write; another one takes the lease
   end                                the film goes on until here
 OBJECT is `canary`, `target`, or KIND NAME, such as `ConfigMap podinfo`. `for TIME` after success-rate, latency, metric,
-prometheus down, hook … fails, hook … silent, pods … crash, pods … refused or unreadable ends it again. The NAME of a
-metric or a hook that has a space in it stands in quotes.";
+prometheus down, scrapes off, hook … fails, hook … silent, pods … crash, pods … refused or unreadable ends it again. The
+NAME of a metric or a hook that has a space in it stands in quotes.";
 
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +69,8 @@ pub(crate) enum Command {
     Image(String),
     Metric(String, Reply),
     Prometheus(Line),
+    PrometheusRestart,
+    Scrapes(Scrapes),
     Hook(String, Result<(), String>),
     HookSilent(String),
     HookTakes(String, i64),
@@ -147,6 +152,7 @@ fn seconds(text: &str) -> Result<i64, String> {
 fn opposite(command: &Command) -> Option<(String, Command)> {
     match command {
         Command::Prometheus(Line::Down) => Some(("prometheus up".to_owned(), Command::Prometheus(Line::Up))),
+        Command::Scrapes(Scrapes::Off) => Some(("scrapes on".to_owned(), Command::Scrapes(Scrapes::On))),
         Command::Hook(name, Err(_)) | Command::HookSilent(name) => {
             Some((format!("hook {name} passes"), Command::Hook(name.clone(), Ok(()))))
         }
@@ -158,6 +164,8 @@ fn opposite(command: &Command) -> Option<(String, Command)> {
         Command::Refused(name) => Some((format!("pods {name} admitted"), Command::Admitted(name.clone()))),
         Command::Prometheus(Line::Up)
         | Command::Hook(_, Ok(()))
+        | Command::PrometheusRestart
+        | Command::Scrapes(Scrapes::On)
         | Command::HookTakes(..)
         | Command::NewRevision
         | Command::Image(_)
@@ -206,6 +214,9 @@ fn command(text: &str) -> Result<Command, String> {
         ["image", image] => Command::Image((*image).to_owned()),
         ["prometheus", "down"] => Command::Prometheus(Line::Down),
         ["prometheus", "up"] => Command::Prometheus(Line::Up),
+        ["prometheus", "restart"] => Command::PrometheusRestart,
+        ["scrapes", "off"] => Command::Scrapes(Scrapes::Off),
+        ["scrapes", "on"] => Command::Scrapes(Scrapes::On),
         ["success-rate", value] => Command::Metric("success-rate".to_owned(), within(reply(value)?, 100.0)?),
         ["latency", value] => Command::Metric("latency".to_owned(), within(reply(value)?, f64::MAX)?),
         ["metric", name, value] => Command::Metric((*name).to_owned(), reply(value)?),
