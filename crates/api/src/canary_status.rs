@@ -33,6 +33,9 @@ pub struct CanaryStatus {
     /// Digest of the revision that was last acted on.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub last_applied_spec: String,
+    /// What the peer's releases after 1.45 note of the target; kept as it is.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub last_tracked_revision: String,
     /// Digest of the revision that runs as primary.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub last_promoted_spec: String,
@@ -140,6 +143,9 @@ pub struct Run {
     /// What the metrics provider said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_reason: Option<String>,
+    /// Since when a revision after this run has been waiting for its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<String>,
     /// Until when a set without traffic keeps its pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain_until: Option<String>,

@@ -254,6 +254,7 @@ fn the_schema_has_every_field_of_a_run() {
         "orders",
         "outcome",
         "pausedSince",
+        "pendingSince",
         "primaryReadyAtStart",
         "revision",
         "routed",

@@ -30,6 +30,7 @@ mod leave;
 mod mistake;
 mod names;
 mod orders;
+mod pending;
 mod progress;
 mod promote;
 mod refuge;
@@ -79,7 +80,7 @@ type Decision<T> = Result<T, Stop>;
 pub fn decide(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
     match route(tick, answers) {
         Ok(plan) | Err(Stop::Wait(plan)) => {
-            Ok(Plan { round: round(tick, answers), ..names::without_others(tick, plan) })
+            Ok(Plan { round: round(tick, answers), ..names::without_others(tick, pending::watch(tick, plan)) })
         }
         Err(Stop::Ask(mut question)) => {
             question.repairs = names::keep_off(tick, question.repairs);

@@ -12,7 +12,8 @@ pub fn digest(value: &Value) -> String {
     format!("{VERSION}{}", hex(&Sha256::digest(canonical(value))[..8]))
 }
 
-/// Whether a recorded digest was made by the peer: it matches `^[4-9bcdf]{1,10}$` (contract: lifecycle §3).
+/// Whether a recorded digest was made by the peer: it matches `^[4-9bcdf]{1,10}$`, or begins with
+/// `v2:` (contract: lifecycle §3).
 pub fn is_foreign(recorded: &str) -> bool {
     !recorded.is_empty() && !recorded.starts_with(VERSION)
 }
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn digests_of_the_peer_are_told_apart() {
-        assert!(is_foreign("5f56684589"));
+        assert!(is_foreign("5f56684589") && is_foreign("v2:5f1c8d0b7a6e4932"));
         assert!(!is_foreign(&digest(&json!({"a": 1}))));
         assert!(!is_foreign(""));
     }

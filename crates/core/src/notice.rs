@@ -163,6 +163,7 @@ pub enum Notice {
     ProviderSilent(String),
     ProviderAnswersAgain,
     WindowUnclean(String),
+    RevisionPending(String),
     CanaryAdvanced(u8),
     CanaryAdvancedAgain(u8, usize, usize),
     IterationAdvanced(u32, u32),
@@ -217,9 +218,7 @@ impl Notice {
             Self::NewRevision => format!("New revision detected! Scaling up {workload}"),
             Self::RestartingAnalysis => format!("New revision detected! Restarting analysis for {workload}"),
             Self::StrategyChanged => format!("Analysis strategy changed! Restarting analysis for {workload}"),
-            Self::RoutesLeft(what, new, old) => {
-                format!("The {} changed to {new}, remove {old} objects to avoid routing conflicts", what.words())
-            }
+            Self::RoutesLeft(what, new, old) => routes_left(what.words(), new, old),
             Self::StartingAnalysis => format!("Starting canary analysis for {workload}"),
             Self::PreRolloutFailed(hook, error) => format!("{halt} pre-rollout check {hook} failed {error}"),
             Self::ExternalCheckFailed(hook, error) => format!("{halt} external check {hook} failed {error}"),
@@ -228,6 +227,9 @@ impl Notice {
             Self::ProviderAnswersAgain => format!("Metrics provider answers again, resuming {title}"),
             Self::WindowUnclean(metric) => {
                 format!("Holding {title}, metric {metric} still looks back on requests of before this run")
+            }
+            Self::RevisionPending(reason) => {
+                format!("The new revision of {workload} waits longer than the progress deadline: {reason}")
             }
             Self::CanaryAdvanced(weight) => format!("Advance {title} canary weight {weight}"),
             Self::CanaryAdvancedAgain(weight, step, total) => {
@@ -256,10 +258,7 @@ impl Notice {
             Self::PromotionFailed(error) => format!("Promotion of {workload} failed, primary not ready: {error}"),
             Self::PostRolloutFailed(hook, error) => format!("Post-rollout hook {hook} failed {error}"),
             Self::RestoringPrimary => format!("Restoring {title} to the last promoted revision"),
-            Self::PrimaryRecreatedFromTarget => format!(
-                "Primary {primary} was missing and no promoted revision is kept, recreating it from \
-                 {workload}"
-            ),
+            Self::PrimaryRecreatedFromTarget => recreated(&primary, &workload),
             Self::Adopted(object) => format!("Adopted {object}, which nobody controlled"),
             Self::Invalid(reason) => format!("Invalid canary spec: {reason}"),
             Self::Doubtful(reason) => format!("Doubtful canary spec: {reason}"),
@@ -325,6 +324,7 @@ impl Notice {
             | Self::RoutesFought
             | Self::RoutesLeft(..)
             | Self::ProviderSilent(_)
+            | Self::RevisionPending(_)
             | Self::WaitingForCapacity(..)
             | Self::RollbackWaits
             | Self::RestoringOverdue(_)
@@ -425,6 +425,7 @@ impl Notice {
             | Self::RoutesFought
             | Self::ProviderAnswersAgain
             | Self::WindowUnclean(_)
+            | Self::RevisionPending(_)
             | Self::CanaryAdvanced(_)
             | Self::CanaryAdvancedAgain(..)
             | Self::IterationAdvanced(..)
@@ -475,6 +476,14 @@ fn ordered(word: Word, by: &str, names: &Names) -> String {
         Word::Pause => format!("Pausing analysis for {target}.{namespace}, ordered by {by}"),
         Word::Resume => format!("Resuming analysis for {target}.{namespace}, ordered by {by}"),
     }
+}
+
+fn routes_left(what: &str, new: &str, old: &str) -> String {
+    format!("The {what} changed to {new}, remove {old} objects to avoid routing conflicts")
+}
+
+fn recreated(primary: &str, workload: &str) -> String {
+    format!("Primary {primary} was missing and no promoted revision is kept, recreating it from {workload}")
 }
 
 fn failure(text: String) -> (String, Loudness, Detail) {

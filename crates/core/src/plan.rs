@@ -53,6 +53,8 @@ pub enum Count {
     Skipped,
     /// A rollback or a failed promotion.
     Failed,
+    /// A run that another revision ended after so many seconds.
+    Superseded(u64),
 }
 
 /// One effect.

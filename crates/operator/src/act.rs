@@ -9,6 +9,7 @@ use burgee_core::bounds::Trespass;
 use burgee_core::plan::{Count, Step};
 use burgee_core::times::{BEAT, Pulse};
 use burgee_core::world::{Kind, ObjectKey};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock;
@@ -266,7 +267,11 @@ fn move_counter(operator: &Operator, story: &Story, count: Count) {
         Count::Completed => telemetry.succeeded(&subject, strategy, "completed"),
         Count::Skipped => telemetry.succeeded(&subject, strategy, "skipped"),
         Count::Failed => telemetry.failed(&subject, strategy),
+        Count::Superseded(_) => {}
     });
+    if let Some((outcome, seconds)) = crate::gauges::ended(&story.canary, count, Timestamp::now()) {
+        operator.show(&story.key, |telemetry| telemetry.rolled_out(&subject, outcome, seconds));
+    }
 }
 
 mod kept;

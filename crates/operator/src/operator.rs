@@ -176,7 +176,7 @@ impl Operator {
             memories.entry(canary.clone()).and_modify(|known| *known = Arc::new(Mutex::new(fresh)));
         }
         if let Some(former) = former.filter(|former| is_another || former != subject) {
-            self.hide(canary, &former, &memories);
+            self.telemetry.forget(&former);
         }
     }
 
@@ -191,18 +191,7 @@ impl Operator {
             lock(memory).end_questions();
         }
         if let Some(subject) = memory.and_then(|memory| lock(&memory).subject.clone()) {
-            self.hide(canary, &subject, &memories);
-        }
-    }
-
-    /// Takes the series of a canary off `/metrics`: all of its target's, unless another canary of the same target still
-    /// shows them.
-    fn hide(&self, canary: &ObjectKey, subject: &Subject, memories: &BTreeMap<ObjectKey, Arc<Mutex<Memory>>>) {
-        let others = memories.iter().filter(|(other, _)| *other != canary).map(|(_, memory)| memory);
-        if others.into_iter().any(|other| lock(other).subject.as_ref() == Some(subject)) {
-            self.telemetry.forget_canary(subject, &canary.name);
-        } else {
-            self.telemetry.forget(subject);
+            self.telemetry.forget(&subject);
         }
     }
 

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 /// Upper bounds of the duration histogram: the default ones of Prometheus clients.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Name, type and help of every family, in the order of the output.
-const FAMILIES: [(&str, &str, &str); 22] = [
+const FAMILIES: [(&str, &str, &str); 25] = [
     ("burgee_canary_held_seconds", "gauge", "Seconds since the analysis is on hold: paused, or a provider is silent"),
     ("burgee_canary_invalid", "gauge", "Whether the canary cannot be acted on as it is written, and why"),
+    ("burgee_canary_pending_seconds", "gauge", "Seconds since a new revision waits for its run; 0 while none does"),
     ("burgee_crd_outdated", "gauge", "Whether the installed custom resource definitions are too old to act on"),
     ("burgee_internal_errors_total", "counter", "Looks at the canary that ended in a panic"),
     ("burgee_leader", "gauge", "Whether this process holds the lease"),
@@ -19,11 +22,17 @@ const FAMILIES: [(&str, &str, &str); 22] = [
     ("burgee_provider_failures_total", "counter", "Questions to metrics providers that gave no number, and why"),
     ("burgee_task_restarts_total", "counter", "Tasks of the operator that panicked and were started again"),
     ("burgee_watch_last_heard_seconds", "gauge", "Seconds since anything was heard of the watch of a kind"),
+    (
+        "burgee_rollout_duration_seconds",
+        "histogram",
+        "Seconds from the beginning of a run to its end, and how it ended",
+    ),
     ("burgee_webhook_failures_total", "counter", "Calls of webhooks that did not pass, and why"),
     ("burgee_write_conflicts_total", "counter", "Writes to objects that were not as they had been seen, by kind"),
     ("flagger_canary_duration_seconds", "histogram", "Seconds spent performing canary analysis."),
     ("flagger_canary_failures_total", "counter", "Total number of canary failures"),
     ("flagger_canary_metric_analysis", "gauge", "Last canary analysis result per metric"),
+    ("flagger_canary_phase", "gauge", "Phase of the canary"),
     ("flagger_canary_status", "gauge", "Last canary analysis result"),
     ("flagger_canary_successes_total", "counter", "Total number of canary successes"),
     ("flagger_canary_total", "gauge", "Total number of canary object"),
@@ -35,9 +44,14 @@ const FAMILIES: [(&str, &str, &str); 22] = [
 
 type Labels = Vec<(&'static str, String)>;
 
+/// Upper bounds of the histogram of rollouts: from half a minute to a day.
+const ROLLOUT_BUCKETS: [f64; 11] =
+    [30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0];
+
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Histogram {
-    buckets: [u64; BUCKETS.len()],
+    bounds: &'static [f64],
+    buckets: Vec<u64>,
     count: u64,
     sum: f64,
 }
@@ -46,6 +60,8 @@ struct Histogram {
 struct Series {
     values: BTreeMap<(&'static str, Labels), f64>,
     histograms: BTreeMap<(&'static str, Labels), Histogram>,
+    /// Gauges that count the seconds since a time.
+    clocks: BTreeMap<(&'static str, Labels), Timestamp>,
 }
 
 /// Every series of this process.
@@ -57,6 +73,8 @@ pub struct Telemetry {
 /// Whose series: the label `name` is the target's name, as in the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
+    /// Name of the canary.
+    pub canary: String,
     /// Name of the target.
     pub target: String,
     /// Namespace of the canary.
@@ -65,13 +83,7 @@ pub struct Subject {
 
 impl Subject {
     fn labels(&self) -> Labels {
-        vec![("name", self.target.clone()), ("namespace", self.namespace.clone())]
-    }
-
-    fn labels_of(&self, canary: &str) -> Labels {
-        let mut labels = self.labels();
-        labels.insert(0, ("canary", canary.to_owned()));
-        labels
+        vec![("canary", self.canary.clone()), ("name", self.target.clone()), ("namespace", self.namespace.clone())]
     }
 }
 
@@ -94,7 +106,7 @@ impl Telemetry {
         self.lock().values.insert(("flagger_canary_status", subject.labels()), value.into());
     }
 
-    /// `flagger_canary_weight` of both workloads; the label `name` is added to the contract's.
+    /// `flagger_canary_weight` of both workloads; the labels `canary` and `name` are added to the contract's.
     pub fn weights(&self, subject: &Subject, primary: u8, canary: u8) {
         let mut series = self.lock();
         for (workload, weight) in [(format!("{}-primary", subject.target), primary), (subject.target.clone(), canary)] {
@@ -107,7 +119,7 @@ impl Telemetry {
     /// `flagger_canary_metric_analysis`.
     pub fn measured(&self, subject: &Subject, metric: &str, value: f64) {
         let mut labels = subject.labels();
-        labels.insert(0, ("metric", metric.to_owned()));
+        labels.insert(1, ("metric", metric.to_owned()));
         self.lock().values.insert(("flagger_canary_metric_analysis", labels), value);
     }
 
@@ -116,10 +128,31 @@ impl Telemetry {
         self.lock().values.insert(("burgee_canary_held_seconds", subject.labels()), seconds);
     }
 
-    /// `burgee_canary_invalid`: 1 with the reason, or 0 without one. The label `canary` keeps two canaries of one target
-    /// apart, of which one is always invalid.
-    pub fn invalid(&self, subject: &Subject, canary: &str, reason: Option<&str>) {
-        let mut labels = subject.labels_of(canary);
+    /// `flagger_canary_phase`: 1 with the phase that the canary is in.
+    pub fn phase(&self, subject: &Subject, phase: &str) {
+        let mut labels = subject.labels();
+        let mut series = self.lock();
+        series.values.retain(|(name, known), _| *name != "flagger_canary_phase" || !known.starts_with(&labels));
+        labels.push(("phase", phase.to_owned()));
+        series.values.insert(("flagger_canary_phase", labels), 1.0);
+    }
+
+    /// `burgee_canary_pending_seconds`, which goes on by itself: whoever waits is not looked at.
+    pub fn pending(&self, subject: &Subject, since: Option<Timestamp>) {
+        let key = ("burgee_canary_pending_seconds", subject.labels());
+        let mut series = self.lock();
+        if let Some(since) = since {
+            series.values.remove(&key);
+            series.clocks.insert(key, since);
+        } else {
+            series.clocks.remove(&key);
+            series.values.insert(key, 0.0);
+        }
+    }
+
+    /// `burgee_canary_invalid`: 1 with the reason, or 0 without one.
+    pub fn invalid(&self, subject: &Subject, reason: Option<&str>) {
+        let mut labels = subject.labels();
         let mut series = self.lock();
         series.values.retain(|(name, known), _| *name != "burgee_canary_invalid" || !known.starts_with(&labels));
         labels.extend(reason.map(|reason| ("reason", reason.to_owned())));
@@ -161,13 +194,24 @@ impl Telemetry {
 
     /// `flagger_canary_duration_seconds`.
     pub fn ticked(&self, subject: &Subject, seconds: f64) {
+        self.observe(("flagger_canary_duration_seconds", subject.labels()), &BUCKETS, seconds);
+    }
+
+    /// `burgee_rollout_duration_seconds`.
+    pub fn rolled_out(&self, subject: &Subject, outcome: &str, seconds: f64) {
+        let mut labels = subject.labels();
+        labels.push(("outcome", outcome.to_owned()));
+        self.observe(("burgee_rollout_duration_seconds", labels), &ROLLOUT_BUCKETS, seconds);
+    }
+
+    fn observe(&self, key: (&'static str, Labels), bounds: &'static [f64], seconds: f64) {
         let mut series = self.lock();
-        let key = ("flagger_canary_duration_seconds", subject.labels());
-        let histogram = series.histograms.entry(key).or_default();
+        let blank = || Histogram { bounds, buckets: vec![0; bounds.len()], ..Histogram::default() };
+        let histogram = series.histograms.entry(key).or_insert_with(blank);
         histogram.count += 1;
         histogram.sum += seconds;
-        for (count, bound) in histogram.buckets.iter_mut().zip(BUCKETS) {
-            *count += u64::from(seconds <= bound);
+        for (count, bound) in histogram.buckets.iter_mut().zip(bounds) {
+            *count += u64::from(seconds <= *bound);
         }
     }
 
@@ -183,7 +227,7 @@ impl Telemetry {
 
     fn count(&self, name: &'static str, subject: &Subject, strategy: &str, analysis: &str) {
         let mut labels = subject.labels();
-        labels.insert(0, ("deployment_strategy", strategy.to_owned()));
+        labels.insert(1, ("deployment_strategy", strategy.to_owned()));
         labels.insert(0, ("analysis_status", analysis.to_owned()));
         *self.lock().values.entry((name, labels)).or_default() += 1.0;
     }
@@ -202,31 +246,30 @@ impl Telemetry {
         let mut series = self.lock();
         series.values.retain(|(_, labels), _| !belongs(labels));
         series.histograms.retain(|(_, labels), _| !belongs(labels));
-    }
-
-    /// Removes what is shown of one canary alone, as it shares its target with another one.
-    pub fn forget_canary(&self, subject: &Subject, canary: &str) {
-        let labels = subject.labels_of(canary);
-        self.lock().values.retain(|(_, known), _| !known.starts_with(&labels));
+        series.clocks.retain(|(_, labels), _| !belongs(labels));
     }
 
     /// How much is remembered, by what.
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
         let Self { series } = self;
-        let Series { values, histograms } = &*crate::operator::lock(series);
-        vec![("values", values.len()), ("histograms", histograms.len())]
+        let Series { values, histograms, clocks } = &*crate::operator::lock(series);
+        vec![("values", values.len()), ("histograms", histograms.len()), ("clocks", clocks.len())]
     }
 
     /// Everything, as Prometheus reads it.
     pub fn render(&self) -> String {
         self.measure_process();
+        let now = Timestamp::now();
         let series = self.lock();
         let mut text = String::new();
         for (name, kind, help) in FAMILIES {
             let mut lines = String::new();
             for ((_, labels), value) in series.values.iter().filter(|((family, _), _)| *family == name) {
                 line(&mut lines, name, labels, *value);
+            }
+            for ((_, labels), since) in series.clocks.iter().filter(|((family, _), _)| *family == name) {
+                line(&mut lines, name, labels, now.duration_since(*since).as_secs_f64().max(0.0));
             }
             for ((_, labels), histogram) in series.histograms.iter().filter(|((family, _), _)| *family == name) {
                 histogram_lines(&mut lines, name, labels, histogram);
@@ -271,7 +314,7 @@ fn line(text: &mut String, name: &str, labels: &Labels, value: f64) {
 
 #[expect(clippy::cast_precision_loss, reason = "the text format knows only floating point")]
 fn histogram_lines(text: &mut String, name: &str, labels: &Labels, histogram: &Histogram) {
-    let bounds = BUCKETS.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+    let bounds = histogram.bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
     for (bound, count) in bounds.zip(histogram.buckets.iter().chain([&histogram.count])) {
         let mut labels = labels.clone();
         labels.push(("le", bound));
@@ -290,7 +333,11 @@ mod tests {
     use super::*;
 
     fn subject(target: &str) -> Subject {
-        Subject { target: target.to_owned(), namespace: "test".to_owned() }
+        of_canary("c", target)
+    }
+
+    fn of_canary(canary: &str, target: &str) -> Subject {
+        Subject { canary: canary.to_owned(), target: target.to_owned(), namespace: "test".to_owned() }
     }
 
     fn flagger_lines(telemetry: &Telemetry) -> String {
@@ -312,20 +359,20 @@ mod tests {
         telemetry.totals(&BTreeMap::from([("test".to_owned(), 3)]));
         let expected = r#"# HELP flagger_canary_metric_analysis Last canary analysis result per metric
 # TYPE flagger_canary_metric_analysis gauge
-flagger_canary_metric_analysis{metric="request-duration",name="podinfo",namespace="test"} 0.25
+flagger_canary_metric_analysis{canary="c",metric="request-duration",name="podinfo",namespace="test"} 0.25
 # HELP flagger_canary_status Last canary analysis result
 # TYPE flagger_canary_status gauge
-flagger_canary_status{name="podinfo",namespace="test"} 2
+flagger_canary_status{canary="c",name="podinfo",namespace="test"} 2
 # HELP flagger_canary_successes_total Total number of canary successes
 # TYPE flagger_canary_successes_total counter
-flagger_canary_successes_total{analysis_status="completed",deployment_strategy="canary",name="podinfo",namespace="test"} 1
+flagger_canary_successes_total{analysis_status="completed",canary="c",deployment_strategy="canary",name="podinfo",namespace="test"} 1
 # HELP flagger_canary_total Total number of canary object
 # TYPE flagger_canary_total gauge
 flagger_canary_total{namespace="test"} 3
 # HELP flagger_canary_weight The virtual service destination weight current value
 # TYPE flagger_canary_weight gauge
-flagger_canary_weight{name="podinfo",namespace="test",workload="podinfo"} 10
-flagger_canary_weight{name="podinfo",namespace="test",workload="podinfo-primary"} 90
+flagger_canary_weight{canary="c",name="podinfo",namespace="test",workload="podinfo"} 10
+flagger_canary_weight{canary="c",name="podinfo",namespace="test",workload="podinfo-primary"} 90
 # HELP flagger_info Flagger version and mesh provider information
 # TYPE flagger_info gauge
 flagger_info{version="1",mesh_provider="istio"} 1
@@ -340,10 +387,10 @@ flagger_info{version="1",mesh_provider="istio"} 1
         telemetry.ticked(&subject("podinfo"), 20.0);
         let text = telemetry.render();
         for wanted in [
-            "flagger_canary_duration_seconds_bucket{name=\"podinfo\",namespace=\"test\",le=\"0.01\"} 0",
-            "flagger_canary_duration_seconds_bucket{name=\"podinfo\",namespace=\"test\",le=\"10\"} 1",
-            "flagger_canary_duration_seconds_bucket{name=\"podinfo\",namespace=\"test\",le=\"+Inf\"} 2",
-            "flagger_canary_duration_seconds_count{name=\"podinfo\",namespace=\"test\"} 2",
+            "flagger_canary_duration_seconds_bucket{canary=\"c\",name=\"podinfo\",namespace=\"test\",le=\"0.01\"} 0",
+            "flagger_canary_duration_seconds_bucket{canary=\"c\",name=\"podinfo\",namespace=\"test\",le=\"10\"} 1",
+            "flagger_canary_duration_seconds_bucket{canary=\"c\",name=\"podinfo\",namespace=\"test\",le=\"+Inf\"} 2",
+            "flagger_canary_duration_seconds_count{canary=\"c\",name=\"podinfo\",namespace=\"test\"} 2",
         ] {
             assert!(text.lines().any(|line| line == wanted), "{wanted} is missing in\n{text}");
         }
@@ -360,15 +407,17 @@ flagger_info{version="1",mesh_provider="istio"} 1
         telemetry.forget(&subject("a"));
         let text = flagger_lines(&telemetry);
         assert!(!text.contains("name=\"a\""));
-        assert!(text.contains("flagger_canary_status{name=\"b\",namespace=\"test\"} 1"));
+        assert!(text.contains("flagger_canary_status{canary=\"c\",name=\"b\",namespace=\"test\"} 1"));
     }
 
     #[test]
     fn a_mistake_shows_its_reason_until_it_is_mended() {
         let telemetry = Telemetry::default();
-        telemetry.invalid(&subject("podinfo"), "second", Some("InvalidSpec"));
+        // Of two canaries of one target one is always invalid.
+        telemetry.invalid(&of_canary("second", "podinfo"), Some("InvalidSpec"));
+        let own = of_canary("podinfo", "podinfo");
         let check = |reason: Option<&str>, expected: &str| {
-            telemetry.invalid(&subject("podinfo"), "podinfo", reason);
+            telemetry.invalid(&own, reason);
             let text = telemetry.render();
             let lines: Vec<&str> = text.lines().filter(|line| line.contains("canary=\"podinfo\"")).collect();
             assert_eq!(lines, [format!("burgee_canary_invalid{{canary=\"podinfo\",{expected}")]);
@@ -377,11 +426,58 @@ flagger_info{version="1",mesh_provider="istio"} 1
         check(Some("TargetMissing"), "name=\"podinfo\",namespace=\"test\",reason=\"TargetMissing\"} 1");
         check(Some("ScalerMissing"), "name=\"podinfo\",namespace=\"test\",reason=\"ScalerMissing\"} 1");
         check(None, "name=\"podinfo\",namespace=\"test\"} 0");
-        telemetry.forget_canary(&subject("podinfo"), "second");
+        telemetry.forget(&of_canary("second", "podinfo"));
         assert!(!telemetry.render().contains("canary=\"second\""));
         assert!(telemetry.render().contains("canary=\"podinfo\""));
-        telemetry.forget(&subject("podinfo"));
+        telemetry.forget(&own);
         assert!(!telemetry.render().contains("burgee_canary_invalid{"));
+    }
+
+    #[test]
+    fn only_the_phase_that_the_canary_is_in_shows() {
+        let telemetry = Telemetry::default();
+        let shown = || -> Vec<String> {
+            let text = telemetry.render();
+            text.lines().filter(|line| line.starts_with("flagger_canary_phase")).map(str::to_owned).collect()
+        };
+        for phase in ["Progressing", "Failed"] {
+            telemetry.phase(&subject("podinfo"), phase);
+            let labels = format!("canary=\"c\",name=\"podinfo\",namespace=\"test\",phase=\"{phase}\"");
+            assert_eq!(shown(), [format!("flagger_canary_phase{{{labels}}} 1")]);
+        }
+        telemetry.forget(&subject("podinfo"));
+        assert_eq!(shown(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_wait_grows_by_itself_and_ends_at_zero() {
+        let telemetry = Telemetry::default();
+        let seconds = || {
+            let text = telemetry.render();
+            let line = text.lines().find(|line| line.starts_with("burgee_canary_pending_seconds{")).unwrap_or_default();
+            line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok())
+        };
+        telemetry.pending(&subject("podinfo"), Timestamp::now().checked_sub(jiff::SignedDuration::from_mins(5)).ok());
+        assert!(seconds().is_some_and(|waited| waited >= 300.0), "{:?}", seconds());
+        telemetry.pending(&subject("podinfo"), None);
+        assert_eq!(seconds(), Some(0.0));
+        telemetry.forget(&subject("podinfo"));
+        assert_eq!(seconds(), None);
+    }
+
+    #[test]
+    fn rollouts_are_counted_by_how_they_ended() {
+        let telemetry = Telemetry::default();
+        telemetry.rolled_out(&subject("podinfo"), "promoted", 400.0);
+        telemetry.rolled_out(&subject("podinfo"), "superseded", 20.0);
+        let text = telemetry.render();
+        let labels = "canary=\"c\",name=\"podinfo\",namespace=\"test\"";
+        for (outcome, bound, count) in [("promoted", "300", 0), ("promoted", "600", 1), ("superseded", "30", 1)] {
+            let wanted = format!(
+                "burgee_rollout_duration_seconds_bucket{{{labels},outcome=\"{outcome}\",le=\"{bound}\"}} {count}"
+            );
+            assert!(text.lines().any(|line| line == wanted), "{wanted} is missing in\n{text}");
+        }
     }
 
     #[test]

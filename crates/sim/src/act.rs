@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use burgee_api::{Canary, Phase, WebhookType};
 use burgee_core::bounds::Bounds;
 use burgee_core::notice::Names;
-use burgee_core::plan::{Plan, Step, Telling};
+use burgee_core::plan::{Count, Plan, Step, Telling};
 use burgee_core::question::Round;
 use burgee_core::rollout::Rollout;
 use burgee_core::times::Pulse;
@@ -314,6 +314,8 @@ impl Stage {
                 self.aside.push(format!("{}s alert {:?}: {}", self.second(), alert.loudness, alert.text));
                 Ok(())
             }
+            // The events tell of it.
+            Step::Count(Count::Superseded(_)) => Ok(()),
             Step::Count(count) => {
                 self.aside.push(format!("{}s counted {count:?}", self.second()));
                 Ok(())

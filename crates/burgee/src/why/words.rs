@@ -32,6 +32,7 @@ pub(super) fn step(step: &Step, names: &Names) -> String {
         Step::Count(Count::Completed) => "count a promotion".to_owned(),
         Step::Count(Count::Skipped) => "count a promotion without analysis".to_owned(),
         Step::Count(Count::Failed) => "count a failure".to_owned(),
+        Step::Count(Count::Superseded(_)) => "count a run that another revision ended".to_owned(),
         Step::PostRollout(phase) => format!("call the post-rollout hooks for {phase}"),
     }
 }

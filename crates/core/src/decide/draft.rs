@@ -57,6 +57,19 @@ impl<'a> Draft<'a> {
         self.steps.push(step);
     }
 
+    /// Goes on behind a plan, from the status that it writes. What the plan tells without writing one keeps its name: it is
+    /// told again, and not twice.
+    pub(super) fn behind(tick: &'a Tick<'a>, plan: &Plan) -> Self {
+        let mut draft = Self::new(tick);
+        if let Some(status) = plan.status() {
+            draft.status = status.clone();
+            for telling in plan.steps.iter().filter_map(Step::telling) {
+                draft.told.next(&telling.notice);
+            }
+        }
+        draft
+    }
+
     pub(super) fn steps(&mut self, steps: impl IntoIterator<Item = Step>) {
         self.steps.extend(steps);
     }
@@ -171,6 +184,17 @@ impl<'a> Draft<'a> {
         self.status.primary_session_affinity_cookie = text(affinity::primary_cookie(self.tick.rollout, &self.status));
     }
 
+    /// A condition without a message, as others may have left one, gets the best that is known: health checks want one.
+    fn explain_conditions(&mut self) {
+        let (_, promoted) = promoted_condition(self.status.phase, &self.tick.rollout.target.kind);
+        for condition in self.status.conditions.iter_mut().flatten() {
+            if condition.message.as_deref().is_none_or(str::is_empty) {
+                let is_promoted = condition.kind == "Promoted";
+                condition.message = Some(if is_promoted { promoted.clone() } else { condition.reason.clone() });
+            }
+        }
+    }
+
     /// Ends the plan: the status is written if anything in it changed, then alerts, counters and hooks follow.
     pub(super) fn finish(mut self, next: Wake) -> Plan {
         let before = self.tick.world.canary.status.clone().unwrap_or_default();
@@ -189,6 +213,7 @@ impl<'a> Draft<'a> {
             if run.scaler_digest.is_none() {
                 run.scaler_digest = follow::followed(tick);
             }
+            self.explain_conditions();
             self.status.last_transition_time = Some(seconds(self.tick.now));
             self.steps.push(Step::Status(Box::new(std::mem::take(&mut self.status))));
         }

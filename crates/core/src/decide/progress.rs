@@ -13,7 +13,7 @@ use super::start::record_revision;
 use super::{Decision, Draft, Stop, Tick, foreign, heal, orders, promote, refuge, rollback, strategy};
 use crate::kept;
 use crate::notice::{Gate, Notice};
-use crate::plan::{Plan, Step};
+use crate::plan::{Count, Plan, Step};
 use crate::question::{Answers, AskKey, Question};
 use crate::timetable::Wake;
 use crate::workload::{Readiness, Side};
@@ -86,11 +86,19 @@ pub(super) fn restart(tick: &Tick, scene: &Scene) -> Plan {
     let mut draft = Draft::new(tick);
     draft.enter(Phase::Progressing);
     draft.tell(Notice::RestartingAnalysis);
+    draft.count(Count::Superseded(seconds_so_far(tick)));
     begin_again(tick, scene, &mut draft);
     if !orders::is_paused(tick) {
         draft.drop_condition("Held");
     }
     draft.finish(Wake::At(tick.now))
+}
+
+/// For how long the run has lasted.
+fn seconds_so_far(tick: &Tick) -> u64 {
+    let started = tick.run().and_then(|run| time(run.started_at.as_deref()?));
+    let lasted = started.map_or(0, |started| tick.now.duration_since(started).as_secs());
+    u64::try_from(lasted).unwrap_or(0)
 }
 
 /// The run begins again. A pause outlives it: whoever ordered it has not said that anything may go on.

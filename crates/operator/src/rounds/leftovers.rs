@@ -211,7 +211,11 @@ async fn a_thousand_canaries_that_came_and_went_leave_nothing_in_any_map() {
 async fn the_series_of_a_former_target_go_and_those_of_the_new_one_stay() {
     let fake = Fake::start(|_| failure(500, "down")).await;
     let operator = fake.operator();
-    let subject = |target: &str| crate::telemetry::Subject { target: target.to_owned(), namespace: "test".to_owned() };
+    let subject = |target: &str| crate::telemetry::Subject {
+        canary: "podinfo".to_owned(),
+        target: target.to_owned(),
+        namespace: "test".to_owned(),
+    };
     let show = |target: &str| {
         operator.meet(&key("podinfo"), "u", &subject(target));
         operator.show(&key("podinfo"), |telemetry| telemetry.status(&subject(target), 1));
@@ -219,5 +223,5 @@ async fn the_series_of_a_former_target_go_and_those_of_the_new_one_stay() {
         text.lines().filter(|line| line.starts_with("flagger_canary_status")).map(str::to_owned).collect::<Vec<_>>()
     };
     show("old");
-    assert_eq!(show("new"), ["flagger_canary_status{name=\"new\",namespace=\"test\"} 1"]);
+    assert_eq!(show("new"), ["flagger_canary_status{canary=\"podinfo\",name=\"new\",namespace=\"test\"} 1"]);
 }

@@ -70,7 +70,7 @@ async fn a_canary_on_which_a_decision_panics_harms_no_other_and_is_tried_again_a
         fake.seen().into_iter().map(|seen| seen.body).filter(|body| is_told(&body["message"])).collect();
     assert_eq!(told.len(), 1, "one event");
     assert_eq!(told[0]["involvedObject"]["name"], "odd");
-    let counted = "burgee_internal_errors_total{name=\"odd\",namespace=\"test\"} 1";
+    let counted = "burgee_internal_errors_total{canary=\"odd\",name=\"odd\",namespace=\"test\"} 1";
     assert!(operator.telemetry.render().contains(counted), "{}", operator.telemetry.render());
     assert_eq!(rounds.due_in(50), Vec::<String>::new(), "neither is due before its time");
     assert_eq!(rounds.due_in(61), ["odd"], "the odd one is tried again");

@@ -162,7 +162,8 @@ async fn told_of_conflicts(seconds: i64) -> Vec<Value> {
     edited["spec"]["analysis"]["threshold"] = 9.into();
     case.edit(&key(), edited);
     case.tick(1).await;
-    let counted = "burgee_write_conflicts_total{name=\"podinfo\",namespace=\"test\",kind=\"Canary\"} 1";
+    let counted =
+        "burgee_write_conflicts_total{canary=\"podinfo\",name=\"podinfo\",namespace=\"test\",kind=\"Canary\"} 1";
     assert!(case.operator.telemetry.render().contains(counted), "{}", case.operator.telemetry.render());
     let events = case.api.seen().into_iter().filter(|seen| seen.path.contains("/events"));
     events.map(|seen| seen.body["message"].clone()).collect()
