@@ -1,19 +1,28 @@
 //! What a version is judged by: the answers that it gives, whatever its pods do.
 use super::objects::{DEPLOYMENT, SHORT, revision, set};
 use super::stage::Stage;
-use super::story::{BEGUN, INITIALIZED};
+use super::story::{BEGUN, INITIALIZED, promotion};
 use super::{Group, Test};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::time::Duration;
 
-pub(crate) const TESTS: &[Test] = &[Test {
-    name: "a_bad_version_of_which_one_pod_keeps_crashing_is_judged_and_rolled_back",
-    space: "crashing",
-    group: Group::Loaded,
-    limit: Duration::from_mins(4),
-    run: crashing,
-}];
+pub(crate) const TESTS: &[Test] = &[
+    Test {
+        name: "a_bad_version_of_which_one_pod_keeps_crashing_is_judged_and_rolled_back",
+        space: "crashing",
+        group: Group::Loaded,
+        limit: Duration::from_mins(4),
+        run: crashing,
+    },
+    Test {
+        name: "a_fix_is_not_judged_by_the_errors_of_the_version_before_it",
+        space: "fixed",
+        group: Group::Loaded,
+        limit: Duration::from_mins(4),
+        run: fixed,
+    },
+];
 
 /// Requests per second.
 const RATE: u32 = 100;
@@ -55,4 +64,34 @@ fn crashing(stage: &Stage<'_>) -> Result<()> {
         "Canary failed! Scaling down podinfo.test",
     ];
     stage.expect_told(&[&INITIALIZED[..], &BEGUN, &ending].concat())
+}
+
+/// The window of the metrics is three times the interval of the checks: it holds the errors of the bad version for two more
+/// checks, and with a threshold of two its fix would be rolled back by them (S25).
+fn fixed(stage: &Stage<'_>) -> Result<()> {
+    let mut canary = stage.object(SHORT)?;
+    for metric in 0..2 {
+        set(&mut canary, &format!("/spec/analysis/metrics/{metric}/interval"), json!("30s"));
+    }
+    stage.initialize(&canary)?;
+    stage.until_open()?;
+    let _load = stage.load(RATE)?;
+    stage.patch_target(&revision("6.0.1", &["--random-error"]))?;
+    let halt = "Halt podinfo.test advancement success rate *% < 99%";
+    stage.until_told(halt, 60)?;
+    stage.patch_target(&revision("6.0.2", &[]))?;
+    stage.until_promoted(120)?;
+    let restarted = "New revision detected! Restarting analysis for podinfo.test";
+    let holding = "Holding podinfo.test, metric request-success-rate still looks back on requests of before this run";
+    let first = "Advance podinfo.test canary weight 20";
+    let second = "Advance podinfo.test canary weight 40";
+    let steps = [first, halt, restarted, "Starting canary analysis for podinfo.test", first, holding, second];
+    stage.expect_told(&promotion(&steps))?;
+    let told = stage.told();
+    let at = |pattern: &str| told.iter().rfind(|told| told.text == pattern).context("it was told");
+    let waited = at(second)?.at.duration_since(at(first)?.at);
+    stage.note(&format!("the weight was held for {:.1} s", waited.as_secs_f64()));
+    ensure!(at(holding)?.kind == "Normal", "to wait is no warning");
+    ensure!((29..42).contains(&waited.as_secs()), "the first weight was held for {waited:?}");
+    Ok(())
 }
