@@ -7,9 +7,10 @@ use burgee_api::Address;
 use burgee_core::dns;
 use burgee_core::settings::Settings;
 
+use crate::flags::{self, Trouble, Values, milliseconds};
 use crate::http::Exceptions;
 
-use self::table::{FLAGS, Flag, Shape};
+use self::table::FLAGS;
 
 mod table;
 #[cfg(test)]
@@ -88,103 +89,18 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Reads the arguments after the program's name and subcommand, and the environment.
 pub fn read(arguments: &[String], environment: &dyn Fn(&str) -> Option<String>) -> Request {
-    let mut values = match parse(arguments) {
+    let mut values = match flags::parse(FLAGS, arguments) {
         Ok(values) => values,
         Err(Trouble::Help) => return Request::Show(usage()),
         Err(Trouble::Wrong(reason)) => return Request::Refuse(format!("{reason}\n{}", usage())),
     };
-    for flag in FLAGS.iter().filter(|flag| !flag.variable.is_empty()) {
-        if let Some(value) = environment(flag.variable).filter(|value| !value.is_empty()) {
-            values.insert(flag.name, value);
-        }
-    }
-    if values.get("version").is_some_and(|value| truth(value) == Some(true)) {
+    values.override_by(environment);
+    if values.switch("version") {
         return Request::Show(format!("Burgee version {VERSION} revision  unknown\n"));
     }
-    match options(&Values(values)) {
+    match options(&values) {
         Ok(options) => Request::Run(Box::new(options)),
         Err(reason) => Request::Refuse(format!("{reason}\n{}", usage())),
-    }
-}
-
-enum Trouble {
-    Help,
-    Wrong(String),
-}
-
-/// Splits arguments as Go's `flag` package does.
-fn parse(arguments: &[String]) -> Result<BTreeMap<&'static str, String>, Trouble> {
-    let mut values = BTreeMap::new();
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let Some(body) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else { break };
-        if body.is_empty() {
-            break;
-        }
-        let (name, given) = body.split_once('=').map_or((body, None), |(name, value)| (name, Some(value.to_owned())));
-        if ["help", "h"].contains(&name) {
-            return Err(Trouble::Help);
-        }
-        let Some(flag) = FLAGS.iter().find(|flag| flag.name == name) else {
-            return Err(Trouble::Wrong(format!("flag provided but not defined: -{name}")));
-        };
-        let value = match (given, flag.shape) {
-            (Some(value), _) => value,
-            (None, Shape::Switch) => "true".to_owned(),
-            (None, Shape::Text | Shape::Number | Shape::Duration) => match rest.next() {
-                Some(value) => value.clone(),
-                None => return Err(Trouble::Wrong(format!("flag needs an argument: -{name}"))),
-            },
-        };
-        verify(flag, &value)?;
-        values.insert(flag.name, value);
-    }
-    Ok(values)
-}
-
-fn verify(flag: &Flag, value: &str) -> Result<(), Trouble> {
-    let (is_fine, what) = match flag.shape {
-        Shape::Text => (true, ""),
-        Shape::Switch => (truth(value).is_some(), "boolean "),
-        Shape::Number => (value.parse::<i64>().is_ok(), ""),
-        Shape::Duration => (milliseconds(value).is_some(), ""),
-    };
-    let name = flag.name;
-    if is_fine {
-        Ok(())
-    } else {
-        Err(Trouble::Wrong(format!("invalid {what}value {value:?} for flag -{name}: parse error")))
-    }
-}
-
-fn truth(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
-fn milliseconds(value: &str) -> Option<u64> {
-    let duration = burgee_api::duration::GoDuration::parse(value).ok()?;
-    u64::try_from(duration.nanoseconds() / 1_000_000).ok()
-}
-
-struct Values(BTreeMap<&'static str, String>);
-
-impl Values {
-    fn text(&self, name: &str) -> String {
-        let default = FLAGS.iter().find(|flag| flag.name == name).map_or("", |flag| flag.default);
-        self.0.get(name).cloned().unwrap_or_else(|| default.to_owned())
-    }
-
-    fn switch(&self, name: &str) -> bool {
-        truth(&self.text(name)).unwrap_or_default()
-    }
-
-    fn list(&self, name: &str) -> Vec<String> {
-        let text = self.text(name);
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 }
 
@@ -259,7 +175,7 @@ fn notifier(values: &Values) -> Notifier {
 }
 
 /// Any word but the peer's own means info, as in the contract; fatal and panic leave only errors.
-fn level(word: &str) -> &'static str {
+pub fn level(word: &str) -> &'static str {
     match word {
         "debug" => "debug",
         "warn" => "warn",
@@ -269,17 +185,9 @@ fn level(word: &str) -> &'static str {
 }
 
 fn usage() -> String {
-    let mut text = format!(
+    format!(
         "burgee controller {VERSION}: progressive delivery for Kubernetes\n\n\
-         Usage: burgee controller [-flag] [-flag=value] [-flag value]\n"
-    );
-    let mut group = "";
-    for flag in FLAGS {
-        if flag.group != group {
-            group = flag.group;
-            text.extend(["\n", group, "\n"]);
-        }
-        text.push_str(&flag.line());
-    }
-    text
+         Usage: burgee controller [-flag] [-flag=value] [-flag value]\n{}",
+        flags::lines(FLAGS)
+    )
 }

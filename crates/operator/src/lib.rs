@@ -16,6 +16,7 @@ mod feed;
 pub mod fights;
 #[cfg(test)]
 mod fixtures;
+pub mod flags;
 mod gauges;
 pub mod hooks;
 pub mod http;

@@ -13,12 +13,12 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::args::{LogFormat, Options};
+use crate::args::LogFormat;
 
-/// Starts logging.
-pub fn start(options: &Options) {
+/// Starts logging, from a level on: a word that `tracing` knows.
+pub fn start(level: &str, format: LogFormat) {
     // A second start, as in tests, keeps the first one's.
-    let _ = tracing::subscriber::set_global_default(subscriber(options, std::io::stderr));
+    let _ = tracing::subscriber::set_global_default(subscriber(level, format, std::io::stderr));
     // A panic is a record like any other: what others wrote may stand in it.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -28,14 +28,15 @@ pub fn start(options: &Options) {
 
 /// Libraries are heard from `warn` on, whatever the level; the client of the API server never, because it logs the bodies
 /// that it cannot read, Secrets among them (S32). The environment has no say in it.
-fn subscriber<W>(options: &Options, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(level: &str, format: LogFormat, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let silent = "kube=off,kube_client=off,kube_core=off,kube_runtime=off";
-    let filter = EnvFilter::new(format!("warn,{silent},burgee={0},burgee_operator={0}", options.log_level));
+    let filter =
+        EnvFilter::new(format!("warn,{silent},burgee={level},burgee_loadtester={level},burgee_operator={level}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    builder.with_ansi(false).event_format(Line(options.log_format)).finish()
+    builder.with_ansi(false).event_format(Line(format)).finish()
 }
 
 /// One record as one line, in either form.
@@ -110,13 +111,8 @@ mod tests {
 
     /// What is logged meanwhile.
     fn logged(format: LogFormat, work: impl FnOnce()) -> String {
-        let crate::args::Request::Run(mut options) = crate::args::read(&["-log-level=debug".to_owned()], &|_| None)
-        else {
-            panic!("the flags are refused")
-        };
-        options.log_format = format;
         let written: Arc<Mutex<Vec<u8>>> = Arc::default();
-        tracing::subscriber::with_default(subscriber(&options, Pipe(written.clone())), work);
+        tracing::subscriber::with_default(subscriber("debug", format, Pipe(written.clone())), work);
         String::from_utf8(written.lock().unwrap().clone()).unwrap()
     }
 

@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs the controller until a signal ends it. What keeps it from running is logged like everything else.
 pub async fn run(options: Options) -> Result<()> {
-    crate::logs::start(&options);
+    crate::logs::start(&options.log_level, options.log_format);
     let ended = Box::pin(control(options)).await;
     if let Err(error) = &ended {
         tracing::error!("{error:#}");
@@ -156,7 +156,8 @@ fn is_supported(version: &str) -> bool {
     }
 }
 
-async fn config(path: &str, master: &str) -> Result<Config> {
+/// The configuration of a kubeconfig, or of the cluster that this process runs in; with another API server if one is named.
+pub async fn config(path: &str, master: &str) -> Result<Config> {
     let mut config = if path.is_empty() {
         Config::infer().await?
     } else {
@@ -261,7 +262,7 @@ async fn delivered(operator: &Operator) {
 }
 
 /// The first signal stops in an orderly way, the second one at once.
-async fn heed_signals(stop: CancellationToken) {
+pub async fn heed_signals(stop: CancellationToken) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;

@@ -302,8 +302,8 @@ impl Telemetry {
     }
 }
 
-/// Writing to a `String` cannot fail, which is why results of `write!` are dropped here.
-fn line(text: &mut String, name: &str, labels: &Labels, value: f64) {
+/// One series as a line of the text format. Writing to a `String` cannot fail, which is why results of `write!` are dropped.
+pub fn line(text: &mut String, name: &str, labels: &[(&str, String)], value: f64) {
     let _ = write!(text, "{name}");
     if !labels.is_empty() {
         let pairs: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();

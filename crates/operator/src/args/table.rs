@@ -1,63 +1,13 @@
 //! The table of flags, in the order and groups of `-help`. It parses nothing.
 
-/// What a flag's value looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    Text,
-    Number,
-    Switch,
-    Duration,
-}
-
-/// One flag.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flag {
-    pub(super) name: &'static str,
-    pub(super) shape: Shape,
-    pub(super) default: &'static str,
-    /// Environment variable that overrides it, or nothing.
-    pub(super) variable: &'static str,
-    pub(super) group: &'static str,
-    pub(super) help: &'static str,
-}
-
-impl Flag {
-    const fn new(
-        group: &'static str,
-        name: &'static str,
-        shape: Shape,
-        default: &'static str,
-        help: &'static str,
-    ) -> Self {
-        Self { name, shape, default, variable: "", group, help }
-    }
-
-    const fn or(mut self, variable: &'static str) -> Self {
-        self.variable = variable;
-        self
-    }
-
-    /// Its line in `-help`.
-    pub(super) fn line(&self) -> String {
-        let word = match self.shape {
-            Text => " string",
-            Number => " int",
-            Switch => "",
-            Duration => " duration",
-        };
-        let default = if self.default.is_empty() { String::new() } else { format!(" (default {})", self.default) };
-        let variable = if self.variable.is_empty() { String::new() } else { format!(" [${}]", self.variable) };
-        format!("  -{}{word}\n    \t{}{default}{variable}\n", self.name, self.help)
-    }
-}
+use crate::flags::Flag;
+use crate::flags::Shape::{Duration, Number, Switch, Text};
 
 const ROLLOUT: &str = "Rollouts:";
 const CLUSTER: &str = "Cluster:";
 const ALERTS: &str = "Alerts and events:";
 const PROCESS: &str = "Process:";
 const IGNORED: &str = "Accepted for compatibility, without effect:";
-
-use Shape::{Duration, Number, Switch, Text};
 
 #[rustfmt::skip]
 pub(super) const FLAGS: &[Flag] = &[
