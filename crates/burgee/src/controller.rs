@@ -16,6 +16,12 @@ pub(crate) fn implied(mut arguments: impl Iterator<Item = String>) -> Option<Vec
     (is_called("flagger") || is_flag && !is_called("kubectl-burgee")).then_some(rest)
 }
 
+/// The arguments when the program is called by this name: a link to it.
+pub(crate) fn called(known: &str, mut arguments: impl Iterator<Item = String>) -> Option<Vec<String>> {
+    let program = arguments.next()?;
+    Path::new(&program).file_name().is_some_and(|name| name == known).then(|| arguments.collect())
+}
+
 /// Runs the controller until a signal ends it.
 pub(crate) fn run(flags: &[String]) -> anyhow::Result<()> {
     match args::read(flags, &|name| std::env::var(name).ok()) {
@@ -43,7 +49,7 @@ pub(crate) fn run(flags: &[String]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::implied;
+    use super::{called, implied};
 
     fn check(line: &str, expected: Option<&[&str]>) {
         let found = implied(line.split_whitespace().map(str::to_owned));
@@ -62,5 +68,17 @@ mod tests {
         check("burgee controller -port=1", None);
         check("burgee crds", None);
         check("/usr/bin/kubectl-burgee -n test status podinfo", None);
+    }
+
+    #[test]
+    fn a_link_to_the_program_names_what_is_meant() {
+        let check = |line: &str, expected: Option<&[&str]>| {
+            let found = called("loadtester", line.split_whitespace().map(str::to_owned));
+            let expected = expected.map(|flags| flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>());
+            assert_eq!(found, expected, "{line}");
+        };
+        check("./loadtester -port=8080", Some(&["-port=8080"]));
+        check("/home/app/loadtester", Some(&[]));
+        check("/loadtester/burgee -port=8080", None);
     }
 }

@@ -32,6 +32,20 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<String>,
     },
+    /// Run the load tester; its flags are Flagger's, see `burgee loadtester -help`.
+    #[command(disable_help_flag = true)]
+    Loadtester {
+        /// Go-style flags.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
+    /// Send load to a URL, as `hey` does; also what a link `hey` to this program does.
+    #[command(disable_help_flag = true)]
+    Hey {
+        /// The arguments of `hey`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Print the custom resource definitions.
     Crds(crds::Arguments),
     /// Show where a live canary is.
@@ -69,11 +83,19 @@ fn is_unread(error: &anyhow::Error) -> bool {
 }
 
 fn run() -> anyhow::Result<()> {
+    if let Some(arguments) = controller::called("hey", std::env::args()) {
+        return burgee_loadtester::hey(&arguments);
+    }
+    if let Some(flags) = controller::called("loadtester", std::env::args()) {
+        return burgee_loadtester::run(&flags);
+    }
     if let Some(flags) = controller::implied(std::env::args()) {
         return controller::run(&flags);
     }
     match Arguments::parse().command {
         Command::Controller { flags } => controller::run(&flags),
+        Command::Loadtester { flags } => burgee_loadtester::run(&flags),
+        Command::Hey { arguments } => burgee_loadtester::hey(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Status(arguments) => place::run(status::run(&arguments)),
