@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use burgee_operator::operator::lock;
 
 /// More open gates than this are none of a cluster's canaries.
-const MOST: usize = 100_000;
+const MOST: usize = 10_000;
 
 /// The gates that are open.
 #[derive(Debug, Default)]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+const NAME_MAX: usize = 253;
+
 /// The body of a webhook. Fields that are missing are empty, as in Go.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -34,9 +36,14 @@ impl Payload {
         match serde_json::from_slice(body).ok()? {
             // Go's decoder takes it for nothing at all.
             Value::Null => Some(Self::default()),
-            payload @ Value::Object(_) => serde_json::from_value(payload).ok(),
+            payload @ Value::Object(_) => serde_json::from_value(payload).ok().filter(Self::has_names),
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
         }
+    }
+
+    /// Nothing of Kubernetes has a longer name, and what is remembered of each must be bounded.
+    fn has_names(&self) -> bool {
+        self.name.len() <= NAME_MAX && self.namespace.len() <= NAME_MAX
     }
 
     /// Whose task or gate it is, as `name.namespace`.
@@ -64,6 +71,7 @@ mod tests {
             r#"{"name": "a", "namespace": "b", "phase": "Progressing", "checksum": "c", "metadata": {"cmd": "d"}}"#;
         check(whole, Some(("a.b", 1)));
         check(r#"{"name": "a", "metadata": null}"#, Some(("a.", 0)));
+        check(&format!(r#"{{"name": "{}"}}"#, "x".repeat(254)), None);
         check("null", Some((".", 0)));
         check("", None);
         check("[]", None);

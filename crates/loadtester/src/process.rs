@@ -53,6 +53,9 @@ impl Processes {
     /// processes too.
     pub(crate) async fn run(&self, words: &[String], deadline: Duration) -> Report {
         let Some((program, arguments)) = words.split_first() else { return Report::refused("no command") };
+        if self.stop.is_cancelled() {
+            return Report::refused("the load tester is shutting down");
+        }
         let cancel = self.stop.child_token();
         let _ends_when_dropped = cancel.clone().drop_guard();
         let started = Keeper::start(program, arguments);

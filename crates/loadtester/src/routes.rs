@@ -19,8 +19,8 @@ use crate::remote::Remote;
 use crate::runner::{Runner, Taken, Ticket, tell};
 use crate::task::{self, Command, Shown, Task};
 
-/// A payload is no longer than this.
-const BODY: usize = 1 << 20;
+/// A payload is no longer than this, as is an argument of a command on Linux.
+const BODY: usize = 128 << 10;
 /// And has come by then.
 const BODY_TIME: Duration = Duration::from_secs(10);
 

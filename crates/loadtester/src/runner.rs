@@ -84,8 +84,9 @@ impl Runner {
         let runner = self.clone();
         self.tracker.spawn(async move {
             tokio::select! {
+                biased;
+                () = runner.stop.cancelled() => tracing::info!(canary = ticket.canary, "command {} ended", ticket.written),
                 () = runner.wait_and_work(&ticket, work) => {}
-                () = runner.stop.cancelled() => {}
             }
             lock(&runner.known).remove(&key);
         });
@@ -116,8 +117,9 @@ impl Runner {
         let _running = Counted::one_more(&self.numbers, Numbers::running);
         let abandoned = Abandoned { numbers: &self.numbers, kind };
         let result = tokio::select! {
-            result = work => result,
+            biased;
             () = self.stop.cancelled() => Err("the load tester is shutting down".to_owned()),
+            result = work => result,
         };
         std::mem::forget(abandoned);
         self.numbers.ended(kind, if result.is_ok() { "succeeded" } else { "failed" });

@@ -22,7 +22,7 @@ const HEADERS: Duration = Duration::from_secs(5);
 /// An answer must have been taken by then.
 const ANSWER: Duration = Duration::from_secs(30);
 /// So many connections are open at the same time; for one more the oldest that waits for its client goes.
-const CONNECTIONS: usize = 4096;
+const CONNECTIONS: usize = 2048;
 /// So many may wait to be taken.
 const BACKLOG: u32 = 4096;
 /// How long to wait when no connection can be taken.

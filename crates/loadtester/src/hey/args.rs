@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use burgee_operator::flags::Shape::{Duration as Span, Number, Real, Switch, Text};
 use burgee_operator::flags::{Flag, Trouble, Values, milliseconds, parse};
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
@@ -17,6 +17,8 @@ use crate::hey::target::Target;
 const AGENT: &str = "hey/0.0.1";
 /// More workers than this are no load that one machine makes.
 const WORKERS: u64 = 10_000;
+/// And a longer body none that is kept in memory.
+const BODY: u64 = 64 << 20;
 
 #[rustfmt::skip]
 const FLAGS: &[Flag] = &[
@@ -93,12 +95,12 @@ pub(crate) enum Amount {
 }
 
 /// The form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Summary,
     Csv,
-    /// `hey` prints nothing in a form that it does not know but its errors.
-    Silent,
+    /// `hey` takes what it does not know for the form itself, and prints that.
+    Literal(String),
 }
 
 /// A choice between two.
@@ -175,7 +177,6 @@ fn load(values: &Values) -> Result<Load, String> {
     if keepalive == Choice::Off {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    // The header of the body's length and the one of the host are set where requests are sent.
     let host = Some(values.text("host")).filter(|host| !host.is_empty()).map(|host| header(&host)).transpose()?;
     let method = values.text("m").to_uppercase();
     let rate = values.text("q").parse::<f64>().unwrap_or_default();
@@ -194,7 +195,7 @@ fn load(values: &Values) -> Result<Load, String> {
         form: match values.text("o").as_str() {
             "" => Form::Summary,
             "csv" => Form::Csv,
-            _ => Form::Silent,
+            other => Form::Literal(other.to_owned()),
         },
         keepalive,
         redirects: Choice::unless(values, "disable-redirects"),
@@ -222,7 +223,12 @@ fn body(values: &Values) -> Result<Bytes, String> {
     if file.is_empty() {
         return Ok(Bytes::from(values.text("d")));
     }
-    std::fs::read(&file).map(Bytes::from).map_err(|error| format!("open {file}: {}", spoken(&error)))
+    let said = |error: &std::io::Error| format!("open {file}: {}", spoken(error));
+    let known = std::fs::metadata(&file).map_err(|error| said(&error))?;
+    if !known.is_file() || known.len() > BODY {
+        return Err(format!("open {file}: no file of at most {BODY} bytes"));
+    }
+    std::fs::read(&file).map(Bytes::from).map_err(|error| said(&error))
 }
 
 fn header(text: &str) -> Result<HeaderValue, String> {
@@ -239,6 +245,8 @@ fn headers(values: &Values) -> Result<HeaderMap, String> {
         return Err("Flag '-h' is deprecated, please use '-H' instead.".to_owned());
     }
     let mut headers = HeaderMap::new();
+    // It is the first one on the wire; the host itself is known where a request is sent.
+    headers.insert(HOST, HeaderValue::from_static(""));
     headers.insert(CONTENT_TYPE, header(&values.text("T"))?);
     for input in values.all("H") {
         let (name, value) = input.split_once(':').ok_or_else(|| unreadable(input))?;

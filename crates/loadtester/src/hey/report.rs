@@ -70,7 +70,7 @@ pub(crate) fn summary(tally: &Tally, time: Duration) -> String {
 }
 
 /// The errors under their heading, or nothing.
-pub(crate) fn errors(tally: &Tally) -> String {
+fn errors(tally: &Tally) -> String {
     let mut text = String::new();
     if !tally.errors.is_empty() {
         text += "Error distribution:";

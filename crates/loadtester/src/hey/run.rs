@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burgee_operator::operator::lock;
 use bytes::Bytes;
@@ -26,6 +26,8 @@ use crate::output::Output;
 
 /// As many redirects as Go follows.
 const REDIRECTS: usize = 10;
+/// A request whose time comes so much too late is still sent.
+const LAST: Duration = Duration::from_millis(100);
 /// As many lines of `-o csv` as `hey` prints.
 const ROWS: u64 = 1_000_000;
 const TOO_LATE: &str = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
@@ -61,9 +63,10 @@ async fn carry_out(load: &Load, rows: Rows) -> String {
         lock(&rows)(report::HEADINGS);
     }
     let tally = measure(load, begun, rows).await;
-    match load.form {
+    match &load.form {
         Form::Summary => report::summary(&tally, begun.elapsed()),
-        Form::Csv | Form::Silent => report::errors(&tally) + "\n",
+        Form::Csv => String::new(),
+        Form::Literal(text) => format!("{text}\n"),
     }
 }
 
@@ -117,7 +120,8 @@ fn on_thread(shared: Shared, workers: u64, cancel: &CancellationToken) -> Option
             () = cancel.cancelled() => false,
         }
     });
-    drop(runtime);
+    // A name server may be slow, and nobody waits for it any more.
+    runtime.shutdown_background();
     done.then(|| std::mem::take(&mut *lock(&shared.tally)))
 }
 
@@ -237,7 +241,11 @@ impl Worker {
 /// Waits for the next request's time. Answers whether there is one before the end.
 async fn is_due(pace: Option<&mut Interval>, end: Option<Instant>) -> bool {
     match (pace, end) {
-        (Some(pace), Some(end)) => tokio::time::timeout_at(end.into(), pace.tick()).await.is_ok(),
+        // The last one is due at the very end, and is sent.
+        (Some(pace), Some(end)) => {
+            let end = end + (pace.period() / 2).min(LAST);
+            tokio::time::timeout_at(end.into(), pace.tick()).await.is_ok()
+        }
         (Some(pace), None) => {
             pace.tick().await;
             true
@@ -275,6 +283,7 @@ impl Asked {
         let mut headers: HeaderMap = load.headers.clone();
         let host = self.host.as_ref().unwrap_or(&target.host);
         let uri = if connection.is_second() {
+            headers.remove(HOST);
             let uri = Uri::builder().scheme(Scheme::HTTPS).authority(host.as_bytes());
             uri.path_and_query(target.path.clone()).build().map_err(|error| error.to_string())?
         } else {
