@@ -1,7 +1,7 @@
 {{/* The controller's arguments, one list item per line. A flag whose value is empty is left to the binary's default. */}}
 {{- define "burgee.args" -}}
 - -log-level={{ .Values.logLevel }}
-- -metrics-server={{ .Values.metricsServer }}
+- -metrics-server={{ include "burgee.metricsServer" . }}
 {{- with .Values.meshProvider }}
 - -mesh-provider={{ . }}
 {{- end }}

@@ -36,7 +36,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* Where the Lease lives: -namespace overrides -leader-election-namespace in the binary when it names one, so the Role follows it. */}}
 {{- define "burgee.leaseNamespace" -}}
-{{- if contains "," .Values.namespace -}}
+{{- if contains "," (default "" .Values.namespace) -}}
 {{- .Release.Namespace -}}
 {{- else -}}
 {{- default .Release.Namespace .Values.namespace -}}
@@ -52,15 +52,17 @@ Recreate
 {{- end -}}
 {{- end }}
 
-{{/* Values that would do nothing are refused, never ignored. */}}
-{{- define "burgee.refuseUnavailable" -}}
+{{/* The Prometheus that answers the builtin queries: the one beside the operator when there is one. */}}
+{{- define "burgee.metricsServer" -}}
 {{- if .Values.prometheus.install -}}
-{{- fail "prometheus.install is not available in this version of the chart: install Prometheus by itself and set metricsServer" -}}
+http://{{ include "burgee.fullname" . }}-prometheus:9090
+{{- else -}}
+{{- .Values.metricsServer -}}
 {{- end -}}
-{{- if .Values.linkerdAuthPolicy.create -}}
-{{- fail "linkerdAuthPolicy.create is not available in this version of the chart" -}}
-{{- end -}}
-{{- if .Values.rbac.pspEnabled -}}
-{{- fail "rbac.pspEnabled: PodSecurityPolicy was removed in Kubernetes 1.25" -}}
-{{- end -}}
+{{- end }}
+
+{{/* Labels of the Prometheus beside the operator, which must not look like the operator's own. */}}
+{{- define "burgee.prometheusLabels" -}}
+app.kubernetes.io/name: {{ include "burgee.name" . }}-prometheus
+app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}

@@ -12,8 +12,8 @@
 
 {{/* The parts of the operator's role that the values grant, joined by blanks. */}}
 {{- define "burgee.roleParts" -}}
-{{- $istio := or (empty .Values.meshProvider) (hasPrefix "istio" .Values.meshProvider) -}}
-{{- $knative := hasPrefix "knative" .Values.meshProvider -}}
+{{- $istio := or (empty .Values.meshProvider) (hasPrefix "istio" (default "" .Values.meshProvider)) -}}
+{{- $knative := hasPrefix "knative" (default "" .Values.meshProvider) -}}
 {{- $parts := list "controller" (ternary "configs" "credentials" .Values.configTracking.enabled) -}}
 {{- $choices := list
   (list "daemonsets" "daemonSets" true) (list "keda" "keda" true) (list "knative" "knative" $knative) (list "istio" "istio" $istio) -}}
