@@ -255,6 +255,8 @@ impl Programs<'_> {
                 &format!("--config={}", self.path("kubelet.yaml")),
                 &format!("--root-dir={}", self.path("kubelet")),
                 &format!("--cert-dir={}", self.path("kubelet/pki")),
+                // Without it cAdvisor does not know which cgroup is which pod's.
+                &format!("--containerd={}", self.path("ctr/containerd.sock")),
                 "--hostname-override=lab",
                 &format!("--node-ip={NODE_ADDRESS}"),
             ],
