@@ -3,6 +3,7 @@ mod adoption;
 mod boundaries;
 mod capacity;
 mod changes;
+mod charts;
 mod delivery;
 mod disruptive;
 mod edits;
@@ -14,6 +15,7 @@ mod labs;
 mod mistakes;
 mod objects;
 mod orders;
+mod panels;
 mod receiver;
 mod release;
 mod share;
@@ -166,6 +168,8 @@ fn tests() -> Vec<Test> {
         changes::TESTS,
         adoption::TESTS,
         boundaries::TESTS,
+        panels::TESTS,
+        charts::TESTS,
         gates::TESTS,
         orders::TESTS,
         mistakes::TESTS,
