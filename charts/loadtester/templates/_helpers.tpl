@@ -55,3 +55,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resources: [pods, pods/log]
   verbs: [get, list]
 {{- end }}
+
+{{/* Namespaces that are served. Jobs demand that somebody says which; the Roles of single namespaces say it already. */}}
+{{- define "loadtester.namespaces" -}}
+{{- if and .Values.runJob.enabled (eq .Values.runJob.scope "cluster") (not .Values.cmd.namespaceRegexp) }}
+{{- fail "runJob.scope=cluster needs cmd.namespaceRegexp: it says in which namespaces Jobs may be run" }}
+{{- end }}
+{{- default (ternary "." "" .Values.runJob.enabled) .Values.cmd.namespaceRegexp }}
+{{- end }}

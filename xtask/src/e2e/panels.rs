@@ -25,11 +25,10 @@ const RATE: u32 = 50;
 const BOARDS: [(&str, &str); 3] = [("istio", "panels"), ("envoy", ".*"), ("controller", "panels")];
 
 /// What the run cannot have data for: a part of the query, and why.
-const EXCEPTIONS: [(&str, &str); 6] = [
+const EXCEPTIONS: [(&str, &str); 5] = [
     ("connection_security_policy=\"mutual_tls\"", "the lab's pods have no sidecars, and so no mTLS"),
     ("reporter=\"source\"", "the lab's pods have no sidecars that tell what they ask"),
     ("burgee_write_conflicts_total", "nobody else writes what the operator writes"),
-    ("burgee_canary_pending_seconds", "no revision waits, and not every operator has it yet"),
     ("> 0) unless on (namespace, name)", "a note of holds: nobody holds a run"),
     ("(burgee_leader == 1) unless", "a note of a new leader: there is none"),
 ];
