@@ -66,11 +66,11 @@ impl Wanted {
             text.ok_or_else(|| format!("{key} not found in metadata"))
         };
         let name = wanted("jobName")?;
-        if !dns::is_namespace(name) || name.len() > NAME_MAX {
+        if !dns::is_label(name) || name.len() > NAME_MAX {
             return Err(format!("jobName {name:?} is not made of at most 63 lower case letters, digits and dashes"));
         }
         let namespace = &payload.namespace;
-        if !dns::is_namespace(namespace) {
+        if !dns::is_label(namespace) {
             return Err(format!("namespace {namespace:?} of the canary is no name"));
         }
         let written = read(wanted("jobSpec")?)?;
