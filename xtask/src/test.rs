@@ -5,12 +5,13 @@ use anyhow::{Context, Result};
 use burgee_lab::seconds;
 use clap::Args;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Everything that the project is tested with.
 ///
-/// In this order: formatting, lints, every hermetic test, what a lab leaves behind when it ends or is killed, the release
+/// In this order: licenses and sources of dependencies, formatting, lints, every hermetic test, what a lab leaves behind when it ends or is killed, the release
 /// build, and the end-to-end suite on a real cluster of its own, for which Linux and root are needed. The last line says how many tests passed and failed.
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -42,14 +43,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         return e2e::alone(&arguments.e2e);
     }
     let started = Instant::now();
+    let mut outcomes = Vec::new();
     if !arguments.hermetic {
         heading("prerequisites");
-        e2e::prepare(&arguments.e2e)?;
+        let parts = e2e::prepare(&arguments.e2e)?;
+        if e2e::boots_labs(&arguments.e2e) {
+            outcomes.push(dependencies(&parts.program("cargo-deny"))?);
+        }
     }
-    let mut outcomes = vec![
+    outcomes.extend([
         step("formatting", &["fmt", "--check"])?,
         step("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?,
-    ];
+    ]);
     let (hermetic, tally) = hermetic_tests()?;
     outcomes.push(hermetic);
     if !arguments.hermetic {
@@ -136,6 +141,7 @@ const TEARDOWN: &[&str] = &[
     "a_crashed_lab_is_cleaned_by_the_next_start",
 ];
 const HERMETIC: &str = "hermetic tests";
+const DEPENDENCIES: &str = "licenses and sources of dependencies";
 
 fn heading(what: &str) {
     println!("\n--- {what}");
@@ -152,6 +158,17 @@ fn step(name: &str, arguments: &[&str]) -> Result<Outcome> {
     let started = Instant::now();
     let status = cargo(arguments).status().with_context(|| format!("run cargo {}", arguments.join(" ")))?;
     Ok(outcome(name, started, (!status.success()).then(|| format!("cargo {}: {status}", arguments.join(" ")))))
+}
+
+/// Whether every dependency has a license that deny.toml allows, comes from where it says, and is none that it bans.
+/// Advisories are asked for by the workflow: their database is not on every machine.
+fn dependencies(program: &Path) -> Result<Outcome> {
+    heading(DEPENDENCIES);
+    let started = Instant::now();
+    let arguments = ["--log-level", "error", "check", "bans", "licenses", "sources"];
+    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
+    let status = status.with_context(|| format!("run {}", program.display()))?;
+    Ok(outcome(DEPENDENCIES, started, (!status.success()).then(|| format!("cargo deny: {status}"))))
 }
 
 fn outcome(name: &str, started: Instant, failure: Option<String>) -> Outcome {

