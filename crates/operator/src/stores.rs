@@ -153,8 +153,8 @@ impl Store {
         changed
     }
 
-    /// Removes an object unless a newer one has taken its name.
-    fn remove(&mut self, key: &ObjectKey, version: u64, uid: &str) -> bool {
+    /// An object is gone, and its uid never comes back.
+    fn forget(&mut self, uid: &str) {
         self.deleted.remove(uid);
         if !uid.is_empty() {
             self.gone.push_back(uid.into());
@@ -162,6 +162,18 @@ impl Store {
         if self.gone.len() > GONE {
             self.gone.pop_front();
         }
+    }
+
+    /// What we deleted and a list does not show any more is gone: the watch that would have said so was cut off.
+    fn settle_deletions(&mut self, arrivals: &[Arrival]) {
+        let is_shown = |uid: &String| arrivals.iter().any(|arrival| *arrival.stored.uid == **uid);
+        let over: Vec<String> = self.deleted.iter().filter(|uid| !is_shown(uid)).cloned().collect();
+        over.iter().for_each(|uid| self.forget(uid));
+    }
+
+    /// Removes an object unless a newer one has taken its name.
+    fn remove(&mut self, key: &ObjectKey, version: u64, uid: &str) -> bool {
+        self.forget(uid);
         let place = (key.namespace.clone(), key.name.clone());
         let is_older = self.objects.get(&place).is_some_and(|known| *known.uid == *uid || known.version <= version);
         is_older && self.objects.remove(&place).is_some()
@@ -462,7 +474,9 @@ impl Stores {
             if restored {
                 // What was gone may be there again.
                 store.gone.clear();
+                store.deleted.clear();
             }
+            store.settle_deletions(&arrivals);
             let was_blind = matches!(store.progress, Progress::Failing(_) | Progress::Forbidden(_));
             let mut left: BTreeMap<_, _> = std::mem::take(&mut store.objects);
             for arrival in arrivals {

@@ -104,6 +104,27 @@ fn what_we_deleted_does_not_come_back_by_a_late_event() {
 }
 
 #[test]
+fn what_we_deleted_is_forgotten_when_a_list_does_not_show_it() {
+    let case = Case::new(vec![deployment(5, 1)]);
+    let taken_out = || case.stores.sizes().into_iter().find(|(what, _)| *what == "taken out").map(|(_, count)| count);
+    case.stores.deleted(&key(), "u");
+    case.list(11, vec![deployment(5, 1)]);
+    assert_eq!((taken_out(), case.replicas()), (Some(1), None), "the list is from before the deletion");
+    case.list(13, vec![]);
+    assert_eq!(taken_out(), Some(0));
+    case.stores.event(&case.scope, deployment(5, 2), Deletion::No);
+    assert_eq!(case.replicas(), None, "an answer that was on its way brings nothing back");
+}
+
+#[test]
+fn what_we_deleted_is_there_again_when_the_cluster_was_restored() {
+    let case = Case::new(vec![deployment(9, 3)]);
+    case.stores.deleted(&key(), "u");
+    case.list(4, vec![deployment(2, 1)]);
+    assert_eq!(case.replicas(), Some(1));
+}
+
+#[test]
 fn the_end_of_a_predecessor_does_not_take_its_successor() {
     let case = Case::new(vec![]);
     let mut successor = deployment(15, 7);
