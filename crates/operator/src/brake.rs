@@ -132,8 +132,8 @@ async fn look(operator: &Operator, namespace: &str, refusals: &mut Refusals) -> 
     let selector = "&fieldSelector=metadata.name%3Dburgee-brake";
     let feed = Feed { kind: Kind::ConfigMap, path, selector, depth: Depth::Whole };
     let mut found = Position::Off;
-    let listed = feed.list(cluster, |object| {
-        if pauses(&object) {
+    let listed = feed.list(cluster, |item| {
+        if item.whole().is_some_and(|object| pauses(&object)) {
             found = Position::On;
         }
     });
@@ -149,7 +149,9 @@ async fn look(operator: &Operator, namespace: &str, refusals: &mut Refusals) -> 
             refusals.end();
             heard(&stores.vitals);
             match happened {
-                Happened::Present(object) if pauses(&object) => brake.set(Position::On),
+                Happened::Present(item) if item.whole().is_some_and(|object| pauses(&object)) => {
+                    brake.set(Position::On);
+                }
                 Happened::Present(_) | Happened::Gone(_) => brake.set(Position::Off),
                 Happened::Nothing => {}
             }

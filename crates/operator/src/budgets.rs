@@ -28,6 +28,9 @@ pub const HOOKS: Limits = Limits { canary: 32, namespace: 128, total: 512 };
 /// Letters that are being delivered, one of each canary.
 pub const LETTERS: Limits = Limits { canary: 1, namespace: 16, total: 64 };
 
+/// Looks at canaries. Each holds the objects that it looks at: three of 12 MiB at most, if somebody wants them so large.
+pub const TICKS: Limits = Limits { canary: 1, namespace: 16, total: 64 };
+
 /// The places of all kinds.
 #[derive(Debug)]
 pub struct Budgets {
@@ -37,11 +40,18 @@ pub struct Budgets {
     pub hooks: Budget,
     /// Of letters.
     pub letters: Budget,
+    /// Of ticks.
+    pub ticks: Budget,
 }
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { metrics: Budget::new(METRICS), hooks: Budget::new(HOOKS), letters: Budget::new(LETTERS) }
+        Self {
+            metrics: Budget::new(METRICS),
+            hooks: Budget::new(HOOKS),
+            letters: Budget::new(LETTERS),
+            ticks: Budget::new(TICKS),
+        }
     }
 }
 
@@ -49,8 +59,10 @@ impl Budgets {
     /// How much is remembered, by what.
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
-        let Self { metrics, hooks, letters } = self;
-        vec![("metrics places", metrics.parts()), ("hook places", hooks.parts()), ("letter places", letters.parts())]
+        let Self { metrics, hooks, letters, ticks } = self;
+        let places =
+            [("metrics places", metrics), ("hook places", hooks), ("letter places", letters), ("tick places", ticks)];
+        places.map(|(what, budget)| (what, budget.parts())).to_vec()
     }
 }
 

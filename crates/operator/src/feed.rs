@@ -8,16 +8,17 @@ use burgee_core::world::Kind;
 use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt;
 use kube::client::Body;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::cluster::{ApiError, Cluster, request};
+use crate::item::{Item, Versioned};
 
-/// Objects per page of a list. Each takes ten times its text while it is read, and what a page took for a moment is not
-/// given back by the allocator.
-const PAGE: usize = 100;
+/// Objects of the first page of a list, and the most of any. How large they are is not known before.
+const PAGE: (usize, usize) = (8, 200);
+/// Bytes of a page after which the next one has fewer objects, and more. What a page took for a moment is not given back by
+/// the allocator.
+const PAGE_BYTES: (usize, usize) = (2 << 20, 512 << 10);
 /// No event is longer: etcd takes no object of more than 1.5 MiB.
 const LONGEST_EVENT: usize = 16 << 20;
 /// Metadata only, for the kinds whose content must not be kept.
@@ -46,12 +47,12 @@ pub(crate) enum Depth {
 }
 
 /// Something that a watch has shown.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Happened {
     /// An object is there, or is otherwise than before.
-    Present(Value),
+    Present(Item),
     /// It is gone.
-    Gone(Value),
+    Gone(Item),
     /// Nothing: only time has passed.
     Nothing,
 }
@@ -66,19 +67,22 @@ pub(crate) enum Lost {
 }
 
 impl Feed {
-    /// All objects, page by page. Answers the version to watch from. An answer that is no list is an error, for it would
-    /// say that everything is gone.
-    pub(crate) async fn list(&self, cluster: &Cluster, mut take: impl FnMut(Value)) -> Result<u64, ApiError> {
+    /// All objects, page by page, one at a time. Answers the version to watch from. An answer that is no list is an error, for
+    /// it would say that everything is gone.
+    pub(crate) async fn list(&self, cluster: &Cluster, mut take: impl FnMut(&Item)) -> Result<u64, ApiError> {
         let mut token = String::new();
+        let mut limit = PAGE.0;
         loop {
-            let query = format!("limit={PAGE}&continue={}", escape(&token));
+            let query = format!("limit={limit}&continue={}", escape(&token));
             let page: Page = cluster.read(self.kind, self.request(&query, "List")?).await?;
             let version = page.metadata.version().ok_or_else(|| self.nonsense("an answer without a version"))?;
             match page.items {
                 Some(items) => {
-                    let objects: Option<Vec<Value>> = items.iter().map(|item| object(item)).collect();
-                    let objects = objects.ok_or_else(|| self.nonsense("an answer that is no list"))?;
-                    objects.into_iter().for_each(&mut take);
+                    limit = next_limit(limit, items.iter().map(Item::len).sum());
+                    for item in items {
+                        item.outline().ok_or_else(|| self.nonsense("an answer that is no list"))?;
+                        take(&item);
+                    }
                 }
                 // Go may write an empty list so.
                 None if page.kind.ends_with("List") => {}
@@ -123,19 +127,19 @@ impl Feed {
     }
 
     fn take(&self, event: Event, version: &mut u64, tell: &mut impl FnMut(Happened)) -> Result<(), Lost> {
-        let Event { kind, object: text } = event;
+        let Event { kind, object } = event;
         if kind == "ERROR" {
-            let object: Value = serde_json::from_str(text.get()).unwrap_or_default();
+            let object = object.whole().unwrap_or_default();
             let code = object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
             let message = object["message"].as_str().unwrap_or_default().to_owned();
             return Err(Lost::Thread(ApiError::of(code, message)));
         }
-        let shown = serde_json::from_str(text.get()).ok().and_then(|Outline { metadata }| metadata.version());
-        let shown = shown.ok_or_else(|| self.lost("an event without a version"))?;
-        let happened = match (kind.as_str(), object(&text)) {
-            ("ADDED" | "MODIFIED", Some(object)) => Happened::Present(object),
-            ("DELETED", Some(object)) => Happened::Gone(object),
-            ("BOOKMARK", _) => Happened::Nothing,
+        let shown = object.version().ok_or_else(|| self.lost("an event without a version"))?;
+        let happened = match kind.as_str() {
+            "BOOKMARK" => Happened::Nothing,
+            _ if object.outline().is_none() => return Err(self.lost("an event without an object")),
+            "ADDED" | "MODIFIED" => Happened::Present(object),
+            "DELETED" => Happened::Gone(object),
             _ => return Err(self.lost("an event of no known kind")),
         };
         tell(happened);
@@ -206,14 +210,14 @@ fn silent(what: &str, wait: Duration) -> ApiError {
     ApiError::Failed(format!("{what} from the API server for {} s", wait.as_secs()))
 }
 
-/// A list as it comes. Its objects are read one by one: whatever one of them holds, the others are there.
+/// A list as it comes.
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
     kind: String,
     metadata: Versioned,
     #[serde(default)]
-    items: Option<Vec<Box<RawValue>>>,
+    items: Option<Vec<Item>>,
 }
 
 /// An event of a watch as it comes.
@@ -221,64 +225,18 @@ struct Page {
 struct Event {
     #[serde(rename = "type")]
     kind: String,
-    object: Box<RawValue>,
+    object: Item,
 }
 
-/// Of any object its version alone.
-#[derive(Deserialize)]
-struct Outline {
-    metadata: Versioned,
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    #[serde(default, rename = "resourceVersion")]
-    version: String,
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
-impl Versioned {
-    fn version(&self) -> Option<u64> {
-        self.version.parse().ok()
+/// How many objects the next page has, after one of so many objects and bytes.
+fn next_limit(limit: usize, bytes: usize) -> usize {
+    if bytes > PAGE_BYTES.0 {
+        (limit / 2).max(1)
+    } else if bytes < PAGE_BYTES.1 {
+        (limit * 4).min(PAGE.1)
+    } else {
+        limit
     }
-}
-
-/// What is known of an object of which something lies too deep to be read, as an API server takes it where a schema leaves
-/// fields open. `managedFields` is as deep as the object.
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Shallow {
-    api_version: Option<Value>,
-    kind: Option<Value>,
-    metadata: ShallowMetadata,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShallowMetadata {
-    name: Value,
-    namespace: Option<Value>,
-    uid: Option<Value>,
-    resource_version: Option<Value>,
-    generation: Option<Value>,
-    creation_timestamp: Option<Value>,
-    deletion_timestamp: Option<Value>,
-    labels: Option<Value>,
-    annotations: Option<Value>,
-    owner_references: Option<Value>,
-    finalizers: Option<Value>,
-}
-
-/// One object. What cannot be read of it is left out: then it is there, and has nothing that anybody could act on.
-fn object(text: &RawValue) -> Option<Value> {
-    let shallow = |_| serde_json::to_value(serde_json::from_str::<Shallow>(text.get())?);
-    let object = serde_json::from_str(text.get()).or_else(shallow).ok()?;
-    is_object(&object).then_some(object)
-}
-
-fn is_object(object: &Value) -> bool {
-    object["metadata"]["name"].as_str().is_some_and(|name| !name.is_empty())
 }
 
 fn escape(token: &str) -> String {

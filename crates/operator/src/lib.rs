@@ -20,6 +20,7 @@ pub mod flags;
 mod gauges;
 pub mod hooks;
 pub mod http;
+mod item;
 pub mod lead;
 pub mod logs;
 pub mod memory;

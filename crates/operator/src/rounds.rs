@@ -20,8 +20,8 @@ use crate::tell::Story;
 use crate::tick;
 use crate::watch;
 
-/// Ticks that run at the same time.
-const CONCURRENT: usize = 64;
+/// Ticks that run or wait for a place among those of their namespace.
+const CONCURRENT: usize = 512;
 /// Edits that follow each other faster than this are one (docs/differences.md, Faster).
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// After a start or a change of leader canaries are looked at over a time that grows with their number, not all at once;
@@ -110,7 +110,12 @@ impl Rounds {
         }
         let free = CONCURRENT.saturating_sub(self.running.len());
         for key in self.timetable.start(clock::steady(), free) {
-            let task = self.running.spawn(tick::tick(self.operator.clone(), key.clone()));
+            let (operator, canary) = (self.operator.clone(), key.clone());
+            let task = self.running.spawn(async move {
+                let budgets = operator.clone();
+                let _place = budgets.budgets.ticks.place(&canary).await;
+                Box::pin(tick::tick(operator, canary)).await
+            });
             self.names.insert(task.id(), key);
         }
     }

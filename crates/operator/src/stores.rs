@@ -19,6 +19,7 @@ use crate::watch;
 use kept::{config_text, meaning, uid_of};
 pub(crate) use kept::{strip, version_of};
 
+mod incoming;
 mod kept;
 
 mod neighbours;
@@ -83,6 +84,8 @@ struct Stored {
     claim: Option<Box<Claim>>,
     /// Of workloads: the labels of their pods, as JSON text.
     labels: Option<Box<str>>,
+    /// Why it is not kept although it is wanted.
+    refused: Option<Box<str>>,
 }
 
 impl Stored {
@@ -91,15 +94,20 @@ impl Stored {
         if kind.is_confidential() {
             return Self::outline(kind, object);
         }
-        let json = Some(object.to_string().into());
+        let json: Arc<str> = object.to_string().into();
         let claim = (kind == Kind::Canary).then(|| Box::new(Claim::of(object)));
-        Self { json, claim, meaning: meaning(kind, object), ..Self::outline(kind, object) }
+        let (json, refused) = match incoming::verify_size(&json) {
+            Ok(()) => (Some(json), None),
+            Err(reason) => (None, Some(reason.into())),
+        };
+        Self { json, claim, refused, meaning: meaning(kind, object), ..Self::outline(kind, object) }
     }
 
     /// The same when nobody wants it.
     fn outline(kind: Kind, object: &Value) -> Self {
         let labels = neighbours::labels(kind, object);
-        Self { version: version_of(object), uid: uid_of(object).into(), json: None, meaning: 0, claim: None, labels }
+        let (version, uid) = (version_of(object), uid_of(object).into());
+        Self { version, uid, json: None, meaning: 0, claim: None, labels, refused: None }
     }
 
     /// Whether it says more than what is known.
@@ -168,7 +176,9 @@ impl Store {
     fn settle_deletions(&mut self, arrivals: &[Arrival]) {
         let is_shown = |uid: &String| arrivals.iter().any(|arrival| *arrival.stored.uid == **uid);
         let over: Vec<String> = self.deleted.iter().filter(|uid| !is_shown(uid)).cloned().collect();
-        over.iter().for_each(|uid| self.forget(uid));
+        for uid in over {
+            self.forget(&uid);
+        }
     }
 
     /// Removes an object unless a newer one has taken its name.
@@ -300,6 +310,9 @@ impl Stores {
         match cluster.get(key).await {
             Ok(Some(object)) => {
                 self.wrote(key, &object);
+                if let Err(reason) = incoming::verify_size(&object.to_string()) {
+                    return Look::Unknown(format!("{key} {reason}"));
+                }
                 Look::Present(Arc::new(strip(key.kind, object)))
             }
             Ok(None) => Look::Absent,
@@ -374,7 +387,9 @@ impl Stores {
         match &store.progress {
             Progress::Synced => match store.objects.get(&(key.namespace.clone(), key.name.clone())) {
                 Some(object) if key.kind.is_confidential() => Ok(Some(config_text(key, object))),
-                Some(object) => object.json.clone().ok_or(Look::Ask).map(Some),
+                Some(Stored { json: Some(json), .. }) => Ok(Some(json.clone())),
+                Some(Stored { refused: Some(reason), .. }) => Err(Look::Unknown(format!("{key} {reason}"))),
+                Some(_) => Err(Look::Ask),
                 None => Ok(None),
             },
             Progress::Forbidden(_) => Err(Look::Ask),
@@ -429,13 +444,12 @@ impl Stores {
     pub fn wrote(&self, key: &ObjectKey, object: &Value) {
         let scope = self.scope(key);
         if self.progress(&scope).is_some() {
-            self.enter(&scope, object.clone());
+            self.arrival(scope.kind, object.clone()).and_then(|arrival| self.enter(&scope, arrival));
         }
     }
 
     /// Enters an object if it is newer than what is known. Answers its key if anything that matters has changed.
-    fn enter(&self, scope: &Scope, object: Value) -> Option<ObjectKey> {
-        let arrival = self.arrival(scope.kind, object)?;
+    fn enter(&self, scope: &Scope, arrival: Arrival) -> Option<ObjectKey> {
         let key = arrival.key.clone();
         self.lock().get_mut(scope)?.apply(arrival).then_some(key)
     }
@@ -509,31 +523,6 @@ impl Stores {
         for key in changed {
             self.tell(key);
         }
-    }
-
-    /// Enters an object that the API server has shown, and wakes whoever looks at it if it is newer than what is known.
-    pub(crate) fn shown(&self, scope: &Scope, object: Value) {
-        if let Some(key) = self.enter(scope, object) {
-            self.tell(key);
-        }
-    }
-
-    /// Takes in one watch event. Answers its version.
-    pub(crate) fn event(&self, scope: &Scope, object: Value, deletion: Deletion) -> u64 {
-        let version = version_of(&object);
-        let Some(arrival) = self.arrival(scope.kind, object) else { return version };
-        let key = arrival.key.clone();
-        let changed = self.lock().get_mut(scope).is_some_and(|store| {
-            store.version = store.version.max(version);
-            match deletion {
-                Deletion::No => store.apply(arrival),
-                Deletion::Yes => store.remove(&key, version, &arrival.stored.uid),
-            }
-        });
-        if changed {
-            self.tell(key);
-        }
-        version
     }
 
     /// Notes how far a watch has come. Whoever reads the kind is woken by the key with an empty name.

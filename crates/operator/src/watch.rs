@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burgee_core::world::Kind;
-use serde_json::Value;
 
 use crate::cluster::{ApiError, Cluster, Resource};
 use crate::feed::{Depth, Feed, Happened, Lost};
@@ -87,7 +86,7 @@ fn jittered(pause: Duration) -> Duration {
 /// Lists everything, page by page, and answers the version to watch from.
 async fn list(cluster: &Cluster, stores: &Stores, scope: &Scope) -> Result<u64, ApiError> {
     let mut objects = Vec::new();
-    let version = feed(scope).list(cluster, |object| objects.extend(stores.arrival(scope.kind, object))).await?;
+    let version = feed(scope).list(cluster, |item| objects.extend(stores.incoming(scope.kind, item))).await?;
     stores.listing(scope, version, objects);
     stores.vitals.heard(&scope.to_string(), scope.kind.name());
     Ok(version)
@@ -96,7 +95,7 @@ async fn list(cluster: &Cluster, stores: &Stores, scope: &Scope) -> Result<u64, 
 /// Enters what is newer than the watch has shown it. The API server answers a list with no older state than
 /// there was when it was asked; a watch may be behind.
 pub(crate) async fn catch_up(cluster: &Cluster, stores: &Stores, scope: &Scope) -> Result<(), ApiError> {
-    feed(scope).list(cluster, |object| stores.shown(scope, object)).await.map(|_| ())
+    feed(scope).list(cluster, |item| stores.listed_anew(scope, item)).await.map(|_| ())
 }
 
 /// Watches from `version`, re-opening as long as the thread is not lost. Answers why it was; nothing if nobody needs the
@@ -140,12 +139,11 @@ async fn stay(
 }
 
 fn enter(stores: &Stores, scope: &Scope, happened: Happened) {
-    let (object, deletion): (Value, Deletion) = match happened {
-        Happened::Present(object) => (object, Deletion::No),
-        Happened::Gone(object) => (object, Deletion::Yes),
-        Happened::Nothing => return,
-    };
-    stores.event(scope, object, deletion);
+    match happened {
+        Happened::Present(item) => stores.happened(scope, &item, Deletion::No),
+        Happened::Gone(item) => stores.happened(scope, &item, Deletion::Yes),
+        Happened::Nothing => {}
+    }
 }
 
 /// What is followed of a scope. Helm's releases and service account tokens are left out: they dominate memory and are

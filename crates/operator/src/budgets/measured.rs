@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::fixtures::{Fake, canary};
 use crate::operator::{Operator, lock};
 use crate::outbox::News;
+use crate::stores::Scope;
 use crate::tell::Story;
 use crate::{ask, fixtures};
 
@@ -87,6 +88,33 @@ async fn measured_three_large_canaries_whose_event_hook_hangs() {
     }
     assert!(!operator.is_delivered(), "nobody answers");
     report("three canaries of 1.1 MB with a hanging event hook, 300 events each", before);
+}
+
+/// A namespace has a hundred Deployments of a megabyte each, as an API server takes them, and one canary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures the whole process, so it must run alone"]
+async fn measured_a_hundred_deployments_of_forty_thousand_variables_each() {
+    let variables = vec![r#"{"name":"a","value":"b"}"#; 40_000].join(",");
+    let server = Fake::start(move |request| {
+        let query = request.path.split_once('?').map_or("", |(_, query)| query);
+        let number = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.parse::<usize>().ok());
+        let (limit, first) = (number("limit=").unwrap_or(100), number("continue=").unwrap_or_default());
+        let last = (first + limit).min(100);
+        let one = |number: usize| {
+            format!(
+                r#"{{"metadata":{{"name":"d{number}","namespace":"test","uid":"u{number}","resourceVersion":"5"}},"spec":{{"template":{{"metadata":{{"labels":{{"app":"d"}}}},"spec":{{"containers":[{{"name":"a","env":[{variables}]}}]}}}}}}}}"#
+            )
+        };
+        let items = (first..last).map(one).collect::<Vec<_>>().join(",");
+        let token = if last < 100 { last.to_string() } else { String::new() };
+        let head = r#""kind":"DeploymentList","metadata":{"resourceVersion":"9","continue":"#;
+        Body::from(format!(r#"{{{head}"{token}"}},"items":[{items}]}}"#)).into_response()
+    });
+    let operator = server.await.operator();
+    let before = held("VmRSS");
+    let scope = Scope { kind: Kind::Deployment, namespace: None };
+    crate::watch::catch_up(&operator.cluster, &operator.stores, &scope).await.unwrap();
+    report("100 Deployments of 40,000 variables each", before);
 }
 
 fn report(what: &str, before: usize) {

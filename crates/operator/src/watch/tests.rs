@@ -3,7 +3,7 @@
 use burgee_apiserver::{ApiServer, Fault, Requests, Times, Verb};
 use burgee_core::world::ObjectKey;
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;

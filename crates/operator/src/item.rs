@@ -1,0 +1,115 @@
+//! One object as it came from the API server, still as text. Whoever may write only in his namespace may write a megabyte of
+//! empty maps, which takes a hundred times as much once it is read: so of what nobody wants only the outline is, and of the
+//! rest one at a time. It keeps nothing.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The text of an object.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Item(Box<RawValue>);
+
+/// A version, and of a list where it goes on.
+#[derive(Deserialize)]
+pub(crate) struct Versioned {
+    #[serde(default, rename = "resourceVersion")]
+    version: String,
+    #[serde(default, rename = "continue")]
+    pub(crate) token: String,
+}
+
+impl Versioned {
+    pub(crate) fn version(&self) -> Option<u64> {
+        self.version.parse().ok()
+    }
+}
+
+/// Of any object its version alone.
+#[derive(Deserialize)]
+struct OnlyVersion {
+    metadata: Versioned,
+}
+
+/// Who an object is, and which pods a workload makes. Nothing here is deep; `managedFields` is as deep as the object.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outline {
+    api_version: Option<Value>,
+    kind: Option<Value>,
+    metadata: Metadata,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "if_readable")]
+    spec: Option<Workload>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    namespace: Option<Value>,
+    uid: Option<Value>,
+    resource_version: Option<Value>,
+    generation: Option<Value>,
+    creation_timestamp: Option<Value>,
+    deletion_timestamp: Option<Value>,
+    labels: Option<Value>,
+    annotations: Option<Value>,
+    owner_references: Option<Value>,
+    finalizers: Option<Value>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Workload {
+    template: Option<Template>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Template {
+    metadata: Option<TemplateMetadata>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct TemplateMetadata {
+    labels: Option<Value>,
+}
+
+/// Not every kind has a pod template where workloads have theirs.
+fn if_readable<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Workload>, D::Error> {
+    let text = Option::<Box<RawValue>>::deserialize(from)?;
+    Ok(text.and_then(|text| serde_json::from_str(text.get()).ok()))
+}
+
+impl Item {
+    /// Bytes of the text.
+    pub(crate) fn len(&self) -> usize {
+        self.0.get().len()
+    }
+
+    pub(crate) fn version(&self) -> Option<u64> {
+        serde_json::from_str::<OnlyVersion>(self.0.get()).ok()?.metadata.version()
+    }
+
+    /// What is known without reading it all; none if it is no object of Kubernetes.
+    pub(crate) fn outline(&self) -> Option<Value> {
+        let outline: Outline = serde_json::from_str(self.0.get()).ok()?;
+        if outline.metadata.name.is_empty() {
+            return None;
+        }
+        let mut outline = serde_json::to_value(outline).ok()?;
+        outline["metadata"].as_object_mut()?.retain(|_, value| !value.is_null());
+        Some(outline)
+    }
+
+    /// All of it. Where something lies too deep to be read, as an API server takes it where a schema leaves fields open, it
+    /// is the outline: then the object is there, and has nothing that anybody could act on.
+    pub(crate) fn whole(&self) -> Option<Value> {
+        serde_json::from_str(self.0.get()).ok().or_else(|| self.outline())
+    }
+}
+
+#[cfg(test)]
+impl From<Value> for Item {
+    fn from(object: Value) -> Self {
+        Self(serde_json::value::to_raw_value(&object).unwrap())
+    }
+}
