@@ -156,12 +156,14 @@ impl Outside {
         }
     }
 
-    /// How many of the requests that a builtin query looks back on at `now` reached another version than the target's.
-    pub(crate) fn foreign(&self, ask: &Ask, now: Timestamp) -> f64 {
+    /// How many of the requests that a builtin query looks back on at `now` reached another version than the target's. Two
+    /// windows after the run has `begun` that is nobody's fault: pods of before that never go put no verdict off for ever.
+    pub(crate) fn foreign(&self, ask: &Ask, now: Timestamp, begun: Timestamp) -> f64 {
         let Ask::Measure { metric, scale, query, .. } = ask else { return 0.0 };
         let inquiry = Inquiry { metric, scale: *scale, query, now };
         let window = inquiry.window().filter(|_| Builtin::from_name(metric).is_some());
-        window.map_or(0.0, |window| self.prometheus.foreign(window))
+        let early = window.filter(|window| now.duration_since(begun) < window.length.saturating_mul(2));
+        early.map_or(0.0, |window| self.prometheus.foreign(window))
     }
 
     /// What the counters of the canary's workload say.

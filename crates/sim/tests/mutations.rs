@@ -74,8 +74,8 @@ spec:
     - {name: start, type: confirm-rollout, url: "http://tester.test/"}
     - {name: traffic, type: confirm-traffic-increase, url: "http://tester.test/"}
     metrics:
-    - {name: request-success-rate, thresholdRange: {min: 99}, interval: 1m}
-    - {name: request-duration, thresholdRange: {max: 500}, interval: 30s}
+    - {name: request-success-rate, thresholdRange: {min: 99}, interval: 10s}
+    - {name: request-duration, thresholdRange: {max: 500}, interval: 10s}
     METRIC
 "#;
 
@@ -121,7 +121,7 @@ spec:
     threshold: 2
     stepWeight: 50
     maxWeight: 50
-    metrics: [{name: request-success-rate, thresholdRange: {min: 99}, interval: 1m}]
+    metrics: [{name: request-success-rate, thresholdRange: {min: 99}, interval: 10s}]
 "#;
 
 const KNATIVE: &str = r#"
@@ -141,7 +141,7 @@ spec:
     threshold: 2
     stepWeight: 50
     maxWeight: 50
-    metrics: [{name: request-success-rate, thresholdRange: {min: 99}, interval: 1m}]
+    metrics: [{name: request-success-rate, thresholdRange: {min: 99}, interval: 10s}]
 "#;
 
 /// A canary that claims what an older one has.

@@ -23,7 +23,7 @@ fn external_name(stage: &Stage, service: &str) -> Value {
 
 #[test]
 fn a_promoted_service_leads_where_the_target_led() -> Result<(), String> {
-    let stage = play("service-target", "at 100s")?;
+    let stage = play("service-target", "at 160s")?;
     for service in ["backend", "backend-primary", "backend-canary"] {
         assert_eq!(external_name(&stage, service), "two.example.com", "{service}");
     }
@@ -32,7 +32,7 @@ fn a_promoted_service_leads_where_the_target_led() -> Result<(), String> {
 
 #[test]
 fn a_failed_service_never_reaches_the_primary() -> Result<(), String> {
-    let stage = play("service-target", "at 160s")?;
+    let stage = play("service-target", "at 220s")?;
     assert_eq!(external_name(&stage, "backend-primary"), "two.example.com");
     assert_eq!(external_name(&stage, "backend-canary"), "three.example.com");
     Ok(())
@@ -40,7 +40,7 @@ fn a_failed_service_never_reaches_the_primary() -> Result<(), String> {
 
 #[test]
 fn a_service_outlives_its_canary_as_its_user_has_it() -> Result<(), String> {
-    let stage = play("service-target", "at 200s")?;
+    let stage = play("service-target", "at 260s")?;
     let target = stage.object(Kind::Service, "backend");
     assert_eq!(target["spec"], json!({"type": "ExternalName", "externalName": "three.example.com"}));
     assert_eq!(target["metadata"]["labels"], json!({"app": "backend"}));
@@ -63,21 +63,21 @@ fn all_to(primary: &str) -> (Value, Value) {
 
 #[test]
 fn a_promoted_knative_revision_gets_all_traffic_by_its_name() -> Result<(), String> {
-    assert_eq!(hello(&play("knative", "at 30s")?), all_to("hello-00001"));
-    assert_eq!(hello(&play("knative", "at 100s")?), all_to("hello-00002"));
+    assert_eq!(hello(&play("knative", "at 90s")?), all_to("hello-00001"));
+    assert_eq!(hello(&play("knative", "at 160s")?), all_to("hello-00002"));
     Ok(())
 }
 
 #[test]
 fn knative_revisions_that_fail_leave_the_traffic_where_it_was() -> Result<(), String> {
-    assert_eq!(hello(&play("knative", "at 150s")?), all_to("hello-00002"));
-    assert_eq!(hello(&play("knative", "at 260s")?), all_to("hello-00002"));
+    assert_eq!(hello(&play("knative", "at 210s")?), all_to("hello-00002"));
+    assert_eq!(hello(&play("knative", "at 320s")?), all_to("hello-00002"));
     Ok(())
 }
 
 #[test]
 fn a_knative_service_outlives_its_canary_as_its_user_has_it() -> Result<(), String> {
-    let service = play("knative", "at 360s")?.object(Kind::KnativeService, "hello");
+    let service = play("knative", "at 420s")?.object(Kind::KnativeService, "hello");
     assert_eq!(service["metadata"].get("annotations"), None);
     let containers = json!([{"name": "app", "image": "hello:2"}]);
     assert_eq!(service["spec"], json!({"template": {"metadata": {}, "spec": {"containers": containers}}}));

@@ -42,3 +42,31 @@ fn a_run_is_at_most_one_metric_interval_longer() -> Result<(), String> {
     assert!(soon > late && soon <= late + 60, "{soon} s after the push instead of {late} s");
     Ok(())
 }
+
+/// When a run ended that is bad, after so many seconds with traffic that nobody could judge.
+fn failed_at(script: &str) -> Result<i64, String> {
+    let canary = "---\nkind: Canary\nspec: {analysis: {metrics: [{name: request-success-rate, thresholdRange: {min: 99}, interval: 1m}]}}\n";
+    let stage = Scenario::parse(&format!("use podinfo\n{canary}{script}"))?.play()?;
+    assert_eq!(stage.broken, None, "{}", stage.film);
+    let ended = stage.film.told().find(|frame| frame.text.starts_with("Canary failed!"));
+    ended.map(|frame| frame.second).ok_or_else(|| format!("it never ended\n{}", stage.film))
+}
+
+#[test]
+fn pods_of_before_that_never_go_put_no_verdict_off_for_ever() -> Result<(), String> {
+    // The primary has a pod again, and one of the canary's pods never gets ready, so nobody knows which version answers.
+    let script = "at 120s image podinfo:6.0.1\nat 155s pods podinfo-primary crash 2\nat 156s image podinfo:6.0.2\n\
+                  at 157s pods podinfo crash 1\nat 158s success-rate 50\nat 190s pods podinfo-primary crash 1\nat 1200s end\n";
+    let ended = failed_at(script)?;
+    assert!(ended <= 156 + 120 + 60, "{ended} s: two windows, and the checks that fail");
+    Ok(())
+}
+
+#[test]
+fn a_time_that_somebody_wrote_into_the_status_puts_no_verdict_off_for_ever() -> Result<(), String> {
+    let script = "at 120s image podinfo:6.0.1\nat 137s set canary /status/run/foreignUntil \"2099-01-01T00:00:00.000000Z\"\n\
+                  at 140s success-rate 50\nat 900s end\n";
+    let ended = failed_at(script)?;
+    assert!(ended <= 120 + 120 + 60, "{ended} s");
+    Ok(())
+}

@@ -57,7 +57,9 @@ pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
     let checks = checks(asker.tick);
     // What cannot even be asked for fails whatever its window holds.
     let clean_at = |check: &Check| foreign::clean_at(asker.tick, check.metric).filter(|_| check.ask.is_ok());
-    let unclean = checks.iter().filter_map(|check| Some((clean_at(check)?, &check.metric.name))).min();
+    let unclean = checks.iter().filter_map(|check| Some((clean_at(check)?, &check.metric.name)));
+    // Of those that are clean at the same time the first one of the spec is named.
+    let unclean = unclean.min_by_key(|(clean_at, _)| *clean_at);
     let asks = checks.iter().enumerate().filter(|(_, check)| clean_at(check).is_none()).filter_map(|(place, check)| {
         let ask = check.ask.as_ref().ok()?.clone();
         Some((format!("metric {place} {}", check.metric.name), ask))

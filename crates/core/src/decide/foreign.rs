@@ -13,7 +13,6 @@ use super::scene::canary_readiness;
 use super::{Draft, Tick, heal, strategy, takeover};
 use crate::notice::Notice;
 use crate::plan::Plan;
-use crate::services::{Role, adoption};
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::Readiness;
@@ -27,12 +26,22 @@ pub(super) fn window(metric: &Metric) -> SignedDuration {
     written.map_or(SignedDuration::from_mins(1), |interval| SignedDuration::from_nanos(interval.nanoseconds()))
 }
 
-/// When a metric looks back on nothing but this run, if it does not yet.
+/// When a metric looks back on nothing but this run, if it does not yet. Pods of before that never go, and a time that lies
+/// ahead, as only a hand can write it, put no verdict off for longer than two windows after the run began.
 pub(super) fn clean_at(tick: &Tick, metric: &Metric) -> Option<Timestamp> {
     let run = tick.run()?;
-    let until = if is_open(run) { tick.now } else { time(run.foreign_until.as_deref()?)? };
-    let clean_at = until.saturating_add(window(metric)).unwrap_or(Timestamp::MAX);
+    let begun = run.started_at.as_deref().and_then(time);
+    let until = match time(run.foreign_until.as_deref()?)? {
+        until if is_open(run) => begun.map_or(until, |begun| after(begun, metric)).min(tick.now),
+        until if until > tick.now => begun.unwrap_or(tick.now).min(tick.now),
+        until => until,
+    };
+    let clean_at = after(until, metric);
     (clean_at > tick.now).then_some(clean_at)
+}
+
+fn after(time: Timestamp, metric: &Metric) -> Timestamp {
+    time.saturating_add(window(metric)).unwrap_or(Timestamp::MAX)
 }
 
 /// Whether pods of before may be there still: nothing was done in this run yet, and when it began they were. All pods run
@@ -68,11 +77,10 @@ pub(super) fn before_another_try(tick: &Tick) -> Option<String> {
     if had_requests || is_open(run) { Some(fraction(tick.now)) } else { run.foreign_until.clone() }
 }
 
-/// The primary serves, and the target is empty: until when users reached it, if they came to it before there was a canary,
-/// by the Service that was adopted.
-pub(super) fn before_the_primary(tick: &Tick) -> Option<String> {
-    let service = tick.world.present(&Role::Apex.key(tick.rollout))?;
-    service["metadata"]["annotations"][adoption::NOTE].is_string().then(|| fraction(tick.now))
+/// Until when the target had requests under another operator: its last write was the end of a run.
+pub(super) fn before_the_takeover(tick: &Tick) -> Option<String> {
+    let last_write = tick.world.canary.status.as_ref()?.last_transition_time.as_deref().and_then(time)?;
+    Some(fraction(last_write.min(tick.now)))
 }
 
 /// The first step of a run is written: all pods run its revision.

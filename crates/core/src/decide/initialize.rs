@@ -9,7 +9,7 @@ use super::revision::{generation, runs_as_primary, uid};
 use super::scene::{Scene, kept_template, odd_services, primary_readiness};
 use super::settle;
 use super::start::record_revision;
-use super::{Decision, Draft, Tick, analyse, capacity, foreign};
+use super::{Decision, Draft, Tick, analyse, capacity};
 use crate::digest::digest;
 use crate::kept;
 use crate::notice::Notice;
@@ -256,7 +256,9 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
         run.target_generation = Some(generation(scene.target) + moved);
     }
     run.drain_until = None;
-    run.foreign_until = foreign::before_the_primary(tick);
+    // Until now users may have reached the target: by a Service that was adopted, by another one, or because there was a
+    // canary before this one.
+    run.foreign_until = Some(fraction(tick.now));
     run.hooks_passed.clear();
     capacity::remember(tick, &mut draft);
     draft.finish(Wake::At(tick.now))

@@ -95,6 +95,7 @@ fn adopt(tick: &Tick, scene: &Scene) -> Plan {
         draft.step(scene.keep(tick, &scene.revision));
     }
     draft.run().started_at = Some(fraction(tick.now));
+    draft.run().foreign_until = foreign::before_the_takeover(tick);
     for notice in odd_services(tick) {
         draft.tell(notice);
     }

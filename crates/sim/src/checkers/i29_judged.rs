@@ -88,14 +88,20 @@ fn has_checks(instant: &Instant, run: &Run) -> bool {
     kinds.into_iter().any(|kind| !instant.rollout.webhooks(kind).is_empty()) || has_clean_metrics(instant, run)
 }
 
-/// Whether there is a metric that looks back on the requests of this run alone (S25).
+/// Whether there is a metric that looks back on the requests of this run alone (S25). It is none two windows after the run
+/// began, whatever its pods do and whatever stands in the status.
 fn has_clean_metrics(instant: &Instant, run: &Run) -> bool {
+    let read = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
+    let (begun, until) = (read(&run.started_at), read(&run.foreign_until));
+    let has_passed = |since: Option<Timestamp>, time: SignedDuration| {
+        since.is_none_or(|since| instant.now.duration_since(since) >= time)
+    };
     let is_open = run.strategy.is_none() && run.foreign_until == run.started_at;
-    let until = run.foreign_until.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
     let is_clean = |metric: &Metric| {
         let written = GoDuration::parse(metric.interval.as_deref().unwrap_or("1m")).map(GoDuration::nanoseconds);
         let window = SignedDuration::from_nanos(written.unwrap_or_default());
-        until.is_none_or(|until| !is_open && instant.now.duration_since(until) >= window)
+        let is_over = !is_open && has_passed(until, window);
+        is_over || until.is_none() || has_passed(begun, window.saturating_mul(2))
     };
     instant.rollout.metrics().iter().any(is_clean)
 }

@@ -39,7 +39,9 @@ impl Stage {
     /// S25: whoever sees everything asks no metric whose window holds requests of another version than the target's.
     pub(super) fn looks_back_too_far(&self, ask: &Ask, process: &Process) -> Option<String> {
         let (Ask::Measure { metric, .. }, true) = (ask, process.blurs.is_empty()) else { return None };
-        let foreign = self.outside.foreign(ask, self.now);
+        let status = self.status();
+        let begun = status["run"]["startedAt"].as_str().and_then(|text| text.parse().ok()).unwrap_or(self.now);
+        let foreign = self.outside.foreign(ask, self.now, begun);
         (foreign > 0.0).then(|| {
             let second = self.second();
             format!("S25 a verdict looks at this revision alone: of what {metric} looks back on at {second}s, {foreign:.0} requests reached another version")
