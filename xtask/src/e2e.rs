@@ -12,6 +12,7 @@ mod feed;
 mod gates;
 mod keda;
 mod labs;
+mod loadtester;
 mod mistakes;
 mod objects;
 mod orders;
@@ -170,6 +171,7 @@ fn tests() -> Vec<Test> {
         boundaries::TESTS,
         panels::TESTS,
         charts::TESTS,
+        loadtester::TESTS,
         gates::TESTS,
         orders::TESTS,
         mistakes::TESTS,

@@ -50,10 +50,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "loadtester.jobRules" -}}
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, create, delete]
 - apiGroups: [""]
-  resources: [pods, pods/log]
-  verbs: [get, list]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
 {{- end }}
 
 {{/* Namespaces that are served. Jobs demand that somebody says which; the Roles of single namespaces say it already. */}}

@@ -46,6 +46,9 @@ pub fn operator(parts: &Parts, binary: &Path) -> Result<Image> {
         .program("burgee", binary)
         .link("flagger", "burgee")
         .link("kubectl-burgee", "burgee")
+        // The load tester is the same program by another name, and so is the hey that its tasks call.
+        .link("loadtester", "burgee")
+        .link("bin/hey", "../burgee")
         .libraries_of(binary)?
         .user("10001")
         .entrypoint(&["./flagger"]);

@@ -67,7 +67,7 @@ fn restarted(stage: &Stage<'_>) -> Result<()> {
 }
 
 fn configured(stage: &Stage<'_>) -> Result<()> {
-    stage.apply(&settings("red"))?;
+    stage.apply(&unchangeable("red"))?;
     stage.apply(&keys(RED))?;
     stage.apply(&stage.object(AUTOSCALER)?)?;
     let mut target = edits::configured(stage)?;
@@ -90,12 +90,24 @@ fn configured(stage: &Stage<'_>) -> Result<()> {
     stage.patch("hpa/podinfo", &json!({"spec": {"maxReplicas": 3}}))?;
     stage.patch_target(&json!({"spec": {"replicas": 1}}))?;
     stage.never("a run starts for a changed scale", 15, || stage.phase() != "Initialized")?;
-    stage.apply(&settings("blue"))?;
+    // Nobody can edit it, and so its copy has to give way as well.
+    stage.kubectl(&["delete", "configmap", "settings"])?;
+    stage.apply(&unchangeable("blue"))?;
     run_alone(stage, 1)?;
     check_copies("blue", RED)?;
     stage.apply(&keys(BLUE))?;
     run_alone(stage, 2)?;
-    check_copies("blue", BLUE)
+    check_copies("blue", BLUE)?;
+    stage.patch("canary/podinfo", &json!({"spec": {"autoscalerRef": null}}))?;
+    stage.poll("the primary's autoscaler goes", 15, || {
+        Ok(stage.kubectl(&["get", "hpa", "podinfo-primary", "--ignore-not-found", "-o", "name"])?.is_empty())
+    })
+}
+
+fn unchangeable(color: &str) -> Value {
+    let mut config = settings(color);
+    set(&mut config, "/immutable", json!(true));
+    config
 }
 
 /// The change that was just made starts a run, which promotes it; after it there have been so many runs.
@@ -125,8 +137,15 @@ fn check_copy(stage: &Stage<'_>, object: &str, data: &Value) -> Result<()> {
     Ok(())
 }
 
+/// How many requests a connection may have at most.
+fn policy(requests: u32) -> Value {
+    json!({"connectionPool": {"http": {"maxRequestsPerConnection": requests}}})
+}
+
 fn drifting(stage: &Stage<'_>) -> Result<()> {
-    stage.initialize(&unmeasured(stage, 20, 40)?)?;
+    let mut canary = unmeasured(stage, 20, 40)?;
+    set(&mut canary, "/spec/service/trafficPolicy", policy(50));
+    stage.initialize(&canary)?;
     stage.patch_target(&revision("6.0.1", &[]))?;
     stage.until_told("Advance podinfo.test canary weight 20", 60)?;
     let weight = |stage: &Stage<'_>| -> Result<Value> {
@@ -134,9 +153,15 @@ fn drifting(stage: &Stage<'_>) -> Result<()> {
         Ok(route.pointer("/spec/http/0/route/1/weight").cloned().unwrap_or_default())
     };
     // A user's edit of the service, a rival's edit of the route, a deleted Service.
-    stage.patch("canary/podinfo", &json!({"spec": {"service": {"timeout": "9s"}}}))?;
+    let edit = json!({"spec": {"service": {"timeout": "9s", "trafficPolicy": policy(60)}}});
+    stage.patch("canary/podinfo", &edit)?;
     stage.poll("the edit reaches the route", 8, || {
         Ok(stage.get("virtualservice", "podinfo")?.pointer("/spec/http/0/timeout") == Some(&json!("9s")))
+    })?;
+    stage.poll("the edit reaches both destinations", 8, || {
+        let of =
+            |name: &str| Ok::<_, anyhow::Error>(stage.get("destinationrule", name)?["spec"]["trafficPolicy"].clone());
+        Ok(of("podinfo-primary")? == policy(60) && of("podinfo-canary")? == policy(60))
     })?;
     ensure!(weight(stage)? != 0, "an edit of the service took the traffic back");
     stage.kubectl(&["delete", "service", "podinfo-canary"])?;

@@ -137,7 +137,8 @@ fn documents(text: &str) -> Result<Vec<Value>> {
     parts.map(objects::parse).collect()
 }
 
-fn helm(stage: &Stage<'_>, arguments: &[&str]) -> Result<String> {
+/// Runs helm on the test's cluster.
+pub(crate) fn helm(stage: &Stage<'_>, arguments: &[&str]) -> Result<String> {
     let mut helm = stage.world().cluster.command("helm");
     let output = helm.args(arguments).output().context("run helm")?;
     let said = [output.stdout.as_slice(), output.stderr.as_slice()];

@@ -60,7 +60,7 @@ pub(super) fn run(selection: &Selection, tests: &[Test]) -> Result<Vec<Outcome>>
 }
 
 /// What no test of this suite makes the operator ask for, and why it is granted.
-const RARE: [(&str, &str); 7] = [
+const RARE: [(&str, &str); 4] = [
     (
         "update flagger.app/canaries/finalizers",
         "never asked for: admission looks at it where owner references are guarded",
@@ -68,12 +68,6 @@ const RARE: [(&str, &str); 7] = [
     ("get flagger.app/metrictemplates/", "after a conflict, or where they may not be watched"),
     ("get flagger.app/alertproviders/", "after a conflict, or where they may not be watched"),
     ("get apps/daemonsets/", "after a conflict, or where they may not be watched"),
-    ("delete /configmaps/", "an immutable copy of a ConfigMap gives way to its successor"),
-    (
-        "delete autoscaling/horizontalpodautoscalers/",
-        "the primary's copy of an autoscaler that the canary no longer names",
-    ),
-    ("update networking.istio.io/destinationrules/", "an edit of the traffic policy, or drift"),
 ];
 
 /// Whether each verb that the chart grants was used on one of the labs: a verb that no test needs is one too many, but for
