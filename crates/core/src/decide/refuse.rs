@@ -2,9 +2,10 @@
 //! but it is judged, and can be taken back by order (S45, S46); any other order is refused.
 
 use burgee_api::{AnsweredOrder, CanaryStatus, Condition, Phase};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::Digest as _;
 
+use super::draft::time;
 use super::mistake::INVALID;
 use super::orders::{self, by};
 use super::scene::Scene;
@@ -29,6 +30,18 @@ pub(super) fn reason(tick: &Tick) -> Option<String> {
     };
     let refused = rollout.refused.clone();
     refused.or_else(|| rival.map(|rival| format!("{} is claimed by canary {}", rival.claim, name(rival))))
+}
+
+/// Why a run with traffic is not waited for any longer: its spec has been refused for longer than the progress deadline. It
+/// may have lost what could have failed it.
+pub(super) fn overdue(tick: &Tick) -> Option<String> {
+    let reason = reason(tick)?;
+    let conditions = tick.world.canary.status.as_ref()?.conditions.as_deref()?;
+    let told = conditions.iter().find(|condition| condition.kind == INVALID)?;
+    let since = told.last_transition_time.as_deref().and_then(time)?;
+    let deadline = SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
+    let is_over = tick.now.duration_since(since) >= deadline && told.message.as_deref() == Some(&reason);
+    is_over.then(|| format!("the canary is invalid: {reason}"))
 }
 
 /// Leaves a canary alone, but for the end of a run that was taken back. What it waits for is a spec that can be meant.

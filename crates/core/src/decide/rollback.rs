@@ -58,6 +58,12 @@ pub(super) fn deadline(tick: &Tick, reason: String) -> Plan {
     roll_back(tick, draft, "deadline")
 }
 
+/// What a run waits for did not come in time: the traffic goes back as soon as the primary can take it.
+pub(super) fn overdue(tick: &Tick, reason: String) -> Plan {
+    let draft = Draft::new(tick);
+    if is_stuck(tick, &draft) { wait(tick, draft) } else { deadline(tick, reason) }
+}
+
 /// The target was deleted with traffic on it: back to the primary, if that can take it.
 pub(super) fn orphaned(tick: &Tick) -> Decision<Option<Plan>> {
     let has_traffic = settle::intended_split(tick).canary() > 0;

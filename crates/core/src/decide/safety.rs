@@ -7,7 +7,7 @@ use burgee_api::Phase;
 use super::progress::{self, asker, check, failed_checks};
 use super::settle::intended_split;
 use super::start::wait_an_interval;
-use super::{Decision, Draft, Stop, Tick, orders, refuge, rollback, takeover};
+use super::{Decision, Draft, Stop, Tick, orders, refuge, refuse, rollback, takeover};
 use crate::plan::{Plan, Step};
 use crate::question::Answers;
 use crate::timetable::Wake;
@@ -44,6 +44,9 @@ pub(super) fn judged(tick: &Tick, answers: &Answers, waiting: Plan) -> Decision<
     }
     if intended_split(tick).canary() == 0 {
         return Err(Stop::Wait(waiting));
+    }
+    if let Some(reason) = refuse::overdue(tick).filter(|_| !is_paused) {
+        return Ok(rollback::overdue(tick, reason));
     }
     if let Some(due) = progress::due(tick).filter(|due| *due > tick.now && !is_paused) {
         return Err(Stop::Wait(Plan { next: waiting.next.sooner(Wake::At(due)), ..waiting }));
