@@ -7,7 +7,7 @@ use std::process::Command;
 /// The definitions that the chart carries.
 const DEFINITIONS: &str = "charts/burgee/crds/crd.yaml";
 
-/// Writes goldens, films and the chart's CRDs anew.
+/// Writes goldens, films, the tables of fields and the chart's CRDs anew.
 ///
 /// What tests compare with is overwritten by what the code does now; `git diff` shows what changed.
 #[derive(Args)]

@@ -3,6 +3,7 @@ mod audit;
 mod bench;
 mod bless;
 mod demo;
+mod docs;
 mod e2e;
 mod guest;
 mod lab;
@@ -46,7 +47,9 @@ enum Command {
     Bench(bench::Arguments),
     /// The simulator with as many seeds as time allows: faults, crashes, edits, and every invariant.
     Soak(soak::Arguments),
-    /// Write goldens, films and the chart's CRDs anew from what the code does now.
+    /// The pages under docs as a site, with mdbook.
+    Docs(docs::Arguments),
+    /// Write goldens, films, tables and the chart's CRDs anew from what the code does now.
     Bless(bless::Arguments),
 }
 
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::E2e(arguments) => e2e::alone(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
+        Command::Docs(arguments) => docs::run(&arguments),
         Command::Bless(arguments) => bless::run(&arguments).map(|()| true),
     };
     match done {
