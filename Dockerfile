@@ -14,14 +14,17 @@ ARG RUST_VERSION
 ENV RUSTUP_TOOLCHAIN=${RUST_VERSION}
 WORKDIR /src
 COPY . .
+# Shown by `burgee --version`: --build-arg BURGEE_COMMIT=$(git rev-parse --short HEAD)
+ARG BURGEE_COMMIT=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package burgee \
+    BURGEE_COMMIT=${BURGEE_COMMIT} cargo build --release --locked --package burgee \
     && mkdir -p /out/operator /out/loadtester/home/app \
     && cp target/release/burgee /out/operator/burgee \
     && cp target/release/burgee /out/loadtester/home/app/burgee \
     && ln -s burgee /out/operator/flagger \
     && ln -s burgee /out/operator/kubectl-burgee \
-    && ln -s burgee /out/loadtester/home/app/loadtester
+    && ln -s burgee /out/loadtester/home/app/loadtester \
+    && ln -s burgee /out/loadtester/home/app/hey
 
 # wget for the probes of Deployments that were made for Flagger's image: they run it inside the container.
 FROM debian:bookworm-slim AS tools

@@ -10,14 +10,21 @@ mod why;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use burgee_core::order::Word;
 use burgee_core::plain::plain_lines;
 use clap::{Parser, Subcommand};
 
+/// The version, with the commit if the build was told which it is (`BURGEE_COMMIT`, as the Dockerfile and the release do).
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("BURGEE_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("no commit known");
+    format!("{} ({commit})", env!("CARGO_PKG_VERSION"))
+});
+
 /// Progressive delivery for Kubernetes.
 #[derive(Parser)]
-#[command(name = "burgee", version)]
+#[command(name = "burgee", version = VERSION.as_str())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -62,3 +62,9 @@ fn the_flags_of_controller_and_load_tester_are_named() {
         assert!(missing.is_empty(), "docs/{name} lacks {missing:?}");
     }
 }
+
+#[test]
+fn the_version_says_which_commit_was_built_if_anybody_told() {
+    let expected = format!("burgee {} (", env!("CARGO_PKG_VERSION"));
+    assert!(help(&["--version"]).starts_with(&expected), "{}", help(&["--version"]));
+}

@@ -68,7 +68,8 @@ impl Jobs {
         Self { client, told: Mutex::default(), look }
     }
 
-    /// Runs a Job and waits for its end. Both results end with the tail of its log.
+    /// Runs a Job and waits for its end. Both results end with the tail of its log, and are logged: the operator's events
+    /// tell the length of an answer and not its words.
     pub(crate) async fn run(&self, wanted: &Wanted, limit: Duration) -> Result<String, String> {
         let late = || {
             let Wanted { name, namespace, .. } = wanted;
@@ -77,7 +78,12 @@ impl Jobs {
                 spoken(limit)
             ))
         };
-        timeout(limit, self.follow(wanted, limit)).await.unwrap_or_else(|_| late())
+        let verdict = timeout(limit, self.follow(wanted, limit)).await.unwrap_or_else(|_| late());
+        match &verdict {
+            Ok(said) => tracing::info!("{said}"),
+            Err(said) => tracing::error!("{said}"),
+        }
+        verdict
     }
 
     async fn follow(&self, wanted: &Wanted, limit: Duration) -> Result<String, String> {
