@@ -7,26 +7,26 @@ use serde::{Deserialize, Serialize};
 use crate::address::Address;
 use crate::metric_template::SecretRef;
 
-/// A chat to be told (contract: api §3).
+/// A chat or a program to be told (contract: api §3).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct AlertProvider {
     /// Name, namespace, version and the like.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// Which chat, and how to reach it.
+    /// Whom to tell, and how to reach it.
     pub spec: AlertProviderSpec,
 }
 
 crate::custom_resource!(AlertProvider, "alertproviders");
 
-/// Which chat, and how to reach it.
+/// Whom to tell, and how to reach it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("anyOf" = [{ "required": ["type", "address"] }, { "required": ["type", "secretRef"] }]))]
 pub struct AlertProviderSpec {
-    /// Kind of chat.
+    /// Kind of chat; `webhook` and `alertmanager` are additions to the contract.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["slack", "msteams", "discord", "rocket", "gchat"]))]
+    #[schemars(extend("enum" = ["slack", "msteams", "discord", "rocket", "gchat", "webhook", "alertmanager"]))]
     pub kind: Option<String>,
     /// Channel of the chat (default general).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,7 @@ pub struct AlertProviderSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub username: Option<String>,
-    /// Webhook URL of the chat.
+    /// URL that takes messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub address: Option<Address>,

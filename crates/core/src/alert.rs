@@ -1,26 +1,29 @@
-//! Alerts: whether a message goes to a chat, and what is sent there. It never sends, and never shows a chat's address,
-//! which is a secret (contract: webhooks §4).
+//! Alerts: whether a message goes to a chat or a program, and what is sent there. It never sends, and never shows such an
+//! address, which is a secret (contract: webhooks §4).
 
+mod alertmanager;
 mod discord;
 mod google_chat;
 mod markup;
 mod rocket;
 mod slack;
 mod teams;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use burgee_api::Address;
 use burgee_api::alert_provider::AlertProviderSpec;
 use burgee_api::analysis::{Analysis, Severity};
+use burgee_api::{Address, Phase};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response};
+use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-/// A message for people.
+/// A message for people, and what programs want to know besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     /// Name of the canary.
@@ -33,18 +36,31 @@ pub struct Alert {
     pub severity: Severity,
     /// What is said besides, in order: title and value.
     pub fields: Vec<(String, String)>,
+    /// Kind and name of the target; no chat shows them outside the fields.
+    pub target: (String, String),
+    /// `-cluster-name`; empty if it has none.
+    pub cluster_name: String,
+    /// The phase of the canary.
+    pub phase: Phase,
+    /// When it arose: it is the same however often, and however late, the alert is sent.
+    pub time: Timestamp,
 }
 
 impl Alert {
     /// The same with every text that others wrote changed in this way.
     fn each(&self, escape: fn(&str) -> String) -> Self {
-        let Self { canary, namespace, message, severity, fields } = self;
+        let Self { canary, namespace, message, severity, fields, target: (kind, name), cluster_name, phase, time } =
+            self;
         Self {
             canary: escape(canary),
             namespace: escape(namespace),
             message: escape(message),
             severity: *severity,
             fields: fields.iter().map(|(title, value)| (escape(title), escape(value))).collect(),
+            target: (escape(kind), escape(name)),
+            cluster_name: escape(cluster_name),
+            phase: *phase,
+            time: *time,
         }
     }
 
@@ -55,6 +71,20 @@ impl Alert {
 
     fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+
+    /// The severity in the words of the spec.
+    const fn severity_name(&self) -> &'static str {
+        match self.severity {
+            Severity::Unset | Severity::Info => "info",
+            Severity::Warn => "warn",
+            Severity::Error => "error",
+        }
+    }
+
+    /// The time as RFC 3339, in UTC.
+    fn rfc3339(&self) -> String {
+        format!("{:.3}", self.time)
     }
 }
 
@@ -121,7 +151,7 @@ fn routing(analysis: &Analysis) -> Option<String> {
     Some(format!("Weight steps: {} max: {max}", steps.join(",")))
 }
 
-/// A kind of chat (contract: api §3).
+/// A kind of chat (contract: api §3), or a program that is none: the last two are additions to the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chat {
     /// Slack, with a hook's address or a token.
@@ -134,6 +164,10 @@ pub enum Chat {
     Teams,
     /// Google Chat.
     GoogleChat,
+    /// Whatever takes the alert as JSON.
+    Webhook,
+    /// Prometheus' Alertmanager.
+    Alertmanager,
 }
 
 impl Chat {
@@ -145,6 +179,8 @@ impl Chat {
             "rocket" => Some(Self::Rocket),
             "msteams" => Some(Self::Teams),
             "gchat" => Some(Self::GoogleChat),
+            "webhook" => Some(Self::Webhook),
+            "alertmanager" => Some(Self::Alertmanager),
             _ => None,
         }
     }
@@ -154,6 +190,7 @@ impl Chat {
             Self::Slack | Self::GoogleChat => markup::entities,
             Self::Discord | Self::Rocket => markup::without_mentions,
             Self::Teams => markup::without_links,
+            Self::Webhook | Self::Alertmanager => markup::without_commands,
         });
         match self {
             Self::Slack => slack::payload(destination, alert),
@@ -161,6 +198,8 @@ impl Chat {
             Self::Rocket => rocket::payload(destination, alert),
             Self::Teams => teams::payload(alert),
             Self::GoogleChat => google_chat::payload(alert),
+            Self::Webhook => webhook::payload(alert),
+            Self::Alertmanager => alertmanager::payload(alert),
         }
     }
 
@@ -172,6 +211,8 @@ impl Chat {
             Self::Rocket => "Rocket hook URL",
             Self::Teams => "MS Teams webhook URL",
             Self::GoogleChat => "Google Chat webhook URL",
+            Self::Webhook => "webhook URL",
+            Self::Alertmanager => "Alertmanager URL",
         }
     }
 
@@ -181,7 +222,15 @@ impl Chat {
             Self::Slack => Some("Slack"),
             Self::Discord => Some("Discord"),
             Self::Rocket => Some("Rocket"),
-            Self::Teams | Self::GoogleChat => None,
+            Self::Teams | Self::GoogleChat | Self::Webhook | Self::Alertmanager => None,
+        }
+    }
+
+    /// Whether it is shown the Secret's token.
+    const fn takes_a_token(self) -> bool {
+        match self {
+            Self::Slack | Self::Webhook | Self::Alertmanager => true,
+            Self::Discord | Self::Rocket | Self::Teams | Self::GoogleChat => false,
         }
     }
 }
@@ -197,7 +246,7 @@ pub struct Destination {
     pub channel: String,
     /// Name to post under.
     pub username: String,
-    /// Bearer token; only Slack takes one.
+    /// Bearer token; Slack, webhooks and Alertmanager take one.
     pub token: Option<String>,
 }
 
@@ -245,7 +294,8 @@ impl Destination {
         let body = self.chat.payload(self, alert).to_string();
         let mut request = Request::post(url.as_str()).body(Bytes::from(body)).map_err(|_| self.invalid_address())?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let (Chat::Slack, Some(token)) = (self.chat, self.token.as_deref().filter(|token| !token.is_empty())) {
+        let token = self.token.as_deref().filter(|token| self.chat.takes_a_token() && !token.is_empty());
+        if let Some(token) = token {
             request.headers_mut().insert(AUTHORIZATION, slack::authorization(token)?);
         }
         Ok(Some(request))
@@ -263,7 +313,8 @@ impl Destination {
         }
         Ok(match self.chat {
             Chat::Discord => discord::slack_compatible(url),
-            Chat::Slack | Chat::Rocket | Chat::Teams | Chat::GoogleChat => url,
+            Chat::Alertmanager => alertmanager::taker_of_alerts(url),
+            Chat::Slack | Chat::Rocket | Chat::Teams | Chat::GoogleChat | Chat::Webhook => url,
         })
     }
 

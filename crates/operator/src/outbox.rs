@@ -311,7 +311,11 @@ fn event_letters(
     let checksum = hooks::checksum(story);
     let letter = |(webhook, aim): (Webhook, Aim)| {
         if let Some(to) = chat::destination(&webhook) {
-            let alert = Arc::new(worded(story, text, chat::severity_of(event.event_type), Vec::new()));
+            let alert = Arc::new(Alert {
+                phase,
+                time: at,
+                ..worded(operator, story, text, chat::severity_of(event.event_type))
+            });
             let failure = "error sending event to webhook";
             return Letter::Chat { to: (to, aim), proxy: Address::default(), alert, failure };
         }
@@ -322,9 +326,13 @@ fn event_letters(
     webhooks.into_iter().map(letter).collect()
 }
 
-fn worded(story: &Story, message: &str, severity: Severity, fields: Vec<(String, String)>) -> Alert {
+/// What everybody is told of a canary now, without fields.
+fn worded(operator: &Operator, story: &Story, message: &str, severity: Severity) -> Alert {
     let (canary, namespace) = (story.key.name.clone(), story.key.namespace.clone());
-    Alert { canary, namespace, message: message.to_owned(), severity, fields }
+    let target = (story.names.target_kind.clone(), story.names.target.clone());
+    let cluster_name = operator.settings.cluster_name.clone();
+    let (phase, time, fields) = (story.phase(), Timestamp::now(), Vec::new());
+    Alert { canary, namespace, message: message.to_owned(), severity, fields, target, cluster_name, phase, time }
 }
 
 /// An alert for the canary's providers, or for the global one if the canary names none (contract: webhooks §4).
@@ -334,7 +342,8 @@ fn alert_letters(operator: &Operator, story: &Story, text: &AlertText) -> Vec<Le
         Loudness::Warn => Severity::Warn,
         Loudness::Error => Severity::Error,
     };
-    let alert = Arc::new(worded(story, &text.text, severity, fields(operator, story, text.detail)));
+    let fields = fields(operator, story, text.detail);
+    let alert = Arc::new(Alert { fields, ..worded(operator, story, &text.text, severity) });
     let wanted = story.canary.analysis().map(|analysis| analysis.alerts.as_slice()).unwrap_or_default();
     if wanted.is_empty() {
         let global = global_destination(operator);

@@ -14,6 +14,11 @@ pub(super) fn without_mentions(text: &str) -> String {
     plain(text).replace('@', "@\u{200b}").replace('<', "<\u{200b}").replace("](", "]\u{200b}(")
 }
 
+/// For programs, which read the words as they are: nothing but what commands a terminal is escaped.
+pub(super) fn without_commands(text: &str) -> String {
+    plain(text).into_owned()
+}
+
 /// For Teams, which reads Markdown and some HTML.
 pub(super) fn without_links(text: &str) -> String {
     entities(text).replace("](", "]\u{200b}(")

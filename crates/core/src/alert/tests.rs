@@ -22,6 +22,10 @@ fn alert(severity: Severity, fields: &[(&str, &str)]) -> Alert {
         message: "Canary analysis completed successfully, promotion finished.".into(),
         severity,
         fields: fields.iter().map(|(title, value)| ((*title).to_owned(), (*value).to_owned())).collect(),
+        target: ("Deployment".into(), "podinfo".into()),
+        cluster_name: String::new(),
+        phase: Phase::Succeeded,
+        time: "2026-11-30T20:31:06.5Z".parse().expect("a time"),
     }
 }
 
@@ -84,26 +88,73 @@ fn google_chat_gets_a_card() {
     check(Chat::GoogleChat, Severity::Info, &[("Cluster", "eu")], &expected);
 }
 
-#[test]
-fn discord_is_addressed_in_its_slack_way() {
-    fn check(address: &str, expected: &str) {
-        let destination = Destination { address: address.into(), ..destination(Chat::Discord) };
-        let request = destination.request(&alert(Severity::Info, &[])).expect("valid").expect("an address");
-        assert_eq!(request.uri().to_string(), expected);
-    }
-    check("https://discord.com/api/webhooks/1/x", "https://discord.com/api/webhooks/1/x/slack");
-    check("https://discord.com/api/webhooks/1/x/slack", "https://discord.com/api/webhooks/1/x/slack");
+/// A message is addressed so.
+fn check_address(chat: Chat, address: &str, expected: &str) {
+    let destination = Destination { address: address.into(), ..destination(chat) };
+    let request = destination.request(&alert(Severity::Info, &[])).expect("valid").expect("an address");
+    assert_eq!(request.uri().to_string(), expected);
 }
 
 #[test]
-fn only_slack_gets_the_token() {
+fn discord_is_addressed_in_its_slack_way() {
+    let expected = "https://discord.com/api/webhooks/1/x/slack";
+    check_address(Chat::Discord, "https://discord.com/api/webhooks/1/x", expected);
+    check_address(Chat::Discord, expected, expected);
+}
+
+#[test]
+fn alertmanager_is_addressed_by_its_host_or_by_its_api() {
+    let expected = "http://alertmanager:9093/api/v2/alerts";
+    for address in ["http://alertmanager:9093", "http://alertmanager:9093/", expected] {
+        check_address(Chat::Alertmanager, address, expected);
+    }
+    check_address(Chat::Alertmanager, "https://a.example/am/", "https://a.example/am/api/v2/alerts");
+    check_address(Chat::Webhook, "https://a.example/hook?x=1", "https://a.example/hook?x=1");
+}
+
+#[test]
+fn a_program_gets_all_that_is_known_as_json() {
+    let fields = [("Cluster", "eu"), ("Progress deadline", "600s")];
+    let expected = json!({
+        "canary": "podinfo", "namespace": "test", "clusterName": "", "target": {"kind": "Deployment", "name": "podinfo"},
+        "phase": "Succeeded", "severity": "warn",
+        "message": "Canary analysis completed successfully, promotion finished.",
+        "fields": {"Cluster": "eu", "Progress deadline": "600s"},
+        "fieldList": [{"name": "Cluster", "value": "eu"}, {"name": "Progress deadline", "value": "600s"}],
+        "time": "2026-11-30T20:31:06.500Z",
+    });
+    check(Chat::Webhook, Severity::Warn, &fields, &expected);
+}
+
+#[test]
+fn alertmanager_gets_a_list_of_one_alert() {
+    let expected = json!([{
+        "labels": {
+            "alertname": "CanaryAlert", "canary": "podinfo", "namespace": "test", "phase": "Succeeded",
+            "severity": "error", "message": "Canary analysis completed successfully, promotion finished.",
+        },
+        "annotations": {
+            "summary": "podinfo.test: Canary analysis completed successfully, promotion finished.",
+            "target": "Deployment/podinfo", "progress_deadline": "600s",
+        },
+        "startsAt": "2026-11-30T20:31:06.500Z",
+    }]);
+    check(Chat::Alertmanager, Severity::Error, &[("Progress deadline", "600s")], &expected);
+}
+
+#[test]
+fn those_that_ask_for_a_token_get_it() {
     let authorization = |chat| {
         let destination = Destination { token: Some("xoxb-1".into()), ..destination(chat) };
         let request = destination.request(&alert(Severity::Info, &[])).expect("valid").expect("an address");
         request.headers().get(AUTHORIZATION).map(|value| value.to_str().expect("text").to_owned())
     };
-    assert_eq!(authorization(Chat::Slack), Some("Bearer xoxb-1".to_owned()));
-    assert_eq!(authorization(Chat::Rocket), None);
+    for chat in [Chat::Slack, Chat::Webhook, Chat::Alertmanager] {
+        assert_eq!(authorization(chat), Some("Bearer xoxb-1".to_owned()), "{chat:?}");
+    }
+    for chat in [Chat::Rocket, Chat::Discord, Chat::Teams, Chat::GoogleChat] {
+        assert_eq!(authorization(chat), None, "{chat:?}");
+    }
 }
 
 #[test]
@@ -118,6 +169,8 @@ fn what_is_wrong_is_said_without_the_address() {
         (Chat::Rocket, "invalid Rocket hook URL (redacted)"),
         (Chat::Teams, "invalid MS Teams webhook URL (redacted)"),
         (Chat::GoogleChat, "invalid Google Chat webhook URL (redacted)"),
+        (Chat::Webhook, "invalid webhook URL (redacted)"),
+        (Chat::Alertmanager, "invalid Alertmanager URL (redacted)"),
     ] {
         check(&Destination { address: "s3cr3t".into(), ..destination(chat) }, expected);
     }
@@ -165,6 +218,9 @@ fn providers_and_their_secrets_are_read() {
     check(&spec, Some(&[("token", "t")]), Err("secret does not contain an address"));
     let channel = AlertProviderSpec { channel: Some("ops".into()), ..spec.clone() };
     check(&channel, None, Ok(("https://a", "ops", None)));
+    for kind in ["webhook", "alertmanager"] {
+        check(&AlertProviderSpec { kind: Some(kind.into()), ..spec.clone() }, None, Ok(("https://a", "general", None)));
+    }
     check(&AlertProviderSpec { kind: Some("irc".into()), ..spec }, None, Err("provider irc not supported"));
 }
 

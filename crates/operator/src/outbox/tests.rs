@@ -51,7 +51,7 @@ impl Case {
     /// The same through a provider of this namespace.
     async fn alert_through(&self, namespace: &str) -> Result<(), String> {
         let story = crate::fixtures::story();
-        let alert = worded(&story, "no", Severity::Error, Vec::new());
+        let alert = worded(&self.operator, &story, "no", Severity::Error);
         alert_provider(&self.operator, (&story.key, &ObjectKey::new(Kind::AlertProvider, namespace, "chat")), &alert)
             .await
     }
