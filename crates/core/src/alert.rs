@@ -10,6 +10,8 @@ mod slack;
 mod teams;
 mod webhook;
 
+pub(crate) use self::teams::is_of_workflows;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -185,10 +187,13 @@ impl Chat {
         }
     }
 
-    fn payload(self, destination: &Destination, alert: &Alert) -> Value {
+    fn payload(self, destination: &Destination, url: &Url, alert: &Alert) -> Value {
+        let takes_cards = self == Self::Teams && teams::takes_adaptive_cards(url);
         let alert = &alert.each(match self {
             Self::Slack | Self::GoogleChat => markup::entities,
             Self::Discord | Self::Rocket => markup::without_mentions,
+            // An adaptive card knows no entities.
+            Self::Teams if takes_cards => markup::without_mentions,
             Self::Teams => markup::without_links,
             Self::Webhook | Self::Alertmanager => markup::without_commands,
         });
@@ -196,6 +201,7 @@ impl Chat {
             Self::Slack => slack::payload(destination, alert),
             Self::Discord => discord::payload(destination, alert),
             Self::Rocket => rocket::payload(destination, alert),
+            Self::Teams if takes_cards => teams::adaptive_card(alert),
             Self::Teams => teams::payload(alert),
             Self::GoogleChat => google_chat::payload(alert),
             Self::Webhook => webhook::payload(alert),
@@ -291,7 +297,7 @@ impl Destination {
             return Ok(None);
         }
         let url = self.url()?;
-        let body = self.chat.payload(self, alert).to_string();
+        let body = self.chat.payload(self, &url, alert).to_string();
         let mut request = Request::post(url.as_str()).body(Bytes::from(body)).map_err(|_| self.invalid_address())?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let token = self.token.as_deref().filter(|token| self.chat.takes_a_token() && !token.is_empty());

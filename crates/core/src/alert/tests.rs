@@ -4,6 +4,7 @@ use burgee_api::matching::HttpMatch;
 use serde_json::json;
 
 use super::*;
+use crate::fixtures::check_golden;
 
 fn destination(chat: Chat) -> Destination {
     Destination {
@@ -305,4 +306,76 @@ fn words_of_others_call_nobody_and_hide_no_link() {
     assert_eq!((line_ends(&read_by(Chat::Slack, "a\nb")), line_ends(r#"{"text":"a\nb"}"#)), (0, 1));
     assert!(read_by(Chat::Slack, "5 < 6 & 7").contains("5 &lt; 6 &amp; 7"));
     assert!(read_by(Chat::GoogleChat, "x").contains("<strong>x</strong>"), "the format's own markup stays");
+}
+
+/// An address of each kind of receiver, with the name of its goldens.
+const RECEIVERS: [(&str, Chat, &str); 8] = [
+    ("slack", Chat::Slack, "https://hooks.slack.com/services/T0/B0/X"),
+    ("discord", Chat::Discord, "https://discord.com/api/webhooks/1/x"),
+    ("rocket", Chat::Rocket, "https://rocket.example/hooks/1/x"),
+    ("teams", Chat::Teams, "https://acme.webhook.office.com/webhookb2/x"),
+    (
+        "teams-workflow",
+        Chat::Teams,
+        "https://prod-1.westeurope.logic.azure.com/workflows/x/triggers/manual/paths/invoke",
+    ),
+    ("gchat", Chat::GoogleChat, "https://chat.googleapis.com/v1/spaces/x/messages"),
+    ("webhook", Chat::Webhook, "https://alerts.example/burgee"),
+    ("alertmanager", Chat::Alertmanager, "http://alertmanager.monitoring:9093"),
+];
+
+/// Words with the markup of every chat, and what commands terminals.
+const HOSTILE: &str = "a <!channel> <!here> <@U1> <users/all> @everyone @here @all <https://evil.example|b> \
+                       [c](https://evil.example) <a href='https://evil.example'>d</a> <at>e</at> *f* & \"g\" \\ \
+                       \u{1b}[2J\u{202e}h\ni";
+
+#[test]
+fn every_receiver_has_its_goldens_with_fields_without_and_with_hostile_words() {
+    let whole = Alert {
+        cluster_name: "eu".into(),
+        phase: Phase::Progressing,
+        message: "New revision detected, progressing canary analysis.".into(),
+        ..alert(
+            Severity::Info,
+            &[
+                ("Cluster", "eu"),
+                ("Target", "Deployment/podinfo.test"),
+                ("Failed checks threshold", "5"),
+                ("Progress deadline", "600s"),
+                ("Traffic routing", "Weight step: 10 max: 50"),
+            ],
+        )
+    };
+    let bare = Alert {
+        phase: Phase::Failed,
+        message: "Failed checks threshold reached 5".into(),
+        ..alert(Severity::Error, &[])
+    };
+    let hostile = Alert {
+        message: format!("Promotion failed, primary not ready: {HOSTILE}"),
+        cluster_name: HOSTILE.into(),
+        ..alert(Severity::Warn, &[("Cluster", HOSTILE)])
+    };
+    for (name, chat, address) in RECEIVERS {
+        let destination = Destination { address: address.into(), ..destination(chat) };
+        for (case, alert) in [("fields", &whole), ("bare", &bare), ("hostile", &hostile)] {
+            let request = destination.request(alert).expect("valid").expect("an address");
+            let body: Value = serde_json::from_slice(request.body()).expect("JSON");
+            check_golden(&format!("alert/{name}.{case}.yaml"), &body);
+        }
+    }
+}
+
+#[test]
+fn workflows_of_teams_are_known_by_their_address() {
+    fn check(address: &str, expected: bool) {
+        assert_eq!(teams::takes_adaptive_cards(&Url::parse(address).expect("a URL")), expected, "{address}");
+    }
+    check("https://prod-1.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=y", true);
+    check("https://x.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/x", true);
+    check("https://relay.example/workflows/1", true);
+    check("https://acme.webhook.office.com/webhookb2/x/IncomingWebhook/y", false);
+    check("https://logic.azure.com.evil.example/x", false);
+    check("https://evillogic.azure.com.example/x", false);
+    check("https://notlogic.azure.com/x", false);
 }

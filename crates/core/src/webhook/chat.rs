@@ -5,7 +5,7 @@ use burgee_api::analysis::Severity;
 use burgee_api::hook::{Webhook, WebhookType};
 use url::Url;
 
-use crate::alert::{Chat, Destination};
+use crate::alert::{Chat, Destination, is_of_workflows};
 
 /// The chat whose address a URL is, by its host alone.
 pub fn chat_of(url: &str) -> Option<Chat> {
@@ -22,10 +22,19 @@ pub fn chat_of(url: &str) -> Option<Chat> {
     }
 }
 
+/// The chat of a webhook. A workflow of Teams is one only if the metadata say so: others than Teams' live at these hosts.
+fn chat_of_hook(webhook: &Webhook) -> Option<Chat> {
+    let url = webhook.url.written();
+    let host = || Url::parse(url).ok().and_then(|url| Some(url.host_str()?.to_owned()));
+    let means_teams = || webhook.metadata.get("type").is_some_and(|name| names_teams(&name.to_ascii_lowercase()));
+    let is_workflow = || means_teams() && host().is_some_and(|host| is_of_workflows(&host));
+    chat_of(url).or_else(|| is_workflow().then_some(Chat::Teams))
+}
+
 /// Where the messages of a webhook go, if it is a chat in disguise: the URL is a chat's, and the hook is of type `event`,
 /// or has no type and its metadata names a chat. It is then never asked as a check. `metadata.type` alone changes nothing.
 pub fn destination(webhook: &Webhook) -> Option<Destination> {
-    let chat = chat_of(webhook.url.written())?;
+    let chat = chat_of_hook(webhook)?;
     let meant = match webhook.kind {
         WebhookType::Event => true,
         WebhookType::Untyped => webhook.metadata.get("type").is_some_and(|name| names_a_chat(name)),
@@ -54,7 +63,11 @@ pub fn severity_of(event_type: &str) -> Severity {
 
 fn names_a_chat(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["slack", "discord", "teams", "msteams", "gchat", "googlechat", "google-chat"].contains(&name.as_str())
+    names_teams(&name) || ["slack", "discord", "gchat", "googlechat", "google-chat"].contains(&name.as_str())
+}
+
+fn names_teams(name: &str) -> bool {
+    matches!(name, "teams" | "msteams")
 }
 
 #[cfg(test)]
@@ -107,6 +120,18 @@ mod tests {
         let metadata = [("type", "slack"), ("channel", "deployments"), ("username", "flagger")];
         check(&webhook(WebhookType::Untyped, SLACK, &metadata), "deployments", "flagger");
         check(&webhook(WebhookType::Event, SLACK, &[]), "general", "flagger");
+    }
+
+    #[test]
+    fn a_workflow_is_a_chat_only_where_the_metadata_say_so() {
+        let url = "https://prod-1.westeurope.logic.azure.com/workflows/x/triggers/manual/paths/invoke";
+        let chat = |kind, metadata: &[(&str, &str)]| destination(&webhook(kind, url, metadata)).map(|found| found.chat);
+        for kind in [WebhookType::Event, WebhookType::Untyped] {
+            assert_eq!(chat(kind, &[("type", "msteams")]), Some(Chat::Teams));
+            assert_eq!(chat(kind, &[]), None, "it takes the event as JSON");
+            assert_eq!(chat(kind, &[("type", "slack")]), None);
+        }
+        assert_eq!(chat(WebhookType::PreRollout, &[("type", "msteams")]), None);
     }
 
     #[test]
