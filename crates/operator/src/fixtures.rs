@@ -95,6 +95,13 @@ impl Fake {
         Arc::new(self.make(settings))
     }
 
+    /// The same with another patience for what receives its letters.
+    pub(crate) fn operator_at(&self, pace: crate::outbox::Pace) -> Arc<Operator> {
+        let mut operator = self.make(Settings::default());
+        operator.outbox.pace = pace;
+        Arc::new(operator)
+    }
+
     /// The same with other clients.
     pub(crate) fn operator_outside(&self, settings: Settings, outside: Outside) -> Arc<Operator> {
         let mut operator = self.make(settings);

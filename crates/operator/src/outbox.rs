@@ -1,12 +1,17 @@
-//! Letters on their way: event webhooks, chats, alerts. They go in order for each canary, with deadlines, and delay no
-//! rollout (S17). What cannot be sent is logged.
+//! Letters on their way: event webhooks, chats, alerts. They go in order for each canary and receiver, with deadlines, and
+//! delay no rollout (S17). What cannot be sent is logged.
+
+mod delivery;
+
+pub(crate) use self::delivery::Pace;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use burgee_api::{Address, AlertProvider, AlertProviderSpec, Phase, Severity, Webhook, WebhookType};
+use burgee_api::{Address, Phase, Severity, Webhook, WebhookType};
 use burgee_core::alert::{self, Alert, Chat, Destination, Facts};
 use burgee_core::notice::{AlertText, Detail, EventType, Gate, Loudness, Notice};
 use burgee_core::plan::Telling;
@@ -15,11 +20,8 @@ use burgee_core::world::{Kind, ObjectKey};
 use jiff::Timestamp;
 
 use crate::hooks;
-use crate::http::{Aim, Limits, Outside, Trust};
+use crate::http::Aim;
 use crate::operator::{Operator, lock};
-use crate::secrets::{Content, Reading, SecretError};
-use crate::stores::Look;
-use crate::supervise::caught;
 use crate::tell::{self, Story};
 
 /// What may wait for one canary; beyond that the oldest is dropped.
@@ -27,14 +29,10 @@ const OF_CANARY: Waiting = Waiting { letters: 256, bytes: 2 << 20 };
 /// What may wait for all canaries of a namespace, and for all; beyond that nothing new is taken.
 const OF_NAMESPACE_BYTES: usize = 6 << 20;
 const OF_ALL_BYTES: usize = 32 << 20;
-/// A letter that is not delivered by then is given up.
+/// An event of the outbox' own that is not written by then is given up.
 const DEADLINE: Duration = Duration::from_mins(1);
 /// First and longest wait before an event that could not be written is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// A chat has this long to answer (contract: webhooks §4).
-const CHAT_DEADLINE: Duration = Duration::from_secs(5);
-/// Nothing in a chat's answer is of interest but its status.
-const CHAT_BYTES: usize = 1 << 10;
 
 /// Something to tell.
 #[derive(Clone, Debug)]
@@ -66,7 +64,25 @@ enum Letter {
     Provider { key: ObjectKey, alert: Arc<Alert> },
 }
 
+/// To whom a letter goes: what is slow to one delays nothing to another. It may hold an address, and is shown nowhere.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Lane(String);
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Lane")
+    }
+}
+
 impl Letter {
+    fn lane(&self) -> Lane {
+        Lane(match self {
+            Self::Hook { webhook, payload: _, aim: _ } => format!("hook {}", webhook.url.written()),
+            Self::Chat { to: (to, _), proxy: _, alert: _, failure: _ } => format!("chat {}", to.address.written()),
+            Self::Provider { key, alert: _ } => format!("provider {}/{}", key.namespace, key.name),
+        })
+    }
+
     /// How much it holds, about.
     fn bytes(&self) -> usize {
         let size = |alert: &Alert| {
@@ -89,51 +105,61 @@ struct Waiting {
     bytes: usize,
 }
 
-/// The letters of one canary.
+/// The letters of one canary. A lane that is in the map has a task that delivers.
 #[derive(Debug, Default)]
 struct Queue {
-    letters: VecDeque<Letter>,
-    /// Of those that wait, and of the one that is being delivered.
+    lanes: BTreeMap<Lane, VecDeque<Letter>>,
+    /// Of those that wait, and of those that are being delivered.
     bytes: usize,
 }
 
 impl Queue {
-    /// Takes the oldest letter out. Its bytes count until it is delivered.
-    fn next(&mut self, delivered: usize) -> Option<Letter> {
+    /// Takes the oldest letter of a lane out. Its bytes count until it is delivered. A lane without one is forgotten.
+    fn next(&mut self, lane: &Lane, delivered: usize) -> Option<Letter> {
         self.bytes = self.bytes.saturating_sub(delivered);
-        self.letters.pop_front()
+        let next = self.lanes.get_mut(lane).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            self.lanes.remove(lane);
+        }
+        next
     }
 
-    /// Drops the oldest letters until no more waits than may. Answers how many.
+    fn count(&self) -> usize {
+        self.lanes.values().map(VecDeque::len).sum()
+    }
+
+    /// Drops the oldest letters of the longest lanes until no more waits than may. Answers how many.
     fn shrink(&mut self) -> usize {
-        let before = self.letters.len();
-        while self.letters.len() > OF_CANARY.letters || (self.bytes > OF_CANARY.bytes && self.letters.len() > 1) {
-            let oldest = self.letters.pop_front();
+        let before = self.count();
+        while self.count() > OF_CANARY.letters || (self.bytes > OF_CANARY.bytes && self.count() > 1) {
+            let longest = self.lanes.values_mut().max_by_key(|lane| lane.len());
+            let oldest = longest.and_then(VecDeque::pop_front);
             self.bytes = self.bytes.saturating_sub(oldest.map_or(0, |letter| letter.bytes()));
         }
-        before - self.letters.len()
+        before - self.count()
     }
 }
 
-/// The letters that wait, by canary. A canary that is in the map has a task that delivers.
+/// The letters that wait, by canary.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// When a letter that was not taken is tried again.
+    pub(crate) pace: Pace,
     /// Post-rollout hooks that are being called.
     calls: Arc<AtomicUsize>,
     queues: Mutex<BTreeMap<ObjectKey, Queue>>,
 }
 
 impl Outbox {
-    /// Puts letters at the end of a canary's queue. Answers how many were dropped, and whether nobody delivers yet.
-    fn put(&self, canary: &ObjectKey, letters: Vec<Letter>) -> (usize, bool) {
+    /// Puts letters at the end of their lanes. Answers how many were dropped, and the lanes in which nobody delivers yet.
+    fn put(&self, canary: &ObjectKey, letters: Vec<Letter>) -> (usize, Vec<Lane>) {
         let mut queues = lock(&self.queues);
         let bytes = |queues: &BTreeMap<ObjectKey, Queue>, is_in: &dyn Fn(&ObjectKey) -> bool| -> usize {
             queues.iter().filter(|(key, _)| is_in(key)).map(|(_, queue)| queue.bytes).sum()
         };
-        let is_idle = !queues.contains_key(canary);
-        let mut dropped = 0;
+        let (mut dropped, mut idle) = (0, Vec::new());
         for letter in letters {
-            let size = letter.bytes();
+            let (size, lane) = (letter.bytes(), letter.lane());
             let of_namespace = bytes(&queues, &|key| key.namespace == canary.namespace);
             let is_full = of_namespace + size > OF_NAMESPACE_BYTES || bytes(&queues, &|_| true) + size > OF_ALL_BYTES;
             if is_full {
@@ -141,18 +167,22 @@ impl Outbox {
                 continue;
             }
             let queue = queues.entry(canary.clone()).or_default();
+            if !queue.lanes.contains_key(&lane) {
+                idle.push(lane.clone());
+            }
             queue.bytes += size;
-            queue.letters.push_back(letter);
+            queue.lanes.entry(lane).or_default().push_back(letter);
             dropped += queue.shrink();
         }
-        (dropped, is_idle && queues.contains_key(canary))
+        (dropped, idle)
     }
 
-    /// The next letter of a canary, after one of so many bytes was delivered. Without one the canary is forgotten.
-    fn next(&self, canary: &ObjectKey, delivered: usize) -> Option<Letter> {
+    /// The next letter of a lane, after one of so many bytes was delivered. A canary without lanes is forgotten.
+    fn next(&self, canary: &ObjectKey, lane: &Lane, delivered: usize) -> Option<Letter> {
         let mut queues = lock(&self.queues);
-        let next = queues.get_mut(canary).and_then(|queue| queue.next(delivered));
-        if next.is_none() {
+        let queue = queues.get_mut(canary)?;
+        let next = queue.next(lane, delivered);
+        if queue.lanes.is_empty() {
             queues.remove(canary);
         }
         next
@@ -161,7 +191,7 @@ impl Outbox {
     /// Canaries for which something waits or is on its way.
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
-        let Self { calls, queues } = self;
+        let Self { pace: _, calls, queues } = self;
         vec![("letters", lock(queues).len()), ("calls", calls.load(Ordering::SeqCst))]
     }
 }
@@ -175,14 +205,14 @@ impl Operator {
             }
             News::Alert(alert) => alert_letters(self, story, alert),
         };
-        let (dropped, is_first) = self.outbox.put(&story.key, letters);
+        let (dropped, idle) = self.outbox.put(&story.key, letters);
         if dropped > 0 {
             tracing::warn!(canary = story.title(), "too many notifications wait, {dropped} dropped");
             let count = f64::from(u32::try_from(dropped).unwrap_or(u32::MAX));
             self.show(&story.key, |telemetry| telemetry.dropped(&crate::gauges::subject(&story.canary), count));
         }
-        if is_first {
-            tokio::spawn(deliver_all(self.clone(), story.key.clone()));
+        for lane in idle {
+            tokio::spawn(delivery::deliver_all(self.clone(), story.key.clone(), lane));
         }
     }
 
@@ -246,46 +276,6 @@ async fn tell_later(operator: &Arc<Operator>, story: &Story, notice: Notice, pha
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY.1);
-    }
-}
-
-async fn deliver_all(operator: Arc<Operator>, key: ObjectKey) {
-    let title = format!("{}.{}", key.name, key.namespace);
-    let mut delivered = 0;
-    while let Some(letter) = operator.outbox.next(&key, delivered) {
-        delivered = letter.bytes();
-        let _place = operator.budgets.letters.place(&key).await;
-        // Whatever becomes of one letter, the next ones are delivered.
-        match caught(tokio::time::timeout(DEADLINE, deliver(&operator, &key, letter))).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => {
-                tracing::error!(canary = title, "a notification was not delivered in {} s", DEADLINE.as_secs());
-            }
-            Err(panic) => tracing::error!(canary = title, "internal error in a notification: {panic}"),
-        }
-    }
-    operator.sweep_after(&key);
-}
-
-async fn deliver(operator: &Operator, canary: &ObjectKey, letter: Letter) {
-    let title = format!("{}.{}", canary.name, canary.namespace);
-    match letter {
-        Letter::Hook { webhook, payload, aim } => {
-            let payload = serde_json::from_str(&payload).unwrap_or_default();
-            if let Err(error) = hooks::call(&operator.outside, &webhook, &payload, aim).await {
-                tracing::error!(canary = title, "error sending event to webhook: {error}");
-            }
-        }
-        Letter::Chat { to, proxy, alert, failure } => {
-            if let Err(error) = chat_through(operator, &proxy, (&to.0, to.1), &alert).await {
-                tracing::error!(canary = title, "{failure}: {error}");
-            }
-        }
-        Letter::Provider { key, alert } => {
-            if let Err(error) = alert_provider(operator, (canary, &key), &alert).await {
-                tracing::error!(canary = title, "alert provider {}.{} {error}", key.name, key.namespace);
-            }
-        }
     }
 }
 
@@ -376,62 +366,6 @@ fn fields(operator: &Operator, story: &Story, detail: Detail) -> Vec<(String, St
     alert::fields(&operator.settings.cluster_name, facts)
 }
 
-async fn alert_provider(operator: &Operator, by: (&ObjectKey, &ObjectKey), alert: &Alert) -> Result<(), String> {
-    let (canary, key) = by;
-    // Whoever aborts a canary that is refused for this very reference is told of it elsewhere, too.
-    if operator.settings.no_cross_namespace_refs && key.namespace != canary.namespace {
-        return Err("error: cross-namespace references are disabled".to_owned());
-    }
-    let object = match operator.stores.peek(key) {
-        Look::Present(object) => Some((*object).clone()),
-        Look::Absent => None,
-        Look::Ask | Look::Unknown(_) => operator.cluster.get(key).await.map_err(|error| format!("error: {error}"))?,
-    };
-    let object = object.ok_or_else(|| format!("error: alertproviders.flagger.app {:?} not found", key.name))?;
-    let provider: AlertProvider = serde_json::from_value(object).map_err(|error| format!("error: {error}"))?;
-    let Some(reference) = &provider.spec.secret_ref else { return notify(operator, &provider.spec, None, alert).await };
-    let secret = ObjectKey::new(Kind::Secret, &key.namespace, &reference.name);
-    notify_by(operator, &provider.spec, &secret, alert).await
-}
-
-/// Sends an alert where a Secret says. If that fails with what was kept of the Secret, it is read again at once.
-async fn notify_by(
-    operator: &Operator,
-    spec: &AlertProviderSpec,
-    key: &ObjectKey,
-    alert: &Alert,
-) -> Result<(), String> {
-    let (started, metadata) = (Instant::now(), operator.stores.peek(key));
-    let read = operator.secrets.read(&operator.cluster, key, &metadata, started).await;
-    let secret = found(read)?;
-    let sent = notify(operator, spec, Some(&secret.content), alert).await;
-    if sent.is_ok() || !secret.is_older_than(started) {
-        return sent;
-    }
-    let read = operator.secrets.read_again(&operator.cluster, key, &secret, Instant::now()).await;
-    let renewed = found(read)?;
-    if renewed.content == secret.content {
-        return sent;
-    }
-    notify(operator, spec, Some(&renewed.content), alert).await
-}
-
-fn found(read: Result<Reading, SecretError>) -> Result<Reading, String> {
-    read.map_err(|error| format!("secretRef error: {error}"))
-}
-
-async fn notify(
-    operator: &Operator,
-    spec: &AlertProviderSpec,
-    secret: Option<&Content>,
-    alert: &Alert,
-) -> Result<(), String> {
-    let destination = Destination::from_provider(spec, secret).map_err(|error| error.to_string())?;
-    let proxy = spec.proxy.clone().unwrap_or_default();
-    let sent = chat_through(operator, &proxy, (&destination, Aim::Object), alert).await;
-    sent.map_err(|error| format!("send error: {error}"))
-}
-
 /// Where alerts of canaries go that name no provider: Teams if it has an address, else Slack.
 fn global_destination(operator: &Operator) -> Option<(Destination, Address)> {
     let notifier = &operator.notifier;
@@ -448,27 +382,6 @@ fn global_destination(operator: &Operator) -> Option<(Destination, Address)> {
     }
     let slack = destination(Chat::Slack, &notifier.slack_url, &notifier.slack_token);
     (!notifier.slack_url.is_empty()).then(|| (slack, notifier.slack_proxy_url.clone()))
-}
-
-async fn chat_through(
-    operator: &Operator,
-    proxy: &Address,
-    (to, aim): (&Destination, Aim),
-    alert: &Alert,
-) -> Result<(), String> {
-    if proxy.is_empty() {
-        return chat_to(&operator.outside, to, alert, aim).await;
-    }
-    let through = operator.outside.through(proxy, aim).await.map_err(|error| error.to_string())?;
-    chat_to(&through, to, alert, aim).await
-}
-
-/// Posts to a chat. A destination without an address takes nothing.
-async fn chat_to(outside: &Outside, to: &Destination, alert: &Alert, aim: Aim) -> Result<(), String> {
-    let Some(request) = to.request(alert).map_err(|error| error.to_string())? else { return Ok(()) };
-    let limits = Limits { deadline: CHAT_DEADLINE, bytes: CHAT_BYTES, trust: Trust::Verified, aim };
-    let response = outside.send(request, limits).await.map_err(|error| error.to_string())?;
-    alert::sent(&response).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -122,7 +122,24 @@ impl Call<'_> {
     }
 }
 
+/// Whether the same may be tried again, for callers with a patience of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// It would come to the same.
+    Never,
+    /// Later, and not before the server wants it, if it says so.
+    Later {
+        /// How long it asks to be left alone.
+        asked: Option<Duration>,
+    },
+}
+
 impl Attempt<'_> {
+    /// Whether it may be tried again, by the same rules as a webhook.
+    pub fn again(self, now: Timestamp) -> Again {
+        if self.may_be_retried() { Again::Later { asked: self.retry_after(now) } } else { Again::Never }
+    }
+
     fn may_be_retried(self) -> bool {
         match self {
             Self::Broken(_) => true,
@@ -310,6 +327,21 @@ mod tests {
         check(503, "Wed, 31 Dec 1969 00:00:42 GMT", 1);
         check(503, "soon", 1);
         check(500, "7", 1);
+    }
+
+    #[test]
+    fn callers_with_a_patience_of_their_own_hear_the_servers_wish() {
+        fn check(status: u16, header: Option<&'static str>, expected: Again) {
+            let mut response = answer(status, "");
+            if let Some(header) = header {
+                response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static(header));
+            }
+            assert_eq!(Attempt::Answered(&response).again(NOW), expected, "{status}");
+        }
+        check(429, Some("7"), Again::Later { asked: Some(Duration::from_secs(7)) });
+        check(503, None, Again::Later { asked: None });
+        check(404, Some("7"), Again::Never);
+        assert_eq!(Attempt::Broken("refused").again(NOW), Again::Later { asked: None });
     }
 
     #[test]
