@@ -94,10 +94,10 @@ async fn see_through(operator: &Operator, key: &ObjectKey, letter: &Letter) {
     let (began, mut wait) = (Instant::now(), pace.first);
     let mut is_first = true;
     loop {
-        let place = operator.budgets.letters.place(key).await;
+        let permit = operator.budgets.letters.place(key).await;
         let attempt = caught(tokio::time::timeout(DEADLINE, deliver(operator, key, letter))).await;
         // Whoever waits to try again keeps nobody from trying.
-        drop(place);
+        drop(permit);
         let trouble = match attempt {
             Ok(Ok(Ok(()))) => return,
             Ok(Ok(Err(trouble))) => trouble,
@@ -167,7 +167,7 @@ pub(super) async fn alert_provider(
     let object = match operator.stores.peek(key) {
         Look::Present(object) => Some((*object).clone()),
         Look::Absent => None,
-        Look::Ask | Look::Unknown(_) => operator.cluster.get(key).await.map_err(unread)?,
+        Look::Ask | Look::Unknown(_) => operator.cluster.get(key).await.map_err(|error| unread(&error))?,
     };
     let missing = || Trouble::for_good(format!("error: alertproviders.flagger.app {:?} not found", key.name));
     let read = serde_json::from_value(object.ok_or_else(missing)?);
@@ -209,7 +209,7 @@ fn found(read: Result<Reading, SecretError>) -> Result<Reading, Trouble> {
     })
 }
 
-fn unread(error: ApiError) -> Trouble {
+fn unread(error: &ApiError) -> Trouble {
     Trouble::passing(format!("error: {error}"))
 }
 
