@@ -129,7 +129,8 @@ impl Desk {
     }
 
     async fn task(&self, payload: &Payload) -> Answer {
-        let task = match task::parse(payload, &self.runner.options.allowed) {
+        let (runner, written) = (self.runner.clone(), payload.clone());
+        let task = match aside(move || task::parse(&written, &runner.options.allowed)).await {
             Ok(task) => task,
             Err(reason) => return (StatusCode::BAD_REQUEST, reason),
         };
@@ -205,6 +206,15 @@ impl Desk {
             Err(reason) => (StatusCode::BAD_REQUEST, reason),
         }
     }
+}
+
+/// Reads what may take a while, such as a file, where no other request waits for it.
+async fn aside<T, F>(read: F) -> Result<T, String>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, String> + Send + 'static,
+{
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 fn ticket(payload: &Payload, command: &Command) -> Ticket {

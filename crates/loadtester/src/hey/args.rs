@@ -1,5 +1,7 @@
 //! The arguments of `hey`, read as `hey` reads them: flags first, then one URL. It sends nothing.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -148,7 +150,7 @@ pub(crate) struct Load {
     pub(crate) threads: usize,
 }
 
-/// Reads the arguments after the program's name.
+/// Reads the arguments after the program's name, and the file of `-D`, which takes its time.
 pub(crate) fn read(arguments: &[String]) -> Request {
     let values = match parse(FLAGS, arguments) {
         Ok(values) => values,
@@ -224,11 +226,18 @@ fn body(values: &Values) -> Result<Bytes, String> {
         return Ok(Bytes::from(values.text("d")));
     }
     let said = |error: &std::io::Error| format!("open {file}: {}", spoken(error));
-    let known = std::fs::metadata(&file).map_err(|error| said(&error))?;
-    if !known.is_file() || known.len() > BODY {
+    // Before it is opened, as a pipe is open only when somebody writes to it.
+    let is_file = std::fs::metadata(&file).map_err(|error| said(&error))?.is_file();
+    let mut body = Vec::new();
+    if is_file {
+        let opened = File::open(&file).map_err(|error| said(&error))?;
+        // What it says of its length is not believed: files of /proc say 0, and some hardly end. Some are read in words.
+        opened.take(BODY + 8).read_to_end(&mut body).map_err(|error| said(&error))?;
+    }
+    if !is_file || body.len() as u64 > BODY {
         return Err(format!("open {file}: no file of at most {BODY} bytes"));
     }
-    std::fs::read(&file).map(Bytes::from).map_err(|error| said(&error))
+    Ok(Bytes::from(body))
 }
 
 fn header(text: &str) -> Result<HeaderValue, String> {

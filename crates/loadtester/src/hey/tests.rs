@@ -94,6 +94,7 @@ fn what_hey_does_not_take_is_answered_with_its_words() {
     check("-a foo http://a/", "could not parse the provided input; input = foo");
     check("-D /nonexistent http://a/", "open /nonexistent: no such file or directory");
     check("-D /dev/zero http://a/", "open /dev/zero: no file of at most 67108864 bytes");
+    check("-D /proc/self/pagemap http://a/", "open /proc/self/pagemap: no file of at most 67108864 bytes");
     assert!(matches!(read(&words("-x 127.0.0.1:1 http://a/")), Request::Unknown(_)));
     assert!(matches!(read(&words("-n 20000 -c 20000 http://a/")), Request::Unknown(_)));
 }
