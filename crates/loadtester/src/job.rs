@@ -1,6 +1,7 @@
 //! Kubernetes Jobs that canaries wait for, such as a migration of a database: one for each revision, in the namespace of the
 //! canary and nowhere else. It touches nothing that it has not made.
 
+mod bounded;
 mod spec;
 #[cfg(test)]
 mod tests;

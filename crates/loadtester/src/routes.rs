@@ -201,7 +201,8 @@ impl Desk {
         let Some(jobs) = &self.jobs else {
             return (FORBIDDEN, "run-job is not enabled: see -enable-run-job of the load tester".to_owned());
         };
-        match Wanted::of(payload) {
+        let written = payload.clone();
+        match aside(move || Wanted::of(&written)).await {
             Ok(wanted) => self.attended("job", jobs.run(&wanted, self.runner.options.timeout)).await,
             Err(reason) => (StatusCode::BAD_REQUEST, reason),
         }

@@ -9,6 +9,7 @@ use burgee_operator::cluster::escape;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::job::bounded;
 use crate::payload::Payload;
 
 /// The annotation that says for which revision a Job was made, and that run-job made it.
@@ -59,7 +60,7 @@ impl State {
 }
 
 impl Wanted {
-    /// The Job of a payload. The error is the text of a 400.
+    /// The Job of a payload. The error is the text of a 400. A text that is made to take long takes a good part of a second.
     pub(crate) fn of(payload: &Payload) -> Result<Self, String> {
         let wanted = |key: &str| {
             let text = Some(payload.text(key)).filter(|text| !text.is_empty());
@@ -121,10 +122,10 @@ fn read(text: &str) -> Result<Object, String> {
     let packed: String = text.split_whitespace().collect();
     let unpacked = BASE64.decode(packed).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let yaml = unpacked.as_deref().unwrap_or(text);
-    match yaml_serde::from_str(yaml) {
+    match bounded::read(yaml) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err("jobSpec is neither a Job nor the spec of one".to_owned()),
-        Err(error) => Err(format!("jobSpec is not YAML: {error}")),
+        Err(error) => Err(format!("jobSpec cannot be read as YAML: {error}")),
     }
 }
 

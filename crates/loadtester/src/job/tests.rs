@@ -236,6 +236,21 @@ fn base64_of(text: &str) -> String {
 }
 
 #[test]
+fn a_job_is_small_with_all_its_aliases() {
+    let aliases = format!("{SPEC}    restartPolicy: &policy Never\n    schedulerName: *policy\n");
+    assert!(Wanted::of(&payload(&aliases, "1")).is_ok());
+    let reason = "it is longer than 4 MiB with its aliases";
+    let check = |anchored: &str, times: usize| {
+        let bomb = format!("a: &a {anchored}\nb: [{}]\ntemplate: {{}}", vec!["*a"; times].join(","));
+        let refused = Wanted::of(&payload(&bomb, "1")).unwrap_err();
+        assert!(refused.contains(reason), "{refused}");
+    };
+    check(&format!("[{}]", vec!["1"; 8000].join(",")), 3000);
+    check(&format!("{{? {} : 1}}", "x".repeat(60_000)), 20_000);
+    check(&"x".repeat(60_000), 20_000);
+}
+
+#[test]
 fn what_is_no_job_of_the_canary_is_refused_with_the_reason() {
     let check = |spec: &str, expected: &str| {
         assert_eq!(Wanted::of(&payload(spec, "1")).unwrap_err(), expected, "{spec}");
