@@ -242,6 +242,17 @@ mod tests {
     }
 
     #[test]
+    fn the_load_tester_holds_no_token_that_it_does_not_need() {
+        for file in ["kustomize/tester/deployment.yaml", "charts/testdata/loadtester/default.yaml"] {
+            let text = std::fs::read_to_string(root().join(file)).unwrap();
+            let objects = documents(&text).unwrap();
+            let pods = objects.iter().filter_map(|object| object.pointer("/spec/template/spec"));
+            let tokens: Vec<&Value> = pods.map(|pod| &pod["automountServiceAccountToken"]).collect();
+            assert_eq!(tokens, [&json!(false)], "{file}");
+        }
+    }
+
+    #[test]
     fn charts_and_bases_name_the_version_of_the_program() {
         for chart in ["burgee", "loadtester"] {
             assert_eq!(read(&format!("charts/{chart}/Chart.yaml"))["appVersion"], env!("CARGO_PKG_VERSION"), "{chart}");
