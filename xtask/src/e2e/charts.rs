@@ -253,6 +253,26 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_prometheus_reads_speaks_for_its_own_namespace_and_within_bounds() {
+        let config = read("charts/burgee/files/prometheus.yaml");
+        let jobs = config["scrape_configs"].as_array().unwrap().iter();
+        let of_pods: Vec<&Value> = jobs.filter(|job| job["kubernetes_sd_configs"][0]["role"] == "pod").collect();
+        assert_eq!(of_pods.len(), 2);
+        for job in of_pods {
+            let bounds = (&job["sample_limit"], &job["body_size_limit"], &job["follow_redirects"]);
+            assert_eq!(bounds, (&json!(20_000), &json!("16MB"), &json!(false)), "{}", job["job_name"]);
+            let rules = job["metric_relabel_configs"].as_array().unwrap();
+            let own = json!({
+                "source_labels": ["reporter", "kubernetes_namespace"],
+                "regex": "destination;(.+)",
+                "target_label": "destination_workload_namespace",
+                "replacement": "$1",
+            });
+            assert!(rules.contains(&own), "{}", job["job_name"]);
+        }
+    }
+
+    #[test]
     fn charts_and_bases_name_the_version_of_the_program() {
         for chart in ["burgee", "loadtester"] {
             assert_eq!(read(&format!("charts/{chart}/Chart.yaml"))["appVersion"], env!("CARGO_PKG_VERSION"), "{chart}");
