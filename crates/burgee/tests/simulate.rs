@@ -228,6 +228,52 @@ fn several_canaries_play_with_the_others_there() -> Result<(), std::io::Error> {
     Ok(())
 }
 
+/// An item of what `kubectl get -o yaml` prints.
+fn item(object: &str, uid: &str, owner: &str) -> String {
+    let kept =
+        format!("resourceVersion: \"7\", generation: 3, creationTimestamp: 2026-01-01T00:00:00Z, uid: {uid}, {owner}");
+    let object = object.replacen("namespace: test", &format!("namespace: test, {kept}"), 1);
+    format!("- {}\n", object.trim_end().replace('\n', "\n  "))
+}
+
+#[test]
+fn what_a_cluster_holds_is_played_as_its_users_wrote_it() -> Result<(), std::io::Error> {
+    let deployment = |name: &str, replicas: u8| {
+        let labels = format!("{{app: {name}}}");
+        let template = format!("{{metadata: {{labels: {labels}}}, spec: {{containers: [{{name: app, image: app}}]}}}}");
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: test}}\nspec: {{replicas: \
+             {replicas}, selector: {{matchLabels: {labels}}}, template: {template}}}"
+        )
+    };
+    let owner = |kind: &str, uid: &str| {
+        format!("ownerReferences: [{{apiVersion: {kind}, name: podinfo, uid: {uid}, controller: true}}]")
+    };
+    let canary = format!("{CANARY}status: {{phase: Succeeded, canaryWeight: 0, failedChecks: 0, iterations: 0}}\n");
+    let items = [
+        item(&canary, "c-1", ""),
+        item(&deployment("podinfo", 0), "d-1", &owner("argoproj.io/v1, kind: Application", "a-1")),
+        item(&deployment("podinfo-primary", 2), "d-2", &owner("flagger.app/v1beta1, kind: Canary", "c-1")),
+    ];
+    let file = std::env::temp_dir().join(format!("burgee-dump-{}.yaml", std::process::id()));
+    let list = |items: &[String]| format!("apiVersion: v1\nitems:\n{}kind: List\nmetadata: {{}}\n", items.concat());
+    for items in [&items[..], &items[..1]] {
+        std::fs::write(&file, list(items))?;
+        let output = simulate(&["-f", &file.to_string_lossy()])?;
+        let film = String::from_utf8_lossy(&output.stdout);
+        assert!(film.contains("promoted after"), "{film}{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(film.contains("assumed: Deployment podinfo with"), items.len() == 1, "{film}");
+    }
+    std::fs::remove_file(&file)?;
+    let wrong = items[0].replace("threshold: 2", "threshold: two");
+    let second = wrong.replace("name: podinfo,", "name: second,");
+    check_error(
+        "dump",
+        (&list(&[wrong, second]), ""),
+        &["threshold at line 11: \"two\"", "threshold at line 23: \"two\""],
+    )
+}
+
 #[test]
 fn a_metric_with_a_space_in_its_name_is_played() -> Result<(), std::io::Error> {
     let metric = "metrics: [{name: error rate, query: errors, thresholdRange: {max: 1}}, {";

@@ -21,6 +21,8 @@ pub(super) struct Cast {
 /// An object, and the file that holds it.
 struct Found {
     file: String,
+    /// What a cluster called it, in what `kubectl get -o yaml` prints.
+    uid: Value,
     object: Value,
 }
 
@@ -32,7 +34,7 @@ pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>) -> anyhow::Result<Ve
             found.extend(objects_of(&file)?);
         }
     }
-    let (mut canaries, others) = apart(found)?;
+    let (mut canaries, others) = apart(unowned(found))?;
     if let [_, _, ..] = canaries.as_slice() {
         canaries.iter_mut().enumerate().for_each(|(place, canary)| date(canary, place));
     }
@@ -93,15 +95,18 @@ fn objects_of(file: &Path) -> anyhow::Result<Vec<Found>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
     let file = file.display().to_string();
     let documents = documents(&text).map_err(|error| anyhow!("{file}: {error}"))?;
-    let mut found = Vec::new();
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
     for document in &documents {
+        let uid = document.value["metadata"]["uid"].clone();
         let object = as_written(document.value.clone());
-        check(document, &object).map_err(|error| anyhow!("{file}: {}: {error}", document.place))?;
+        if let Err(error) = check(document, &object) {
+            wrong.push(format!("{file}: {}: {error}", document.place));
+        }
         if burgee_sim::is_known(&object) {
-            found.push(Found { file: file.clone(), object });
+            found.push(Found { file: file.clone(), uid, object });
         }
     }
-    Ok(found)
+    if wrong.is_empty() { Ok(found) } else { bail!("{}", wrong.join("\n")) }
 }
 
 /// Says what the API server would say of an object, each field with its line.
@@ -140,6 +145,27 @@ fn as_written(mut object: Value) -> Value {
             .retain(|field, _| !["uid", "resourceVersion", "generation", "managedFields"].contains(&field.as_str()));
     }
     object
+}
+
+/// What users wrote of what a cluster held: what was made for a canary, or for another object of the files, is made again.
+/// Other owners do not play, and what they own would go with them.
+fn unowned(found: Vec<Found>) -> Vec<Found> {
+    let uids: Vec<Value> = found.iter().map(|found| found.uid.clone()).filter(Value::is_string).collect();
+    let is_maker = |owner: &Value| {
+        owner["controller"] == true
+            && (uids.contains(&owner["uid"])
+                || (owner["kind"] == "Canary"
+                    && owner["apiVersion"].as_str().is_some_and(|version| version.starts_with("flagger.app/"))))
+    };
+    let is_made = |object: &Value| {
+        let owners = object["metadata"]["ownerReferences"].as_array();
+        owners.into_iter().flatten().any(is_maker)
+    };
+    let written = found.into_iter().filter(|found| !is_made(&found.object));
+    let mut written: Vec<Found> = written.collect();
+    let maps = written.iter_mut().filter_map(|found| found.object["metadata"].as_object_mut());
+    maps.for_each(|metadata| drop(metadata.remove("ownerReferences")));
+    written
 }
 
 /// The canaries and the other objects.

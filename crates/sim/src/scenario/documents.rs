@@ -1,6 +1,7 @@
 //! The YAML documents of a text, each with its place for error messages. It knows nothing of what they mean.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -15,7 +16,7 @@ pub struct Document {
     /// What it says.
     pub value: Value,
     /// The text from the top of the file, and the way to the value in it.
-    text: String,
+    text: Arc<str>,
     path: Vec<Segment>,
 }
 
@@ -33,12 +34,12 @@ pub fn documents(text: &str) -> Result<Vec<Document>, String> {
     for (number, (line, document)) in split(text).into_iter().enumerate() {
         let place = format!("document {} at line {line}", number + 1);
         // Blank lines before it make the parser count as the reader does.
-        let text = format!("{}{document}", "\n".repeat(line - 1));
+        let text: Arc<str> = format!("{}{document}", "\n".repeat(line - 1)).into();
         let value: Value = yaml_serde::from_str(&text).map_err(|error| format!("{place}: {error}"))?;
         found.extend(items(value).into_iter().map(|(path, value)| Document {
             place: place.clone(),
             value,
-            text: text.clone(),
+            text: Arc::clone(&text),
             path,
         }));
     }
