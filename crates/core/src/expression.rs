@@ -1,5 +1,6 @@
-//! Whether a text is a regular expression as proxies read them (RE2). It matches nothing.
+//! Whether a text is a regular expression as proxies read them (RE2), and whether it holds for whole texts.
 
+use regex::RegexBuilder;
 use regex_syntax::ParserBuilder;
 
 /// The most repetitions that RE2 takes.
@@ -7,6 +8,21 @@ const MOST_REPETITIONS: u32 = 1000;
 
 /// How deep groups may be nested.
 const DEEPEST: u32 = 100;
+
+/// What an expression may take in memory to be tried, in bytes.
+const SIZE_MAX: usize = 256 << 10;
+
+/// Whether an expression matches each of these texts from end to end, as proxies match. One that is none, or too large to be
+/// tried, matches nothing.
+pub fn matches_all(expression: &str, texts: &[&str]) -> bool {
+    let Ok(known) = translated(expression) else { return false };
+    let built = RegexBuilder::new(&format!("^(?:{known})$"))
+        .nest_limit(DEEPEST)
+        .size_limit(SIZE_MAX)
+        .dfa_size_limit(SIZE_MAX)
+        .build();
+    built.is_ok_and(|expression| texts.iter().all(|text| expression.is_match(text)))
+}
 
 /// Why a text is no regular expression, if it is none. Where RE2 takes what the parser here does not, such as a brace that
 /// begins no repetition, it is taken: what proxies read is never refused.
@@ -112,6 +128,17 @@ mod tests {
         ];
         for text in texts {
             assert_eq!(verify(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_texts_are_matched_within_bounds() {
+        let texts = ["/", "/a/b"];
+        for expression in [".*", "/.*", "^/.*$", r"\Q/\E.*", "/|/a/b", "/(a/b)?"] {
+            assert!(matches_all(expression, &texts), "{expression}");
+        }
+        for expression in ["", "/", "/a.*", "b$", "(", "(.{1000}){1000}", "((.*){1000}){1000}"] {
+            assert!(!matches_all(expression, &texts), "{expression}");
         }
     }
 

@@ -6,12 +6,22 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Provider, Rollout, SHORTEST_INTERVAL, Strategy, names};
+use crate::expression;
 use crate::metric::builtin::Builtin;
 use crate::object::{entries, items, plain};
 use crate::split::Mirror;
 
-/// A regular expression that every text matches.
-const ANYTHING: [&str; 4] = [".*", "^.*$", ".*$", "^.*"];
+/// Odd texts for each part of a request: what holds for all of them holds for everybody. Proxies match paths without their
+/// query.
+const ODD: [(&str, [&str; 2]); 4] = [
+    ("uri", ["/", "/zq8/X.y-z_~%20/;v=1"]),
+    ("scheme", ["http", "https"]),
+    ("method", ["GET", "PROPFIND"]),
+    ("authority", ["a", "zq8-x.example.com:8443"]),
+];
+
+/// Headers that every request has.
+const ALWAYS_SENT: [&str; 5] = ["host", ":authority", ":method", ":path", ":scheme"];
 
 impl Rollout {
     /// The first value that cannot be meant, with its field.
@@ -44,16 +54,35 @@ impl Rollout {
         {
             doubts.extend(doubtful_weights(&analysis.step_weights));
         }
-        for (number, metric) in self.metrics().iter().enumerate() {
-            let has_bound = metric.threshold.is_some() || metric.threshold_range.is_some();
-            if !has_bound && Builtin::of(metric).is_some() {
-                let name = &metric.name;
-                doubts.push(format!(
-                    "spec.analysis.metrics[{number}]: {name} has no thresholdRange, any value above 0 fails"
-                ));
-            }
-        }
+        let metrics = self.metrics().iter().enumerate();
+        doubts.extend(metrics.flat_map(|(number, metric)| self.doubtful_metric(number, metric)));
+        doubts.extend(self.doubtful_conditions());
         doubts
+    }
+
+    fn doubtful_metric(&self, number: usize, metric: &Metric) -> Vec<String> {
+        let field = format!("spec.analysis.metrics[{number}]");
+        let has_bound = metric.threshold.is_some() || metric.threshold_range.is_some();
+        let unbound = (!has_bound && Builtin::of(metric).is_some())
+            .then(|| format!("{field}: {} has no thresholdRange, any value above 0 fails", metric.name));
+        unbound.into_iter().collect()
+    }
+
+    /// Conditions of an A/B test that requests meet by sending nothing.
+    fn doubtful_conditions(&self) -> Vec<String> {
+        if !matches!(self.strategy, Strategy::AbTesting(_)) || self.provider != Provider::Istio {
+            return Vec::new();
+        }
+        let conditions = self.analysis.as_ref().map_or(Value::Null, |analysis| plain(&analysis.matches));
+        let conditions = items(&conditions).enumerate();
+        let met =
+            conditions.filter(|(_, condition)| entries(condition).all(|(name, value)| holds_by_default(name, value)));
+        let said = |number| {
+            format!(
+                "spec.analysis.match[{number}]: it may hold for every request, name a header or another part of some"
+            )
+        };
+        met.map(|(number, _)| said(number)).collect()
     }
 
     /// Nothing becomes a default because it cannot be read (S41).
@@ -186,17 +215,26 @@ fn differ(one: &Value, other: &Value) -> bool {
 
 /// Whether a part of a condition says nothing of a request.
 fn holds_always(name: &str, value: &Value) -> bool {
+    if matches!(name, "name" | "ignoreUriCase") {
+        return true;
+    }
+    let Some((_, odd)) = ODD.iter().find(|(part, _)| *part == name) else {
+        return value.as_object().is_some_and(serde_json::Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
+    };
+    let is_any = |way: &str, text: &str| match way {
+        "prefix" => odd.iter().all(|odd| odd.starts_with(text)),
+        "regex" => expression::matches_all(text, odd),
+        _ => false,
+    };
+    entries(value).all(|(way, text)| is_any(way, text.as_str().unwrap_or_default()))
+}
+
+/// Whether a request meets a part of a condition although it sends nothing for it.
+fn holds_by_default(name: &str, value: &Value) -> bool {
     match name {
-        "name" | "ignoreUriCase" => true,
-        "uri" | "scheme" | "method" | "authority" => {
-            let is_any = |way: &str, text: &str| match way {
-                "prefix" => text.is_empty() || (name == "uri" && text == "/"),
-                "regex" => ANYTHING.contains(&text),
-                _ => false,
-            };
-            entries(value).all(|(way, text)| is_any(way, text.as_str().unwrap_or_default()))
-        }
-        _ => value.as_object().is_some_and(serde_json::Map::is_empty) || value.as_array().is_some_and(Vec::is_empty),
+        "gateways" => true,
+        "withoutHeaders" => entries(value).all(|(header, _)| !ALWAYS_SENT.contains(&header.to_lowercase().as_str())),
+        _ => holds_always(name, value),
     }
 }
 

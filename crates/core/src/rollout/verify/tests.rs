@@ -141,6 +141,12 @@ fn an_ab_test_is_for_some_of_the_requests() {
         json!({"uri": {"prefix": "/"}}),
         json!({"uri": {"regex": ".*"}, "ignoreUriCase": true}),
         json!({"sourceLabels": {}, "gateways": []}),
+        json!({"uri": {"regex": "/.*"}}),
+        json!({"uri": {"regex": ".+"}, "method": {"regex": "[A-Z]+"}}),
+        json!({"uri": {"regex": "(.*)"}, "authority": {"regex": r"^[^/]*(:\d+)?$"}}),
+        json!({"uri": {"regex": "(?i)/[^?]*"}}),
+        json!({"scheme": {"regex": "https?"}}),
+        json!({"scheme": {"prefix": "http"}}),
     ] {
         check(&conditions(json!([condition])), all);
     }
@@ -149,7 +155,13 @@ fn an_ab_test_is_for_some_of_the_requests() {
     for condition in [
         json!({"headers": {"x-canary": {"exact": "insider"}}}),
         json!({"uri": {"prefix": "/beta"}}),
+        json!({"uri": {"regex": "/beta.*"}}),
+        json!({"uri": {"regex": "/"}}),
+        json!({"uri": {"regex": "/|/beta/.*"}}),
         json!({"method": {"exact": "GET"}}),
+        json!({"method": {"regex": "GET|POST"}}),
+        json!({"scheme": {"regex": "https"}}),
+        json!({"authority": {"regex": r".+\.example\.com(:\d+)?"}}),
         json!({"authority": {"exact": "beta.test"}}),
         json!({"port": 8080}),
         json!({"uri": {"prefix": "/"}, "port": 8080}),
@@ -163,6 +175,29 @@ fn an_ab_test_is_for_some_of_the_requests() {
     let mut both = conditions(json!([{"uri": {"prefix": "/beta"}}]));
     both["service"] = json!({"port": 80, "match": [{"uri": {"prefix": "/api"}}]});
     check(&both, "spec.analysis.match[0].uri: spec.service.match[0] has another one, leave one out");
+}
+
+#[test]
+fn a_condition_that_requests_meet_by_sending_nothing_is_doubtful() {
+    let told = |condition: Value, expected: &[&str]| {
+        check_doubts(&json!({"stepWeight": null, "iterations": 3, "match": [condition]}), expected);
+    };
+    let doubt = "spec.analysis.match[0]: it may hold for every request, name a header or another part of some";
+    for condition in [
+        json!({"gateways": ["mesh"]}),
+        json!({"withoutHeaders": {"x-robot": {"exact": "1"}}}),
+        json!({"withoutHeaders": {"cookie": {"regex": ".*a=b.*"}}, "gateways": ["mesh"], "uri": {"prefix": "/"}}),
+    ] {
+        told(condition, &[doubt]);
+    }
+    for condition in [
+        json!({"port": 8080}),
+        json!({"withoutHeaders": {":authority": {"exact": "a.test"}}}),
+        json!({"withoutHeaders": {"x-robot": {"exact": "1"}}, "uri": {"prefix": "/beta"}}),
+        json!({"gateways": ["mesh"], "sourceLabels": {"app": "a"}}),
+    ] {
+        told(condition, &[]);
+    }
 }
 
 #[test]
