@@ -23,6 +23,9 @@ const ODD: [(&str, [&str; 2]); 4] = [
 /// Headers that every request has.
 const ALWAYS_SENT: [&str; 5] = ["host", ":authority", ":method", ":path", ":scheme"];
 
+/// A metric whose window is more than so many intervals of the analysis is asked too late after another run.
+const LONG_WINDOW: i128 = 10;
+
 impl Rollout {
     /// The first value that cannot be meant, with its field.
     pub(super) fn verify_values(&self, canary: &Canary) -> Result<(), String> {
@@ -65,7 +68,12 @@ impl Rollout {
         let has_bound = metric.threshold.is_some() || metric.threshold_range.is_some();
         let unbound = (!has_bound && Builtin::of(metric).is_some())
             .then(|| format!("{field}: {} has no thresholdRange, any value above 0 fails", metric.name));
-        unbound.into_iter().collect()
+        let longest = self.interval.as_nanos() * LONG_WINDOW;
+        let is_long =
+            |text: &&str| GoDuration::parse(text).is_ok_and(|window| i128::from(window.nanoseconds()) > longest);
+        let late = metric.interval.as_deref().filter(is_long);
+        let late = late.map(|text| format!("{field}.interval: after another run the metric is not asked for {text}"));
+        unbound.into_iter().chain(late).collect()
     }
 
     /// Conditions of an A/B test that requests meet by sending nothing.

@@ -201,6 +201,19 @@ fn a_condition_that_requests_meet_by_sending_nothing_is_doubtful() {
 }
 
 #[test]
+fn a_window_much_longer_than_the_interval_is_doubtful() {
+    let told = |interval: &str, window: Value, expected: &[&str]| {
+        let metric = json!({"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": window});
+        check_doubts(&json!({"interval": interval, "metrics": [metric]}), expected);
+    };
+    told("30s", json!("5m"), &[]);
+    told("30s", json!(null), &[]);
+    let doubt = "spec.analysis.metrics[0].interval: after another run the metric is not asked for";
+    told("30s", json!("5m1s"), &[&format!("{doubt} 5m1s")]);
+    told("10s", json!("1h"), &[&format!("{doubt} 1h")]);
+}
+
+#[test]
 fn what_is_only_doubtful_is_told() {
     check_doubts(&json!({}), &[]);
     check_doubts(
