@@ -260,9 +260,9 @@ fn what_a_cluster_holds_is_played_as_its_users_wrote_it() -> Result<(), std::io:
     for items in [&items[..], &items[..1]] {
         std::fs::write(&file, list(items))?;
         let output = simulate(&["-f", &file.to_string_lossy()])?;
-        let film = String::from_utf8_lossy(&output.stdout);
-        assert!(film.contains("promoted after"), "{film}{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(film.contains("assumed: Deployment podinfo with"), items.len() == 1, "{film}");
+        let played = String::from_utf8_lossy(&output.stdout);
+        assert!(played.contains("promoted after"), "{played}{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(played.contains("assumed: Deployment podinfo with"), items.len() == 1, "{played}");
     }
     std::fs::remove_file(&file)?;
     let wrong = items[0].replace("threshold: 2", "threshold: two");

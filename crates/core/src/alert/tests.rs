@@ -368,14 +368,20 @@ fn every_receiver_has_its_goldens_with_fields_without_and_with_hostile_words() {
 
 #[test]
 fn workflows_of_teams_are_known_by_their_address() {
-    fn check(address: &str, expected: bool) {
-        assert_eq!(teams::takes_adaptive_cards(&Url::parse(address).expect("a URL")), expected, "{address}");
+    let takes = |address: &str| teams::takes_adaptive_cards(&Url::parse(address).expect("a URL"));
+    for address in [
+        "https://prod-1.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=y",
+        "https://x.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/x",
+        "https://relay.example/workflows/1",
+    ] {
+        assert!(takes(address), "{address}");
     }
-    check("https://prod-1.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=y", true);
-    check("https://x.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/x", true);
-    check("https://relay.example/workflows/1", true);
-    check("https://acme.webhook.office.com/webhookb2/x/IncomingWebhook/y", false);
-    check("https://logic.azure.com.evil.example/x", false);
-    check("https://evillogic.azure.com.example/x", false);
-    check("https://notlogic.azure.com/x", false);
+    for address in [
+        "https://acme.webhook.office.com/webhookb2/x/IncomingWebhook/y",
+        "https://logic.azure.com.evil.example/x",
+        "https://evillogic.azure.com.example/x",
+        "https://notlogic.azure.com/x",
+    ] {
+        assert!(!takes(address), "{address}");
+    }
 }

@@ -70,8 +70,19 @@ impl Stage {
         };
         let is_tested = status.is_some_and(has_tests) && !rollout.skip_analysis;
         let tests = if is_tested { TESTS } else { 0.0 };
-        // Nobody knows of users that somebody sends to the target before there is a primary.
-        let is_known = status.is_some_and(|status| !matches!(status.phase, Phase::Unset | Phase::Initializing));
+        // Nobody knows of users that somebody sends to the target before there is a primary, or between runs while nobody
+        // looks.
+        let is_seen = !rollout.suspended && self.is_looked_at();
+        let is_known = status.is_some_and(|status| match status.phase {
+            Phase::Unset | Phase::Initializing => false,
+            Phase::Initialized | Phase::Waiting | Phase::Succeeded | Phase::Failed => is_seen,
+            Phase::Progressing
+            | Phase::WaitingPromotion
+            | Phase::Promoting
+            | Phase::Finalising
+            | Phase::Terminating
+            | Phase::Terminated => true,
+        });
         let users = if is_known { USERS * f64::from(percent) } else { 0.0 };
         let requests = users + tests;
         let rates = versions.into_iter().map(|(version, of_it)| (version, requests * of_it / pods));
