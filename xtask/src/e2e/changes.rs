@@ -69,9 +69,11 @@ fn restarted(stage: &Stage<'_>) -> Result<()> {
 fn configured(stage: &Stage<'_>) -> Result<()> {
     stage.apply(&unchangeable("red"))?;
     stage.apply(&keys(RED))?;
+    stage.apply(&greeting("red"))?;
     stage.apply(&stage.object(AUTOSCALER)?)?;
     let mut target = edits::configured(stage)?;
-    let from = json!([{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "keys"}}]);
+    let greeting_ref = json!({"configMapRef": {"name": "greeting"}});
+    let from = json!([{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "keys"}}, greeting_ref]);
     set(&mut target, "/spec/template/spec/containers/0/envFrom", from);
     stage.apply(&target)?;
     let mut canary = unmeasured(stage, 50, 50)?;
@@ -95,13 +97,20 @@ fn configured(stage: &Stage<'_>) -> Result<()> {
     stage.apply(&unchangeable("blue"))?;
     run_alone(stage, 1)?;
     check_copies("blue", RED)?;
-    stage.apply(&keys(BLUE))?;
+    let both = [greeting("blue"), keys(BLUE)];
+    stage.apply(&json!({"apiVersion": "v1", "kind": "List", "items": both}))?;
     run_alone(stage, 2)?;
     check_copies("blue", BLUE)?;
+    check_copy(stage, "configmap/greeting-primary", &json!({"PODINFO_UI_MESSAGE": "blue"}))?;
     stage.patch("canary/podinfo", &json!({"spec": {"autoscalerRef": null}}))?;
     stage.poll("the primary's autoscaler goes", 15, || {
         Ok(stage.kubectl(&["get", "hpa", "podinfo-primary", "--ignore-not-found", "-o", "name"])?.is_empty())
     })
+}
+
+fn greeting(words: &str) -> Value {
+    let data = json!({"PODINFO_UI_MESSAGE": words});
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting"}, "data": data})
 }
 
 fn unchangeable(color: &str) -> Value {

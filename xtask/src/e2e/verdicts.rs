@@ -34,7 +34,8 @@ fn crashing(stage: &Stage<'_>) -> Result<()> {
     set(&mut target, "/spec/replicas", json!(4));
     set(&mut target, "/spec/strategy/rollingUpdate/maxUnavailable", json!("25%"));
     let mut canary = stage.object(SHORT)?;
-    set(&mut canary, "/spec/analysis/threshold", json!(2));
+    // Time for the crash to be seen: a request that shall crash the pod is answered at random too.
+    set(&mut canary, "/spec/analysis/threshold", json!(4));
     stage.initialize_on(&target, &canary)?;
     stage.until_open()?;
     let _load = stage.load(RATE)?;
@@ -60,7 +61,9 @@ fn crashing(stage: &Stage<'_>) -> Result<()> {
         "Advance podinfo.test canary weight 20",
         halt,
         halt,
-        "Rolling back podinfo.test failed checks threshold reached 2",
+        halt,
+        halt,
+        "Rolling back podinfo.test failed checks threshold reached 4",
         "Canary failed! Scaling down podinfo.test",
     ];
     stage.expect_told(&[&INITIALIZED[..], &BEGUN, &ending].concat())
