@@ -90,8 +90,8 @@ pub(super) fn close(run: &mut Run, now: Timestamp) {
     }
 }
 
-/// A status is about to be written. Where a drain is over, so are the requests of its run. The target that is drained in the
-/// bootstrap had none, unless users came by way of the Service before the canary was there (`before_the_primary`).
+/// A status is about to be written. Where a drain is over, so are the requests of its run. The drain of a bootstrap is noted
+/// when the canary is initialized, whether or not there was one.
 pub(super) fn note_drained(before: &CanaryStatus, after: &mut CanaryStatus, now: Timestamp) {
     let is_bootstrap = matches!(before.phase, Phase::Unset | Phase::Initializing);
     let (Some(known), Some(run)) = (&before.run, &mut after.run) else { return };
