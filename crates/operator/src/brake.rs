@@ -133,7 +133,7 @@ async fn look(operator: &Operator, namespace: &str, refusals: &mut Refusals) -> 
     let feed = Feed { kind: Kind::ConfigMap, path, selector, depth: Depth::Whole };
     let mut found = Position::Off;
     let listed = feed.list(cluster, |item| {
-        if item.whole().is_some_and(|object| pauses(&object)) {
+        if pauses(&item.whole()) {
             found = Position::On;
         }
     });
@@ -149,10 +149,8 @@ async fn look(operator: &Operator, namespace: &str, refusals: &mut Refusals) -> 
             refusals.end();
             heard(&stores.vitals);
             match happened {
-                Happened::Present(item) if item.whole().is_some_and(|object| pauses(&object)) => {
-                    brake.set(Position::On);
-                }
-                Happened::Present(_) | Happened::Gone(_) => brake.set(Position::Off),
+                Happened::Present(item) => brake.set(if pauses(&item.whole()) { Position::On } else { Position::Off }),
+                Happened::Gone(_) => brake.set(Position::Off),
                 Happened::Nothing => {}
             }
         });

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::cluster::{ApiError, Cluster, request};
-use crate::item::{Item, Versioned};
+use crate::item::{Item, Text, Versioned};
 
 /// Objects of the first page of a list, and the most of any. How large they are is not known before.
 const PAGE: (usize, usize) = (8, 200);
@@ -69,7 +69,7 @@ pub(crate) enum Lost {
 impl Feed {
     /// All objects, page by page, one at a time. Answers the version to watch from. An answer that is no list is an error, for
     /// it would say that everything is gone.
-    pub(crate) async fn list(&self, cluster: &Cluster, mut take: impl FnMut(&Item)) -> Result<u64, ApiError> {
+    pub(crate) async fn list(&self, cluster: &Cluster, mut take: impl FnMut(Item)) -> Result<u64, ApiError> {
         let mut token = String::new();
         let mut limit = PAGE.0;
         loop {
@@ -78,10 +78,9 @@ impl Feed {
             let version = page.metadata.version().ok_or_else(|| self.nonsense("an answer without a version"))?;
             match page.items {
                 Some(items) => {
-                    limit = next_limit(limit, items.iter().map(Item::len).sum());
-                    for item in items {
-                        item.outline().ok_or_else(|| self.nonsense("an answer that is no list"))?;
-                        take(&item);
+                    limit = next_limit(limit, items.iter().map(Text::len).sum());
+                    for text in items {
+                        take(text.item().ok_or_else(|| self.nonsense("an answer that is no list"))?);
                     }
                 }
                 // Go may write an empty list so.
@@ -129,7 +128,7 @@ impl Feed {
     fn take(&self, event: Event, version: &mut u64, tell: &mut impl FnMut(Happened)) -> Result<(), Lost> {
         let Event { kind, object } = event;
         if kind == "ERROR" {
-            let object = object.whole().unwrap_or_default();
+            let object = object.read().unwrap_or_default();
             let code = object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
             let message = object["message"].as_str().unwrap_or_default().to_owned();
             return Err(Lost::Thread(ApiError::of(code, message)));
@@ -137,14 +136,17 @@ impl Feed {
         let shown = object.version().ok_or_else(|| self.lost("an event without a version"))?;
         let happened = match kind.as_str() {
             "BOOKMARK" => Happened::Nothing,
-            _ if object.outline().is_none() => return Err(self.lost("an event without an object")),
-            "ADDED" | "MODIFIED" => Happened::Present(object),
-            "DELETED" => Happened::Gone(object),
+            "ADDED" | "MODIFIED" => Happened::Present(self.object(object)?),
+            "DELETED" => Happened::Gone(self.object(object)?),
             _ => return Err(self.lost("an event of no known kind")),
         };
         tell(happened);
         *version = shown.max(*version);
         Ok(())
+    }
+
+    fn object(&self, text: Text) -> Result<Item, Lost> {
+        text.item().ok_or_else(|| self.lost("an event without an object"))
     }
 
     fn request(&self, query: &str, list: &str) -> Result<http::Request<Vec<u8>>, ApiError> {
@@ -217,7 +219,7 @@ struct Page {
     kind: String,
     metadata: Versioned,
     #[serde(default)]
-    items: Option<Vec<Item>>,
+    items: Option<Vec<Text>>,
 }
 
 /// An event of a watch as it comes.
@@ -225,7 +227,7 @@ struct Page {
 struct Event {
     #[serde(rename = "type")]
     kind: String,
-    object: Item,
+    object: Text,
 }
 
 /// How many objects the next page has, after one of so many objects and bytes.

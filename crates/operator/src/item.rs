@@ -6,9 +6,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The text of an object.
+/// Text that ought to be an object.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Item(Box<RawValue>);
+pub(crate) struct Text(Box<RawValue>);
+
+/// An object: what is known of it without reading it all, and its text.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) outline: Value,
+    pub(crate) text: Text,
+}
 
 /// A version, and of a list where it goes on.
 #[derive(Deserialize)]
@@ -75,12 +82,12 @@ struct TemplateMetadata {
 
 /// Not every kind has a pod template where workloads have theirs.
 fn if_readable<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Workload>, D::Error> {
-    let text = Option::<Box<RawValue>>::deserialize(from)?;
+    let text = Option::<&'de RawValue>::deserialize(from)?;
     Ok(text.and_then(|text| serde_json::from_str(text.get()).ok()))
 }
 
-impl Item {
-    /// Bytes of the text.
+impl Text {
+    /// Bytes.
     pub(crate) fn len(&self) -> usize {
         self.0.get().len()
     }
@@ -89,26 +96,32 @@ impl Item {
         serde_json::from_str::<OnlyVersion>(self.0.get()).ok()?.metadata.version()
     }
 
-    /// What is known without reading it all; none if it is no object of Kubernetes.
-    pub(crate) fn outline(&self) -> Option<Value> {
+    /// All of it; none if something lies too deep to be read, as an API server takes it where a schema leaves fields open.
+    pub(crate) fn read(&self) -> Option<Value> {
+        serde_json::from_str(self.0.get()).ok()
+    }
+
+    /// The object that it is; none if it is no object of Kubernetes.
+    pub(crate) fn item(self) -> Option<Item> {
         let outline: Outline = serde_json::from_str(self.0.get()).ok()?;
         if outline.metadata.name.is_empty() {
             return None;
         }
         let mut outline = serde_json::to_value(outline).ok()?;
         outline["metadata"].as_object_mut()?.retain(|_, value| !value.is_null());
-        Some(outline)
+        Some(Item { outline, text: self })
     }
+}
 
-    /// All of it. Where something lies too deep to be read, as an API server takes it where a schema leaves fields open, it
-    /// is the outline: then the object is there, and has nothing that anybody could act on.
-    pub(crate) fn whole(&self) -> Option<Value> {
-        serde_json::from_str(self.0.get()).ok().or_else(|| self.outline())
+impl Item {
+    /// All of it. What cannot be read is its outline: then the object is there, and has nothing that anybody could act on.
+    pub(crate) fn whole(self) -> Value {
+        self.text.read().unwrap_or(self.outline)
     }
 }
 
 #[cfg(test)]
-impl From<Value> for Item {
+impl From<Value> for Text {
     fn from(object: Value) -> Self {
         Self(serde_json::value::to_raw_value(&object).unwrap())
     }

@@ -140,8 +140,8 @@ async fn stay(
 
 fn enter(stores: &Stores, scope: &Scope, happened: Happened) {
     match happened {
-        Happened::Present(item) => stores.happened(scope, &item, Deletion::No),
-        Happened::Gone(item) => stores.happened(scope, &item, Deletion::Yes),
+        Happened::Present(item) => stores.happened(scope, item, Deletion::No),
+        Happened::Gone(item) => stores.happened(scope, item, Deletion::Yes),
         Happened::Nothing => {}
     }
 }
