@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burgee_operator::args::{self, Request};
+use burgee_operator::args;
 
 /// The controller's flags when it is meant without being named: the program is called `flagger`, or the first argument
 /// is a flag that is not one of ours.
@@ -24,27 +24,16 @@ pub(crate) fn called(known: &str, mut arguments: impl Iterator<Item = String>) -
 
 /// Runs the controller until a signal ends it.
 pub(crate) fn run(flags: &[String]) -> anyhow::Result<()> {
-    match args::read(flags, &|name| std::env::var(name).ok()) {
-        Request::Run(options) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let ended = runtime.block_on(burgee_operator::run::run(*options));
-            // Tasks that wait for the outside do not hold up the end.
-            runtime.shutdown_background();
-            if ended.is_err() {
-                // It has been logged in the form in which logs are read.
-                std::process::exit(1);
-            }
-            Ok(())
-        }
-        Request::Show(text) => {
-            print!("{text}");
-            Ok(())
-        }
-        Request::Refuse(text) => {
-            eprint!("{text}");
-            std::process::exit(2)
-        }
+    let Some(options) = args::read(flags, &|name| std::env::var(name).ok()).settle() else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(burgee_operator::run::run(options));
+    // Tasks that wait for the outside do not hold up the end.
+    runtime.shutdown_background();
+    if ended.is_err() {
+        // It has been logged in the form in which logs are read.
+        std::process::exit(1);
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -29,25 +29,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::hey::command as hey;
 use crate::job::Jobs;
-use crate::options::{Enabled, Options, Request};
+use crate::options::{Enabled, Options};
 use crate::routes::Desk;
 
 /// Runs the load tester with Go-style flags until a signal ends it.
 pub fn run(flags: &[String]) -> anyhow::Result<()> {
-    match options::read(flags) {
-        Request::Run(options) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(start(*options))
-        }
-        Request::Show(text) => {
-            print!("{text}");
-            Ok(())
-        }
-        Request::Refuse(text) => {
-            eprint!("{text}");
-            std::process::exit(2)
-        }
-    }
+    let Some(options) = options::read(flags).settle() else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(start(options))
 }
 
 async fn start(options: Options) -> anyhow::Result<()> {

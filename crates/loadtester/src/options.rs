@@ -31,16 +31,8 @@ const FLAGS: &[Flag] = &[
     Flag::new(IGNORED, "zap-replace-globals", Switch, "false", "There are no globals."),
 ];
 
-/// What the command line asks for.
-#[derive(Debug)]
-pub(crate) enum Request {
-    /// Serve with these options.
-    Run(Box<Options>),
-    /// Print this text to stdout and exit with 0.
-    Show(String),
-    /// Print this text to stderr and exit with 2.
-    Refuse(String),
-}
+/// What the load tester's command line asks for.
+pub(crate) type Request = flags::Request<Options>;
 
 /// Whether Jobs are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,16 +16,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-/// What the command line asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// Run with these options.
-    Run(Box<Options>),
-    /// Print this text to stdout and exit with 0.
-    Show(String),
-    /// Print this text to stderr and exit with 2.
-    Refuse(String),
-}
+/// What the controller's command line asks for.
+pub type Request = flags::Request<Options>;
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

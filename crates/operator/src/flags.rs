@@ -5,6 +5,34 @@ use std::fmt::Write as _;
 
 use burgee_api::duration::GoDuration;
 
+/// What a command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request<Options> {
+    /// Run with these options.
+    Run(Box<Options>),
+    /// Print this text to stdout and exit with 0.
+    Show(String),
+    /// Print this text to stderr and exit with 2.
+    Refuse(String),
+}
+
+impl<Options> Request<Options> {
+    /// The options, if it shall run. Otherwise its text is printed, and a refusal ends the program.
+    pub fn settle(self) -> Option<Options> {
+        match self {
+            Self::Run(options) => Some(*options),
+            Self::Show(text) => {
+                print!("{text}");
+                None
+            }
+            Self::Refuse(text) => {
+                eprint!("{text}");
+                std::process::exit(2)
+            }
+        }
+    }
+}
+
 /// What a flag's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
