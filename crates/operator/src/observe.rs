@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::clock;
 use crate::operator::{Operator, lock};
-use crate::stores::Look;
+use crate::stores::{Look, verify_size};
 
 /// What was seen, and when to look again whatever happens.
 pub struct Sight {
@@ -143,8 +143,30 @@ async fn look(operator: &Operator, key: &ObjectKey) -> (Observed, bool) {
 
 async fn get(operator: &Operator, key: &ObjectKey) -> Observed {
     match operator.cluster.get(key).await {
-        Ok(Some(object)) => Observed::Present(Arc::new(object)),
+        Ok(Some(object)) => match verify_size(&object) {
+            Ok(()) => Observed::Present(Arc::new(object)),
+            Err(reason) => Observed::Unknown(format!("{key} {reason}")),
+        },
         Ok(None) => Observed::Absent,
         Err(error) => Observed::Unknown(format!("{key} get query error: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::response::IntoResponse;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::Fake;
+
+    #[tokio::test]
+    async fn an_object_that_is_read_by_itself_is_of_a_size_that_is_read_too() {
+        let large = json!({"metadata": {"name": "podinfo", "namespace": "test"}, "spec": vec![json!({}); 10_000]});
+        let operator = Fake::start(move |_| Body::from(large.to_string()).into_response()).await.operator();
+        let found = get(&operator, &ObjectKey::new(Kind::Deployment, "test", "podinfo")).await;
+        let reason = "Deployment podinfo.test has 20004 values, more than the 20000 that are read";
+        assert_eq!(found, Observed::Unknown(reason.to_owned()));
     }
 }

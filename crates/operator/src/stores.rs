@@ -16,6 +16,7 @@ use crate::operator::lock;
 use crate::supervise::supervise;
 use crate::vitals::Vitals;
 use crate::watch;
+pub(crate) use incoming::verify_size;
 use kept::{config_text, meaning, uid_of};
 pub(crate) use kept::{strip, version_of};
 
@@ -94,10 +95,9 @@ impl Stored {
         if kind.is_confidential() {
             return Self::outline(kind, object);
         }
-        let json: Arc<str> = object.to_string().into();
         let claim = (kind == Kind::Canary).then(|| Box::new(Claim::of(object)));
-        let (json, refused) = match incoming::verify_size(&json) {
-            Ok(()) => (Some(json), None),
+        let (json, refused) = match verify_size(object) {
+            Ok(()) => (Some(object.to_string().into()), None),
             Err(reason) => (None, Some(reason.into())),
         };
         Self { json, claim, refused, meaning: meaning(kind, object), ..Self::outline(kind, object) }
@@ -310,7 +310,7 @@ impl Stores {
         match cluster.get(key).await {
             Ok(Some(object)) => {
                 self.wrote(key, &object);
-                if let Err(reason) = incoming::verify_size(&object.to_string()) {
+                if let Err(reason) = verify_size(&object) {
                     return Look::Unknown(format!("{key} {reason}"));
                 }
                 Look::Present(Arc::new(strip(key.kind, object)))

@@ -65,27 +65,21 @@ impl Stores {
 ///
 /// # Errors
 /// What is wrong with it, for the user; the object's name stands before it.
-pub(super) fn verify_size(text: &str) -> Result<(), String> {
-    let values = values(text);
+pub(crate) fn verify_size(object: &Value) -> Result<(), String> {
+    let values = values(object);
     if values <= MOST_VALUES {
         return Ok(());
     }
     Err(format!("has {values} values, more than the {MOST_VALUES} that are read"))
 }
 
-/// How many values there are in a JSON text, each with what comes before it: a comma, or the bracket that it is the first in.
-fn values(text: &str) -> usize {
-    let (mut count, mut is_quoted, mut is_escaped) = (0, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_quoted,
-            b'"' => is_quoted = !is_quoted,
-            b',' | b'[' | b'{' if !is_quoted => count += 1,
-            _ => {}
-        }
+/// How many values there are in an object. An empty list or map counts as one.
+fn values(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.len().max(1) + items.iter().map(values).sum::<usize>(),
+        Value::Object(fields) => fields.len().max(1) + fields.values().map(values).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
-    count
 }
 
 #[cfg(test)]
@@ -96,13 +90,13 @@ mod tests {
 
     #[test]
     fn values_are_counted_and_not_what_stands_in_texts() {
-        assert_eq!(values(&json!({}).to_string()), 1);
-        assert_eq!(values(&json!({"a": [1, 2, 3], "b": {"c": "x,{[\"\\\\,"}}).to_string()), 6);
+        assert_eq!(values(&json!({})), 1);
+        assert_eq!(values(&json!({"a": [1, 2, 3], "b": {"c": "x,{[\"\\\\,"}})), 6);
     }
 
     #[test]
     fn an_object_of_too_many_values_is_not_read() {
-        let of = |number: usize| json!({"spec": vec![json!({}); number]}).to_string();
+        let of = |number: usize| json!({"spec": vec![json!({}); number]});
         assert_eq!(verify_size(&of(9_000)), Ok(()));
         let refused = "has 100001 values, more than the 20000 that are read".to_owned();
         assert_eq!(verify_size(&of(50_000)), Err(refused));
