@@ -4,7 +4,7 @@ use super::stage::Stage;
 use super::story::{BEGUN, INITIALIZED, promotion};
 use super::{Group, Test};
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -41,7 +41,7 @@ fn crashing(stage: &Stage<'_>) -> Result<()> {
     let _load = stage.load(RATE)?;
     stage.patch_target(&revision("6.0.1", &["--random-error"]))?;
     stage.until_told("Advance podinfo.test canary weight 20", 60)?;
-    let pod = stage.kubectl(&["get", "pods", "-l", "app=podinfo", "-o", "jsonpath={.items[0].metadata.name}"])?;
+    let pod = staying_pod(stage)?;
     let panic = format!("/api/v1/namespaces/{}/pods/{pod}:9898/proxy/panic", stage.namespace());
     let restarts = ["get", "pod", &pod, "-o", "jsonpath={.status.containerStatuses[0].restartCount}"];
     let mut crashes = 0;
@@ -49,6 +49,7 @@ fn crashing(stage: &Stage<'_>) -> Result<()> {
     stage.poll("the version is rolled back", 90, || {
         // It answers nothing: its process ends.
         let _ = stage.kubectl(&["get", "--raw", &panic]);
+        // With the end of the run the pod goes, and what it said last holds.
         crashes = stage.kubectl(&restarts).ok().and_then(|count| count.parse().ok()).unwrap_or(crashes);
         let deployment = stage.get("deployment", "podinfo")?;
         was_short |= deployment["spec"]["replicas"] == 4 && deployment["status"]["readyReplicas"] == 3;
@@ -67,6 +68,15 @@ fn crashing(stage: &Stage<'_>) -> Result<()> {
         "Canary failed! Scaling down podinfo.test",
     ];
     stage.expect_told(&[&INITIALIZED[..], &BEGUN, &ending].concat())
+}
+
+/// A pod of the bad version: those of the version before it may still be on their way out, and they have no part in this.
+fn staying_pod(stage: &Stage<'_>) -> Result<String> {
+    let pods = stage.list("pods")?;
+    let mut pods = pods["items"].as_array().context("a list of pods")?.iter();
+    let staying =
+        |pod: &&Value| pod["metadata"]["labels"]["app"] == "podinfo" && pod["metadata"]["deletionTimestamp"].is_null();
+    Ok(pods.find(staying).and_then(|pod| pod["metadata"]["name"].as_str()).context("a pod that stays")?.to_owned())
 }
 
 /// The window of the metrics is three times the interval of the checks: it holds the errors of the bad version for two more
