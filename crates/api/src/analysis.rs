@@ -177,7 +177,7 @@ pub enum Severity {
 
 impl Severity {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out references")]
-    fn is_unset(&self) -> bool {
+    pub(crate) fn is_unset(&self) -> bool {
         matches!(self, Self::Unset)
     }
 }

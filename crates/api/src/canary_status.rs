@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::Severity;
 use crate::lenient;
 
 /// The status of a canary (contract: api §1.6). Texts are empty when absent, as the peer stores them.
@@ -164,9 +165,65 @@ pub struct Run {
     /// The last orders that were answered; none of them is taken again.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<AnsweredOrder>,
+    /// What may not have reached everybody yet, the newest last.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    pub due: Vec<Delivery>,
     /// Number of events told in this run.
     #[serde(deserialize_with = "lenient::count")]
     pub told: i64,
+}
+
+/// What is to be delivered after a status write, and from what it is made again after a restart; an addition to the contract.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Delivery {
+    /// When it arose. No two of a canary are the same in time, kind and text.
+    #[serde(deserialize_with = "lenient::or_default")]
+    pub at: String,
+    /// What it is.
+    #[serde(deserialize_with = "lenient::or_default")]
+    pub kind: DeliveryKind,
+    /// The phase that it tells of.
+    #[serde(deserialize_with = "lenient::or_default")]
+    pub phase: Phase,
+    /// The text of an alert.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// The severity of an alert.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Severity::is_unset")]
+    pub severity: Severity,
+    /// How much of the canary an alert shows.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "AlertDetail::is_least")]
+    pub detail: AlertDetail,
+}
+
+/// What is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DeliveryKind {
+    /// An alert, to the alert providers.
+    #[default]
+    Alert,
+    /// The calls of the post-rollout hooks.
+    PostRollout,
+}
+
+/// How much of the canary an alert shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AlertDetail {
+    /// Only the cluster's name.
+    #[default]
+    Cluster,
+    /// The cluster, the target, threshold, deadline and routing.
+    Full,
+}
+
+impl AlertDetail {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out references")]
+    pub(crate) fn is_least(&self) -> bool {
+        *self == Self::Cluster
+    }
 }
 
 /// An order of a person, as it was answered; an addition to the contract.

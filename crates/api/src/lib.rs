@@ -26,7 +26,7 @@ pub use analysis::{
     Alert, Analysis, CrossNamespaceRef, Metric, MetricErrors, SessionAffinity, Severity, ThresholdRange,
 };
 pub use canary::{AutoscalerRef, Canary, CanarySpec, ObjectRef, ScalerReplicas, TargetRef};
-pub use canary_status::{AnsweredOrder, CanaryStatus, Condition, Phase, Run};
+pub use canary_status::{AlertDetail, AnsweredOrder, CanaryStatus, Condition, Delivery, DeliveryKind, Phase, Run};
 pub use crd::crds;
 pub use duration::GoDuration;
 pub use hook::{Webhook, WebhookType};

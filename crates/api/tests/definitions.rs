@@ -243,6 +243,7 @@ fn the_schema_has_every_field_of_a_run() {
     let fields: Vec<&String> = run.as_object().map(Map::keys).expect("an object").collect();
     let expected = [
         "drainUntil",
+        "due",
         "foreignUntil",
         "foughtSince",
         "heldReason",

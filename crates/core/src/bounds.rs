@@ -196,7 +196,7 @@ impl Bounds {
                 copies.iter().try_for_each(|copy| self.may_copy(copy))
             }
             Step::RestoreConfigs(key) => self.judge(key, &[(self.made.contains(key), NOT_DERIVED)]),
-            Step::Tell(_) | Step::Status(_) | Step::Alert(_) | Step::Count(_) | Step::PostRollout(_) => Ok(()),
+            Step::Tell(_) | Step::Status(_) | Step::Deliver(_) | Step::Count(_) => Ok(()),
         }
     }
 

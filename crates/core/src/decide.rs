@@ -19,6 +19,7 @@ use crate::world::World;
 mod analyse;
 mod ask;
 mod capacity;
+mod deliveries;
 mod doubt;
 mod draft;
 mod finish;
@@ -80,7 +81,9 @@ type Decision<T> = Result<T, Stop>;
 pub fn decide(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
     match route(tick, answers) {
         Ok(plan) | Err(Stop::Wait(plan)) => {
-            Ok(Plan { round: round(tick, answers), ..names::without_others(tick, pending::watch(tick, plan)) })
+            let mut plan = names::without_others(tick, pending::watch(tick, plan));
+            deliveries::keep(tick, &mut plan.steps);
+            Ok(Plan { round: round(tick, answers), ..plan })
         }
         Err(Stop::Ask(mut question)) => {
             question.repairs = names::keep_off(tick, question.repairs);

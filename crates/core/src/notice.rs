@@ -2,6 +2,7 @@
 //! The texts are the contract's, to the letter (lifecycle §2–6, webhooks §2 and §4), or Burgee's own
 //! (docs/reference/events.md).
 
+use burgee_api::{AlertDetail, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::order::Word;
@@ -39,35 +40,15 @@ impl EventType {
     }
 }
 
-/// How loud an alert is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Loudness {
-    /// For the record.
-    Info,
-    /// Somebody may have to act.
-    Warn,
-    /// Something went wrong.
-    Error,
-}
-
-/// How much of the canary an alert shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Detail {
-    /// Only the cluster's name.
-    Cluster,
-    /// The cluster, the target, threshold, deadline and routing.
-    Full,
-}
-
 /// What a notice says to the alert providers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertText {
     /// The message.
     pub text: String,
     /// Its severity.
-    pub loudness: Loudness,
+    pub severity: Severity,
     /// Which fields go with it.
-    pub detail: Detail,
+    pub detail: AlertDetail,
 }
 
 /// Whether a waiting notice is also sent as an alert (`muteAlert` of its hook).
@@ -381,12 +362,12 @@ impl Notice {
     /// What goes to the alert providers, if anything does (contract: webhooks §4).
     pub fn alert(&self, names: &Names) -> Option<AlertText> {
         let kind = &names.target_kind;
-        let (text, loudness, detail) = match self {
+        let (text, severity, detail) = match self {
             Self::InitializationDone => {
-                (format!("New {kind} detected, initialization completed."), Loudness::Info, Detail::Full)
+                (format!("New {kind} detected, initialization completed."), Severity::Info, AlertDetail::Full)
             }
             Self::NewRevision => {
-                ("New revision detected, progressing canary analysis.".to_owned(), Loudness::Info, Detail::Full)
+                ("New revision detected, progressing canary analysis.".to_owned(), Severity::Info, AlertDetail::Full)
             }
             Self::PromotionCompleted => finished("completed successfully"),
             Self::AnalysisSkipped => finished("was skipped"),
@@ -447,7 +428,7 @@ impl Notice {
             | Self::Terminating
             | Self::Terminated => return None,
         };
-        Some(AlertText { text: plain(&text).into_owned(), loudness, detail })
+        Some(AlertText { text: plain(&text).into_owned(), severity, detail })
     }
 
     /// Whether it is said once and not again while the phase and the text stay the same.
@@ -486,19 +467,19 @@ fn recreated(primary: &str, workload: &str) -> String {
     format!("Primary {primary} was missing and no promoted revision is kept, recreating it from {workload}")
 }
 
-fn failure(text: String) -> (String, Loudness, Detail) {
-    (text, Loudness::Error, Detail::Cluster)
+fn failure(text: String) -> (String, Severity, AlertDetail) {
+    (text, Severity::Error, AlertDetail::Cluster)
 }
 
-fn warning(text: String) -> (String, Loudness, Detail) {
-    (text, Loudness::Warn, Detail::Cluster)
+fn warning(text: String) -> (String, Severity, AlertDetail) {
+    (text, Severity::Warn, AlertDetail::Cluster)
 }
 
-fn finished(how: &str) -> (String, Loudness, Detail) {
-    (format!("Canary analysis {how}, promotion finished."), Loudness::Info, Detail::Cluster)
+fn finished(how: &str) -> (String, Severity, AlertDetail) {
+    (format!("Canary analysis {how}, promotion finished."), Severity::Info, AlertDetail::Cluster)
 }
 
-fn waiting(what: &str) -> (String, Loudness, Detail) {
+fn waiting(what: &str) -> (String, Severity, AlertDetail) {
     warning(format!("{what} is waiting for approval."))
 }
 

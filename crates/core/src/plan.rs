@@ -1,11 +1,11 @@
 //! What to do: fully specified steps in order. The first one that fails stops the plan; the next tick sees a new world.
 
-use burgee_api::{CanaryStatus, Phase};
+use burgee_api::{CanaryStatus, Delivery, Phase};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::notice::{AlertText, Notice};
+use crate::notice::Notice;
 use crate::question::Round;
 use crate::timetable::Wake;
 use crate::world::ObjectKey;
@@ -91,12 +91,10 @@ pub enum Step {
     Tell(Telling),
     /// Write the canary's status, if its `resourceVersion` is still the World's.
     Status(Box<CanaryStatus>),
-    /// Send an alert. Never before the status write that makes it unrepeatable.
-    Alert(AlertText),
+    /// Hand over what others get, without waiting for them. Never before the status write that makes it unrepeatable.
+    Deliver(Delivery),
     /// Move a counter.
     Count(Count),
-    /// Call the post-rollout hooks for this end, without waiting for them.
-    PostRollout(Phase),
 }
 
 impl Step {
@@ -112,9 +110,8 @@ impl Step {
             | Self::RestoreConfigs(_)
             | Self::Tell(_)
             | Self::Status(_)
-            | Self::Alert(_)
-            | Self::Count(_)
-            | Self::PostRollout(_) => None,
+            | Self::Deliver(_)
+            | Self::Count(_) => None,
         }
     }
 
@@ -136,7 +133,7 @@ impl Step {
             | Self::RestoreConfigs(_)
             | Self::Tell(_)
             | Self::Status(_) => true,
-            Self::Alert(_) | Self::Count(_) | Self::PostRollout(_) => false,
+            Self::Deliver(_) | Self::Count(_) => false,
         }
     }
 

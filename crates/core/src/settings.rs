@@ -26,8 +26,19 @@ pub struct Settings {
     pub drain_delay_milliseconds: u64,
     /// `-cluster-name`: named in alerts when not empty.
     pub cluster_name: String,
+    /// Who gets the alerts of canaries that name no provider (`-slack-url`, `-msteams-url`).
+    pub audience: Audience,
     /// `-pause-new-runs`: runs under way finish, new ones wait.
     pub pause_new_runs: bool,
+}
+
+/// Who gets the alerts of canaries that name no provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Audience {
+    /// No address was given.
+    Nobody,
+    /// The chat of the operator's flags.
+    Chat,
 }
 
 impl Default for Settings {
@@ -42,6 +53,7 @@ impl Default for Settings {
             allowed_hosts: BTreeMap::new(),
             drain_delay_milliseconds: 10_000,
             cluster_name: String::new(),
+            audience: Audience::Nobody,
             pause_new_runs: false,
         }
     }

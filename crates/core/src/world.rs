@@ -1,10 +1,10 @@
 //! Everything that is seen of one canary at one instant, as data. It never fetches and never decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use burgee_api::Canary;
+use burgee_api::{Canary, CanaryStatus, Delivery};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -199,6 +199,64 @@ pub struct Rival {
     pub claim: String,
 }
 
+/// What this process knows of the deliveries of a canary that its status says are due.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deliveries {
+    /// They stood in the status when this process first looked at it, or it tried to write them there. None, if it has not
+    /// looked yet. What else stands there was written by others, and nobody is told it.
+    pub expected: Option<BTreeSet<Delivery>>,
+    /// It is about to deliver them.
+    pub in_hand: BTreeSet<Delivery>,
+    /// It has delivered them, or given up.
+    pub settled: BTreeSet<Delivery>,
+}
+
+impl Deliveries {
+    /// Looks at the status as it is stored. What is settled and no longer due is forgotten.
+    pub fn look(&mut self, status: Option<&CanaryStatus>) {
+        let due = due(status);
+        self.settled.retain(|delivery| due.contains(delivery));
+        let expected = self.expected.get_or_insert_with(|| due.iter().cloned().collect());
+        expected.retain(|delivery| due.contains(delivery));
+    }
+
+    /// This status is about to be written. Whether it was is not always known.
+    pub fn expect(&mut self, status: &CanaryStatus) {
+        self.expected.get_or_insert_default().extend(due(Some(status)).iter().cloned());
+    }
+
+    /// From now on it is about to deliver this one.
+    pub fn take(&mut self, delivery: &Delivery) {
+        self.in_hand.insert(delivery.clone());
+    }
+
+    /// It will not deliver this one, and somebody should.
+    pub fn give_back(&mut self, delivery: &Delivery) {
+        self.in_hand.remove(delivery);
+    }
+
+    /// This one is delivered, or given up.
+    pub fn settle(&mut self, delivery: &Delivery) {
+        self.in_hand.remove(delivery);
+        self.settled.insert(delivery.clone());
+    }
+
+    /// Whether nobody is about to deliver what should be.
+    pub fn is_lost(&self, delivery: &Delivery) -> bool {
+        let is_expected = self.expected.as_ref().is_some_and(|expected| expected.contains(delivery));
+        is_expected && !self.in_hand.contains(delivery) && !self.settled.contains(delivery)
+    }
+
+    /// Whether it stays due.
+    pub fn is_due(&self, delivery: &Delivery) -> bool {
+        self.in_hand.contains(delivery) || self.is_lost(delivery)
+    }
+}
+
+fn due(status: Option<&CanaryStatus>) -> &[Delivery] {
+    status.and_then(|status| status.run.as_ref()).map(|run| run.due.as_slice()).unwrap_or_default()
+}
+
 /// Everything seen of one canary at one instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct World {
@@ -213,12 +271,16 @@ pub struct World {
     /// Workloads of others that its Services lead to.
     #[serde(default)]
     pub strangers: Vec<Stranger>,
+    /// What is known of the deliveries that its status says are due.
+    #[serde(default)]
+    pub deliveries: Deliveries,
 }
 
 impl World {
     /// A world in which nothing but the canary has been looked at.
     pub fn new(canary: impl Into<Arc<Canary>>) -> Self {
-        Self { canary: canary.into(), objects: Vec::new(), configs: Vec::new(), rival: None, strangers: Vec::new() }
+        let (objects, configs, strangers) = (Vec::new(), Vec::new(), Vec::new());
+        Self { canary: canary.into(), objects, configs, rival: None, strangers, deliveries: Deliveries::default() }
     }
 
     /// What is known of an object. One that was never looked at is unknown.

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::cluster::ApiError;
 use crate::operator::{Operator, lock};
-use crate::outbox::News;
 use crate::refusals::Belief;
 use crate::tell::{self, Story};
 
@@ -110,16 +109,12 @@ async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> R
             may_write(operator)?;
             tell::tell_in_time(operator, story, &telling).await
         }
-        Step::Alert(alert) => {
-            operator.post(story, &News::Alert(alert));
+        Step::Deliver(delivery) => {
+            operator.deliver(story, &delivery);
             Ok(())
         }
         Step::Count(count) => {
             move_counter(operator, story, count);
-            Ok(())
-        }
-        Step::PostRollout(phase) => {
-            operator.call_post_rollout(story, phase);
             Ok(())
         }
     }
@@ -218,9 +213,8 @@ async fn refuse(operator: &Arc<Operator>, story: &Story, step: &Step, trespass: 
         | Step::CopyConfig(_)
         | Step::Tell(_)
         | Step::Status(_)
-        | Step::Alert(_)
-        | Step::Count(_)
-        | Step::PostRollout(_) => refused,
+        | Step::Deliver(_)
+        | Step::Count(_) => refused,
     }
 }
 
@@ -234,6 +228,7 @@ async fn forgiving(operator: &Arc<Operator>, story: &Story, done: Result<(), Sto
 async fn write_status(operator: &Operator, story: &mut Story, mut status: CanaryStatus) -> Result<(), Stopped> {
     may_write(operator)?;
     story.course.send(&mut status, clock::steady());
+    lock(&operator.memory(&story.key)).deliveries.expect(&status);
     let operations = status_patch(story.canary.metadata.resource_version.as_deref(), &status);
     let key = story.key.clone();
     let written = judge(operator, &key, "patch status", operator.cluster.patch_status(&key, &operations).await)?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burgee_api::Address;
 use burgee_core::dns;
-use burgee_core::settings::Settings;
+use burgee_core::settings::{Audience, Settings};
 
 use crate::flags::{self, Trouble, Values, milliseconds};
 use crate::http::Exceptions;
@@ -138,6 +138,11 @@ fn allowed_hosts(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
     Ok(allowed)
 }
 
+fn audience(values: &Values) -> Audience {
+    let has_chat = ["slack-url", "msteams-url"].iter().any(|flag| !values.text(flag).is_empty());
+    if has_chat { Audience::Chat } else { Audience::Nobody }
+}
+
 fn settings(values: &Values) -> Settings {
     Settings {
         mesh_provider: values.text("mesh-provider"),
@@ -149,6 +154,7 @@ fn settings(values: &Values) -> Settings {
         drain_delay_milliseconds: milliseconds(&values.text("drain-delay")).unwrap_or_default(),
         allowed_hosts: allowed_hosts(&values.text("allowed-hosts")).unwrap_or_default(),
         cluster_name: values.text("cluster-name"),
+        audience: audience(values),
         pause_new_runs: values.switch("pause-new-runs"),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use burgee_api::{CanaryStatus, Phase};
 use burgee_core::question::Answers;
 use burgee_core::times::{Delays, Hours};
-use burgee_core::world::ObjectKey;
+use burgee_core::world::{Deliveries, ObjectKey};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,8 @@ pub struct Memory {
     pub delays: Delays,
     /// What was said.
     pub told: Told,
+    /// What became of the deliveries that are due.
+    pub deliveries: Deliveries,
     /// How long the API server has taken no event.
     pub silence: Silence,
     /// Repairs of objects that others change.

@@ -8,7 +8,7 @@ use burgee_api::Canary;
 use burgee_core::reads;
 use burgee_core::rollout::Rollout;
 use burgee_core::strangers::strangers;
-use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, World};
+use burgee_core::world::{ConfigSeen, Deliveries, Kind, ObjectKey, Observed, World};
 use futures::future::join_all;
 use jiff::Timestamp;
 
@@ -66,6 +66,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
         sight.look_again_after(rollout);
     }
     sight.world.rival = rival;
+    sight.world.deliveries = deliveries(operator, &own, &sight.world.canary);
     let mut looked_at: BTreeSet<ObjectKey> = keys.iter().cloned().collect();
     // All of them are awaited together: several kinds that cannot be listed take no longer than one.
     let seen = join_all(keys.iter().map(|key| look(operator, key))).await;
@@ -114,6 +115,14 @@ impl Sight {
 
 fn sooner(one: Option<Timestamp>, two: Option<Timestamp>) -> Option<Timestamp> {
     one.into_iter().chain(two).min()
+}
+
+/// What is known of the deliveries that are due.
+fn deliveries(operator: &Operator, key: &ObjectKey, canary: &Canary) -> Deliveries {
+    let memory = operator.memory(key);
+    let mut memory = lock(&memory);
+    memory.deliveries.look(canary.status.as_ref());
+    memory.deliveries.clone()
 }
 
 /// The key of a canary.

@@ -11,14 +11,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use burgee_api::{Address, Phase, Severity, Webhook, WebhookType};
+use burgee_api::{Address, AlertDetail, Delivery, DeliveryKind, Phase, Severity, Webhook, WebhookType};
 use burgee_core::alert::{self, Alert, Chat, Destination, Facts};
-use burgee_core::notice::{AlertText, Detail, EventType, Gate, Loudness, Notice};
+use burgee_core::notice::{EventType, Gate, Notice};
 use burgee_core::plan::Telling;
 use burgee_core::webhook::{EventPayload, chat};
 use burgee_core::world::{Kind, ObjectKey};
 use jiff::Timestamp;
 
+use crate::clock;
 use crate::hooks;
 use crate::http::Aim;
 use crate::operator::{Operator, lock};
@@ -49,7 +50,7 @@ pub enum News {
         at: Timestamp,
     },
     /// An alert, for the alert providers.
-    Alert(AlertText),
+    Alert(Delivery),
 }
 
 /// A letter as it will be sent: the message and the address. It waits for as long as others do not answer, so it holds
@@ -59,9 +60,9 @@ enum Letter {
     /// To a webhook. Its metadata stands in the payload.
     Hook { webhook: Webhook, payload: Box<str>, aim: Aim },
     /// To a chat, by way of a proxy if one is named.
-    Chat { to: (Destination, Aim), proxy: Address, alert: Arc<Alert>, failure: &'static str },
+    Chat { to: (Destination, Aim), proxy: Address, alert: Arc<Post>, failure: &'static str },
     /// To an alert provider, whose address may stand in a Secret, which is read when it is sent.
-    Provider { key: ObjectKey, alert: Arc<Alert> },
+    Provider { key: ObjectKey, alert: Arc<Post> },
 }
 
 /// To whom a letter goes: what is slow to one delays nothing to another. It may hold an address, and is shown nowhere.
@@ -92,9 +93,54 @@ impl Letter {
         size_of::<Self>()
             + match self {
                 Self::Hook { webhook, payload, aim: _ } => webhook.url.written().len() + payload.len(),
-                Self::Chat { to: (to, _), proxy: _, alert, failure: _ } => to.address.written().len() + size(alert),
-                Self::Provider { key: _, alert } => size(alert),
+                Self::Chat { to: (to, _), proxy: _, alert, failure: _ } => {
+                    to.address.written().len() + size(&alert.alert)
+                }
+                Self::Provider { key: _, alert } => size(&alert.alert),
             }
+    }
+}
+
+/// An alert for everybody who gets it. When the last letter of it is sent, or given up, it is due no longer.
+#[derive(Debug)]
+struct Post {
+    alert: Alert,
+    _receipt: Option<Receipt>,
+}
+
+/// Kept as long as something is being delivered. When it goes, the delivery is due no longer, and the next tick has the
+/// status say so.
+struct Receipt {
+    operator: Arc<Operator>,
+    canary: ObjectKey,
+    delivery: Option<Delivery>,
+}
+
+impl Receipt {
+    fn of(operator: &Arc<Operator>, story: &Story, delivery: &Delivery) -> Self {
+        lock(&operator.memory(&story.key)).deliveries.take(delivery);
+        Self { operator: operator.clone(), canary: story.key.clone(), delivery: Some(delivery.clone()) }
+    }
+
+    /// What was to be delivered stays due: somebody ended it.
+    fn give_back(mut self) {
+        if let Some(delivery) = self.delivery.take() {
+            lock(&self.operator.memory(&self.canary)).deliveries.give_back(&delivery);
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Receipt")
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        let Some(delivery) = self.delivery.take() else { return };
+        lock(&self.operator.memory(&self.canary)).deliveries.settle(&delivery);
+        self.operator.wish(&self.canary, clock::steady());
     }
 }
 
@@ -203,7 +249,7 @@ impl Operator {
             News::Event { text, event_type, phase, at } => {
                 event_letters(self, story, (text.as_str(), *event_type, *phase, *at))
             }
-            News::Alert(alert) => alert_letters(self, story, alert),
+            News::Alert(delivery) => alert_letters(self, story, delivery),
         };
         let (dropped, idle) = self.outbox.put(&story.key, letters);
         if dropped > 0 {
@@ -221,12 +267,21 @@ impl Operator {
         lock(&self.outbox.queues).is_empty() && self.outbox.calls.load(Ordering::SeqCst) == 0
     }
 
+    /// Hands over what others get, and returns at once.
+    pub fn deliver(self: &Arc<Self>, story: &Story, delivery: &Delivery) {
+        match delivery.kind {
+            DeliveryKind::Alert => self.post(story, &News::Alert(delivery.clone())),
+            DeliveryKind::PostRollout => self.call_post_rollout(story, delivery),
+        }
+    }
+
     /// Calls the post-rollout hooks one after the other until one fails, and tells how it went.
-    pub fn call_post_rollout(self: &Arc<Self>, story: &Story, phase: Phase) {
-        let (operator, story) = (self.clone(), story.clone());
+    fn call_post_rollout(self: &Arc<Self>, story: &Story, delivery: &Delivery) {
+        let (operator, story, phase) = (self.clone(), story.clone(), delivery.phase);
+        let receipt = Receipt::of(self, &story, delivery);
         let under_way = UnderWay::begin(&self.outbox.calls);
         let ended = lock(&self.memory(&story.key)).questions.clone();
-        tokio::spawn(ended.run_until_cancelled_owned(async move {
+        let calls = async move {
             let _under_way = under_way;
             let checksum = hooks::checksum(&story);
             for webhook in hooks::of_type(&story, WebhookType::PostRollout) {
@@ -244,7 +299,12 @@ impl Operator {
                     break;
                 }
             }
-        }));
+        };
+        tokio::spawn(async move {
+            if ended.run_until_cancelled_owned(calls).await.is_none() {
+                receipt.give_back();
+            }
+        });
     }
 }
 
@@ -301,11 +361,8 @@ fn event_letters(
     let checksum = hooks::checksum(story);
     let letter = |(webhook, aim): (Webhook, Aim)| {
         if let Some(to) = chat::destination(&webhook) {
-            let alert = Arc::new(Alert {
-                phase,
-                time: at,
-                ..worded(operator, story, text, chat::severity_of(event.event_type))
-            });
+            let worded = worded(operator, story, text, chat::severity_of(event.event_type));
+            let alert = Arc::new(Post { alert: Alert { phase, time: at, ..worded }, _receipt: None });
             let failure = "error sending event to webhook";
             return Letter::Chat { to: (to, aim), proxy: Address::default(), alert, failure };
         }
@@ -326,14 +383,11 @@ fn worded(operator: &Operator, story: &Story, message: &str, severity: Severity)
 }
 
 /// An alert for the canary's providers, or for the global one if the canary names none (contract: webhooks §4).
-fn alert_letters(operator: &Operator, story: &Story, text: &AlertText) -> Vec<Letter> {
-    let severity = match text.loudness {
-        Loudness::Info => Severity::Info,
-        Loudness::Warn => Severity::Warn,
-        Loudness::Error => Severity::Error,
-    };
-    let fields = fields(operator, story, text.detail);
-    let alert = Arc::new(Alert { fields, ..worded(operator, story, &text.text, severity) });
+fn alert_letters(operator: &Arc<Operator>, story: &Story, delivery: &Delivery) -> Vec<Letter> {
+    let fields = fields(operator, story, delivery.detail);
+    let worded = worded(operator, story, &delivery.text, delivery.severity);
+    let alert = Alert { fields, phase: delivery.phase, time: delivery.at.parse().unwrap_or(worded.time), ..worded };
+    let alert = Arc::new(Post { alert, _receipt: Some(Receipt::of(operator, story, delivery)) });
     let wanted = story.canary.analysis().map(|analysis| analysis.alerts.as_slice()).unwrap_or_default();
     if wanted.is_empty() {
         let global = global_destination(operator);
@@ -341,7 +395,7 @@ fn alert_letters(operator: &Operator, story: &Story, text: &AlertText) -> Vec<Le
         let letter = |(to, proxy)| Letter::Chat { to: (to, Aim::Administrator), proxy, alert: alert.clone(), failure };
         return global.into_iter().map(letter).collect();
     }
-    let wanted = wanted.iter().filter(|wanted| alert::is_wanted(wanted.severity, severity));
+    let wanted = wanted.iter().filter(|wanted| alert::is_wanted(wanted.severity, delivery.severity));
     let letters = wanted.map(|wanted| {
         let reference = &wanted.provider_ref;
         let namespace = reference.namespace.as_deref().filter(|namespace| !namespace.is_empty());
@@ -351,7 +405,7 @@ fn alert_letters(operator: &Operator, story: &Story, text: &AlertText) -> Vec<Le
     letters.collect()
 }
 
-fn fields(operator: &Operator, story: &Story, detail: Detail) -> Vec<(String, String)> {
+fn fields(operator: &Operator, story: &Story, detail: AlertDetail) -> Vec<(String, String)> {
     let facts = Facts {
         target_kind: &story.names.target_kind,
         target: &story.names.target,
@@ -360,8 +414,8 @@ fn fields(operator: &Operator, story: &Story, detail: Detail) -> Vec<(String, St
         analysis: story.canary.analysis(),
     };
     let facts = match detail {
-        Detail::Cluster => None,
-        Detail::Full => Some(&facts),
+        AlertDetail::Cluster => None,
+        AlertDetail::Full => Some(&facts),
     };
     alert::fields(&operator.settings.cluster_name, facts)
 }

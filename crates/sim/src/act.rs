@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use burgee_api::{Canary, Phase, WebhookType};
+use burgee_api::{Canary, Delivery, DeliveryKind, Phase, WebhookType};
 use burgee_core::bounds::Bounds;
 use burgee_core::notice::Names;
 use burgee_core::plan::{Count, Plan, Step, Telling};
@@ -166,6 +166,7 @@ impl Stage {
         }
         if let Step::Status(status) = &mut step {
             process.course.send(status, self.now);
+            process.deliveries.expect(status);
         }
         let phase = self.phase();
         let mishap = self.faults.as_mut().map_or(Mishap::None, |faults| faults.next_step(phase));
@@ -266,6 +267,10 @@ impl Stage {
             return Err(Refusal::Invalid(trespass.to_string()));
         }
         let noting = self.take(step, &bounds, version.as_deref())?;
+        if let Step::Deliver(delivery) = step {
+            process.deliveries.settle(delivery);
+            process.wake(self.now);
+        }
         self.taken += 1;
         process.pulse.beat(self.now);
         self.report(process.id, Report::Takes(step));
@@ -310,18 +315,18 @@ impl Stage {
                 let status = serde_json::to_value(status).map_err(|error| Refusal::Invalid(error.to_string()))?;
                 self.cluster.write_status(&self.canary, version, status)
             }
-            Step::Alert(alert) => {
-                self.aside.push(format!("{}s alert {:?}: {}", self.second(), alert.loudness, alert.text));
+            Step::Deliver(delivery) => {
+                let Delivery { kind, severity, text, phase, .. } = delivery;
+                self.aside.push(match kind {
+                    DeliveryKind::Alert => format!("{}s alert {severity:?}: {text}", self.second()),
+                    DeliveryKind::PostRollout => format!("{}s post-rollout {phase}", self.second()),
+                });
                 Ok(())
             }
             // The events tell of it.
             Step::Count(Count::Superseded(_)) => Ok(()),
             Step::Count(count) => {
                 self.aside.push(format!("{}s counted {count:?}", self.second()));
-                Ok(())
-            }
-            Step::PostRollout(phase) => {
-                self.aside.push(format!("{}s post-rollout {phase}", self.second()));
                 Ok(())
             }
         };

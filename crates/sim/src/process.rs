@@ -10,7 +10,7 @@ use burgee_core::plan::Step;
 use burgee_core::question::{Answer, Answers, Ask, AskKey, Round};
 use burgee_core::times::{Course, Delays, Hours, Pulse};
 use burgee_core::timetable::Wake;
-use burgee_core::world::{Kind, ObjectKey, Observed};
+use burgee_core::world::{Deliveries, Kind, ObjectKey, Observed};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -93,6 +93,8 @@ pub(crate) struct Process {
     pub(crate) frozen: Option<Frozen>,
     /// How far the wall's clock of its machine is ahead of time itself. Its steady clock shows time itself.
     pub(crate) skew: SignedDuration,
+    /// What became of the deliveries that are due. Here they are made as soon as they are taken.
+    pub(crate) deliveries: Deliveries,
     /// What time it is for the canary.
     pub(crate) hours: Hours,
     /// What was written later than it says.

@@ -10,7 +10,7 @@ use burgee_core::plan::Plan;
 use burgee_core::question::{Ask, Question};
 use burgee_core::reads;
 use burgee_core::rollout::{Rollout, TargetKind};
-use burgee_core::settings::Settings;
+use burgee_core::settings::{Audience, Settings};
 use burgee_core::strangers::strangers;
 use burgee_core::timetable::Wake;
 use burgee_core::workload::Side;
@@ -134,7 +134,7 @@ impl Stage {
             workloads: Workloads::default(),
             scalers: Scalers::default(),
             outside: Outside::default(),
-            settings: Arc::default(),
+            settings: Arc::new(Settings { audience: Audience::Chat, ..Settings::default() }),
             film: Film::default(),
             aside: Vec::new(),
             calls: Vec::new(),
@@ -445,7 +445,9 @@ impl Stage {
         {
             process.delays.correct(status);
         }
+        process.deliveries.look(canary.status.as_ref());
         let mut world = World::new(canary);
+        world.deliveries = process.deliveries.clone();
         world.rival = self.rival();
         for key in &reading.reads {
             let observed = process.observe(&self.cluster, key);

@@ -1,5 +1,6 @@
 //! An operator that dies between any two steps of any plan of any scenario, and is started again, tells the same story:
-//! nothing twice, nothing left out, no weight sooner than its interval (I23), and no invariant broken on the way.
+//! nothing twice, nothing left out, no weight sooner than its interval (I23), and no invariant broken on the way. No alert is
+//! lost; one that was sent before that could be noted comes again.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -59,8 +60,12 @@ fn difference(unbroken: &Stage, broken: &Stage) -> Option<String> {
     if unbroken.status()["phase"] != broken.status()["phase"] {
         return Some("another end".to_owned());
     }
-    if let Some(twice) = alerts(broken).into_iter().find(|alert| times(broken, alert) > times(unbroken, alert)) {
-        return Some(format!("an alert came twice: {twice}"));
+    if let Some(lost) = alerts(unbroken).into_iter().find(|alert| times(broken, alert) < times(unbroken, alert)) {
+        return Some(format!("an alert was lost: {lost}"));
+    }
+    // Whether it was sent is noted after that: a crash in between has it sent once more.
+    if let Some(twice) = alerts(broken).into_iter().find(|alert| times(broken, alert) > times(unbroken, alert) + 1) {
+        return Some(format!("an alert came more than twice: {twice}"));
     }
     let raises: Vec<(i64, Option<u8>)> = weights(broken).collect();
     let is_kept = raises.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 10 || pair[1].1 < pair[0].1);

@@ -293,7 +293,13 @@ const ROWS: &[Row] = &[
              at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1
              at 100s end",
     ),
-    row("I18", plans::STATUS_IS_ALWAYS_WRITTEN, GOOD),
+    row(
+        "I18",
+        plans::STATUS_IS_ALWAYS_WRITTEN,
+        "at 30s set Deployment podinfo /spec/template/spec/containers/0/image podinfo:6.0.1
+             at 120s set Deployment podinfo /spec/revisionHistoryLimit 3
+             at 200s end",
+    ),
     row(
         "I19",
         worlds::SILENCE_FAILS,

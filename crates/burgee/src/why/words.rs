@@ -1,6 +1,6 @@
 //! Plans and questions in words. No content of any object, no payload and no path of a URL is shown: each may be secret.
 
-use burgee_api::Phase;
+use burgee_api::{DeliveryKind, Phase};
 use burgee_core::decide::{self, Tick};
 use burgee_core::notice::Names;
 use burgee_core::plan::{Count, Plan, Step};
@@ -28,12 +28,14 @@ pub(super) fn step(step: &Step, names: &Names) -> String {
                 status.phase, status.canary_weight, status.failed_checks
             )
         }
-        Step::Alert(alert) => format!("alert: {}", alert.text),
+        Step::Deliver(delivery) => match delivery.kind {
+            DeliveryKind::Alert => format!("alert: {}", delivery.text),
+            DeliveryKind::PostRollout => format!("call the post-rollout hooks for {}", delivery.phase),
+        },
         Step::Count(Count::Completed) => "count a promotion".to_owned(),
         Step::Count(Count::Skipped) => "count a promotion without analysis".to_owned(),
         Step::Count(Count::Failed) => "count a failure".to_owned(),
         Step::Count(Count::Superseded(_)) => "count a run that another revision ended".to_owned(),
-        Step::PostRollout(phase) => format!("call the post-rollout hooks for {phase}"),
     }
 }
 

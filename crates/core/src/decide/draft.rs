@@ -4,11 +4,11 @@ use burgee_api::{CanaryStatus, Condition, Phase, Run};
 use jiff::Timestamp;
 
 use super::scene::note_unready;
-use super::{Tick, follow, foreign, rollback};
+use super::{Tick, deliveries, follow, foreign, rollback};
 use crate::affinity;
 use crate::digest::hex;
 use crate::left;
-use crate::notice::{AlertText, Notice};
+use crate::notice::Notice;
 use crate::phase::{PhaseRules, promoted_condition};
 use crate::plan::{Count, Plan, Step, Telling};
 use crate::timetable::Wake;
@@ -81,8 +81,9 @@ impl<'a> Draft<'a> {
 
     /// Says something in the phase that the draft has reached; what is an alert as well is sent after the status.
     pub(super) fn tell(&mut self, notice: Notice) {
-        let alert: Option<AlertText> = notice.alert(&self.tick.rollout.names());
-        self.afterwards.extend(alert.map(Step::Alert));
+        let alert = notice.alert(&self.tick.rollout.names());
+        let alert = alert.map(|alert| Step::Deliver(deliveries::alert(alert, self.status.phase, self.tick.now)));
+        self.afterwards.extend(alert);
         let place = self.told.next(&notice);
         self.steps.push(Step::Tell(telling(self.tick, notice, place, self.status.phase)));
     }
@@ -115,7 +116,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn post_rollout(&mut self) {
-        self.afterwards.push(Step::PostRollout(self.status.phase));
+        self.afterwards.push(Step::Deliver(deliveries::post_rollout(self.status.phase, self.tick.now)));
     }
 
     /// Nothing is asked again before this time.

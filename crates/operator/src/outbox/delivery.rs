@@ -143,11 +143,11 @@ async fn deliver(operator: &Operator, canary: &ObjectKey, letter: &Letter) -> Re
             called.map_err(|error| Trouble::for_good(format!("error sending event to webhook: {error}")))
         }
         Letter::Chat { to: (to, aim), proxy, alert, failure } => {
-            let sent = chat_through(operator, proxy, (to, *aim), alert).await;
+            let sent = chat_through(operator, proxy, (to, *aim), &alert.alert).await;
             sent.map_err(|trouble| trouble.of(&format!("{failure}: ")))
         }
         Letter::Provider { key, alert } => {
-            let sent = alert_provider(operator, (canary, key), alert).await;
+            let sent = alert_provider(operator, (canary, key), &alert.alert).await;
             sent.map_err(|trouble| trouble.of(&format!("alert provider {}.{} ", key.name, key.namespace)))
         }
     }

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use burgee_core::notice::AlertText;
 use burgee_core::settings::Settings;
 use serde_json::json;
 
@@ -99,7 +100,8 @@ async fn a_stop_waits_for_the_hooks_that_are_due_after_a_rollout() {
     let (operator, mut story) = (api.operator(), crate::fixtures::story());
     let webhooks = json!([{"name": "after", "type": "post-rollout", "url": hook.url}]);
     Arc::make_mut(&mut story.canary).spec.analysis = serde_json::from_value(json!({"webhooks": webhooks})).unwrap();
-    operator.call_post_rollout(&story, Phase::Succeeded);
+    operator
+        .deliver(&story, &Delivery { kind: DeliveryKind::PostRollout, phase: Phase::Succeeded, ..Delivery::default() });
     assert!(!operator.is_delivered(), "nobody would wait for it");
     while !operator.is_delivered() {
         tokio::task::yield_now().await;
@@ -239,7 +241,7 @@ fn alerting(name: &str) -> Story {
 }
 
 fn alert(text: &str) -> News {
-    News::Alert(AlertText { text: text.to_owned(), loudness: Loudness::Error, detail: Detail::Cluster })
+    News::Alert(Delivery { text: text.to_owned(), severity: Severity::Error, ..Delivery::default() })
 }
 
 #[tokio::test]
@@ -390,7 +392,8 @@ async fn with_severity_info_everything_arrives_from_the_start_to_the_end_and_wit
             Notice::ThresholdReached(5),
         ];
         for alert in notices.iter().filter_map(|notice| notice.alert(&story.names)) {
-            operator.post(&story, &News::Alert(alert));
+            let AlertText { text, severity, detail } = alert;
+            operator.post(&story, &News::Alert(Delivery { text, severity, detail, ..Delivery::default() }));
         }
         receiver.has_taken(expected).await;
         while !operator.is_delivered() {
@@ -408,4 +411,23 @@ async fn with_severity_info_everything_arrives_from_the_start_to_the_end_and_wit
     check("info", &all).await;
     check("warn", &[all[2], all[4]]).await;
     check("error", &[all[4]]).await;
+}
+
+#[tokio::test]
+async fn an_alert_is_settled_when_everybody_has_it_and_its_time_is_that_of_its_rise() {
+    let receiver = Receiver::start().await;
+    let (_api, operator) = hasty(&receiver).await;
+    let story = alerting("podinfo");
+    let due = Delivery { at: "2026-11-30T20:31:06.500000Z".into(), text: "one".into(), ..Delivery::default() };
+    let memory = operator.memory(&story.key);
+    receiver.feels(Mood::Fails);
+    operator.post(&story, &News::Alert(due.clone()));
+    receiver.is_asked().await;
+    assert!(lock(&memory).deliveries.settled.is_empty() && lock(&memory).deliveries.in_hand.contains(&due));
+    receiver.feels(Mood::Takes);
+    receiver.has_taken(&["one"]).await;
+    while !operator.is_delivered() {
+        tokio::task::yield_now().await;
+    }
+    assert!(lock(&memory).deliveries.settled.contains(&due) && lock(&memory).deliveries.in_hand.is_empty());
 }

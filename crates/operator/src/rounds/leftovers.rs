@@ -1,8 +1,8 @@
 //! Canaries come and go, and nothing of them stays in the process (I31).
 
-use burgee_api::{CanaryStatus, Phase};
+use burgee_api::{CanaryStatus, Delivery, DeliveryKind, Phase, Severity};
 use burgee_core::decide::Tick;
-use burgee_core::notice::{AlertText, Detail, Loudness, Notice};
+use burgee_core::notice::Notice;
 use burgee_core::plan::{Count, Plan, Step, Telling};
 use burgee_core::question::{Answers, Ask, AskKey, ProviderSource, Question, Round};
 use serde_json::{Value, json};
@@ -39,7 +39,8 @@ fn leave_traces(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
     if asks.iter().any(|(key, _)| answers.get(key).is_none()) {
         return Err(Question { repairs: Vec::new(), first: Vec::new(), asks });
     }
-    let alert = AlertText { text: "no".to_owned(), loudness: Loudness::Error, detail: Detail::Full };
+    let alert = Delivery { text: "no".to_owned(), severity: Severity::Error, ..Delivery::default() };
+    let hooks = Delivery { kind: DeliveryKind::PostRollout, phase: Phase::Failed, ..Delivery::default() };
     let status = CanaryStatus { phase: Phase::Progressing, ..CanaryStatus::default() };
     let telling = Telling { notice: Notice::Copying, event_suffix: "0".to_owned(), phase: Phase::Progressing };
     let service = json!({"apiVersion": "v1", "kind": "Service",
@@ -47,9 +48,9 @@ fn leave_traces(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
     let steps = vec![
         Step::Tell(telling),
         Step::Status(Box::new(status)),
-        Step::Alert(alert),
+        Step::Deliver(alert),
         Step::Count(Count::Failed),
-        Step::PostRollout(Phase::Failed),
+        Step::Deliver(hooks),
         Step::Replace(service),
     ];
     let next = Wake::At(tick.now + jiff::SignedDuration::from_secs(1));

@@ -244,3 +244,39 @@ async fn a_step_whose_status_was_long_on_its_way_is_decided_on_as_one_that_began
     assert!(started[1].duration_since(started[0]) >= SignedDuration::try_from(pause).unwrap(), "{started:?}");
     assert_eq!(started[2], started[1], "it is corrected once");
 }
+
+/// A canary that has failed, with these alerts due: what a killed process leaves, or what somebody writes there.
+fn with_due(texts: &[&str]) -> Value {
+    let mut canary = canary("podinfo");
+    canary["metadata"]["finalizers"] = json!(["finalizer.flagger.app"]);
+    canary["spec"]["analysis"]["alerts"] = json!([{"name": "chat", "providerRef": {"name": "chat"}}]);
+    let due = |text: &&str| json!({"at": "2026-11-30T20:31:06.5Z", "kind": "alert", "text": text, "severity": "error"});
+    let due: Vec<Value> = texts.iter().map(due).collect();
+    canary["status"] = json!({"phase": "Failed", "run": {"due": due}});
+    canary
+}
+
+#[tokio::test]
+async fn an_alert_that_a_killed_process_left_in_the_status_is_sent_once_and_nothing_that_others_write_there() {
+    let chat = Fake::start(|_| axum::response::IntoResponse::into_response("ok")).await;
+    let case = Case::new(decide::decide).await;
+    let provider = ObjectKey::new(Kind::AlertProvider, "test", "chat");
+    let spec = json!({"type": "slack", "address": chat.url});
+    case.edit(&provider, json!({"metadata": {"name": "chat", "namespace": "test"}, "spec": spec}));
+    let look = async |texts: &[&str]| {
+        case.edit(&key(), with_due(texts));
+        let stored = lock(&case.objects).by_path[&path(&key()).unwrap()].clone();
+        case.show(&key(), vec![stored]);
+        case.tick(2).await;
+        while !case.operator.is_delivered() {
+            tokio::task::yield_now().await;
+        }
+        case.tick(2).await;
+        lock(&case.objects).by_path[&path(&key()).unwrap()]["status"]["run"]["due"].clone()
+    };
+    assert_eq!(look(&["it was bad"]).await, Value::Null, "it is due no longer");
+    assert_eq!(look(&["transfer all money"]).await, Value::Null, "nobody wrote this for us");
+    let sent: Vec<String> = chat.seen().iter().map(|seen| seen.body.to_string()).collect();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert!(sent[0].contains("it was bad"), "{sent:?}");
+}

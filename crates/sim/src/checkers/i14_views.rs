@@ -37,9 +37,8 @@ impl Checker for Views {
             | Step::KeepConfigs { .. }
             | Step::RestoreConfigs(_)
             | Step::Tell(_)
-            | Step::Alert(_)
-            | Step::Count(_)
-            | Step::PostRollout(_) => Ok(()),
+            | Step::Deliver(_)
+            | Step::Count(_) => Ok(()),
         }
     }
 }

@@ -84,7 +84,9 @@ impl Rollback {
         let pods = |side| workload::ready_on(&instant.rollout, world, side);
         let is_stuck = status.canary_weight > 0 && pods(Side::Primary) == 0 && pods(Side::Canary) > 0;
         let is_free = !instant.rollout.suspended && run.paused_since.is_none() && !instant.is_deleted();
-        let is_known = instant.primary_pods == 0 && !revision::has_gaps(world);
+        // A late watch only delays (I14).
+        let sees_it = instant.version() == world.canary.metadata.resource_version.as_deref();
+        let is_known = instant.primary_pods == 0 && !revision::has_gaps(world) && sees_it;
         if !is_due || !is_stuck || !is_free || !is_known || has_told {
             self.untold.end();
             return Ok(());

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use burgee_api::{CanaryStatus, Phase};
+use burgee_api::{CanaryStatus, Delivery, Phase};
 use burgee_core::notice::Notice;
 use burgee_core::plan::{Step, Telling};
 
@@ -19,6 +19,8 @@ pub(super) struct Tellings {
     outdated: u64,
     /// Of each operator: one may stand still in the middle of its plan.
     decisions: BTreeMap<usize, Decision>,
+    /// What has ever stood in the status as due: one that reads it late delivers it once more.
+    noted: BTreeSet<Delivery>,
 }
 
 /// What has been done of a decision.
@@ -27,7 +29,7 @@ struct Decision {
     number: u64,
     told: BTreeSet<String>,
     has_written: bool,
-    alerts: BTreeSet<String>,
+    delivered: BTreeSet<Delivery>,
 }
 
 impl Checker for Tellings {
@@ -38,6 +40,8 @@ impl Checker for Tellings {
             self.outdated = moment.sight.number;
         }
         let Some(step) = moment.step() else { return Ok(()) };
+        let run = moment.before.status.run.as_ref();
+        self.noted.extend(run.into_iter().flat_map(|run| run.due.iter().cloned()));
         let decision = self.decisions.entry(moment.operator).or_default();
         if decision.number != moment.sight.number {
             *decision = Decision { number: moment.sight.number, ..Decision::default() };
@@ -60,13 +64,14 @@ impl Checker for Tellings {
                 self.write(before, after);
                 Ok(())
             }
-            Step::Alert(alert) if !decision.has_written => {
-                Err(format!("the alert {} came before its status", alert.text))
+            // What the status says is due had its write.
+            Step::Deliver(delivery) if !decision.has_written && !self.noted.contains(delivery) => {
+                Err(format!("{:?} {} came before its status", delivery.kind, delivery.text))
             }
-            Step::Alert(alert) if !decision.alerts.insert(alert.text.clone()) => {
-                Err(format!("the alert {} came twice", alert.text))
+            Step::Deliver(delivery) if !decision.delivered.insert(delivery.clone()) => {
+                Err(format!("{:?} {} came twice", delivery.kind, delivery.text))
             }
-            Step::Alert(_)
+            Step::Deliver(_)
             | Step::Create(_)
             | Step::Replace(_)
             | Step::Patch { .. }
@@ -75,8 +80,7 @@ impl Checker for Tellings {
             | Step::CopyConfig(_)
             | Step::KeepConfigs { .. }
             | Step::RestoreConfigs(_)
-            | Step::Count(_)
-            | Step::PostRollout(_) => Ok(()),
+            | Step::Count(_) => Ok(()),
         }
     }
 }

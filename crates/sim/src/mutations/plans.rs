@@ -235,7 +235,7 @@ pub const EVENTS_ARE_TOLD_TWICE: Mutation = Mutation::of_plan("each event is tol
 
 /// I23: alerts are sent before the status that makes them unrepeatable.
 pub const ALERTS_COME_FIRST: Mutation = Mutation::of_plan("alerts are sent before the status", |_, plan| {
-    plan.steps.sort_by_key(|step| !matches!(step, Step::Alert(_)));
+    plan.steps.sort_by_key(|step| !matches!(step, Step::Deliver(_)));
 });
 
 /// I24: a deletion lets the primary go at once.
@@ -337,9 +337,8 @@ fn written<'a>(plan: &'a mut Plan, key: &'a ObjectKey) -> impl Iterator<Item = &
         | Step::RestoreConfigs(_)
         | Step::Tell(_)
         | Step::Status(_)
-        | Step::Alert(_)
-        | Step::Count(_)
-        | Step::PostRollout(_) => None,
+        | Step::Deliver(_)
+        | Step::Count(_) => None,
     })
 }
 
