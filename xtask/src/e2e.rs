@@ -12,6 +12,7 @@ mod feed;
 mod gates;
 mod keda;
 mod labs;
+mod latecomers;
 mod loadtester;
 mod mistakes;
 mod objects;
@@ -176,6 +177,7 @@ fn tests() -> Vec<Test> {
         orders::TESTS,
         mistakes::TESTS,
         keda::TESTS,
+        latecomers::TESTS,
         disruptive::TESTS,
     ]
     .concat()

@@ -180,6 +180,8 @@ impl Programs<'_> {
                 "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
                 &format!("--token-auth-file={}", self.path("pki/tokens.csv")),
                 "--authorization-mode=Node,RBAC",
+                // As on clusters where whoever makes an object may not block the deletion of what he may not finalize.
+                "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
                 "--allow-privileged",
                 "--service-cluster-ip-range=10.96.0.0/16",
                 "--kubelet-preferred-address-types=InternalIP",

@@ -60,15 +60,10 @@ pub(super) fn run(selection: &Selection, tests: &[Test]) -> Result<Vec<Outcome>>
 }
 
 /// What no test of this suite makes the operator ask for, and why it is granted.
-const RARE: [(&str, &str); 4] = [
-    (
-        "update flagger.app/canaries/finalizers",
-        "never asked for: admission looks at it where owner references are guarded",
-    ),
-    ("get flagger.app/metrictemplates/", "after a conflict, or where they may not be watched"),
-    ("get flagger.app/alertproviders/", "after a conflict, or where they may not be watched"),
-    ("get apps/daemonsets/", "after a conflict, or where they may not be watched"),
-];
+const RARE: [(&str, &str); 1] = [(
+    "update flagger.app/canaries/finalizers",
+    "never asked for: the lab's admission, which guards owner references, looks at it by itself",
+)];
 
 /// Whether each verb that the chart grants was used on one of the labs: a verb that no test needs is one too many, but for
 /// the rare ones.
