@@ -15,6 +15,7 @@ pub mod hook;
 pub mod lenient;
 pub mod matching;
 pub mod metric_template;
+pub mod run;
 mod schema;
 pub mod service;
 mod structural;
@@ -26,12 +27,16 @@ pub use analysis::{
     Alert, Analysis, CrossNamespaceRef, Metric, MetricErrors, SessionAffinity, Severity, ThresholdRange,
 };
 pub use canary::{AutoscalerRef, Canary, CanarySpec, ObjectRef, ScalerReplicas, TargetRef};
-pub use canary_status::{AlertDetail, AnsweredOrder, CanaryStatus, Condition, Delivery, DeliveryKind, Phase, Run};
+pub use canary_status::{CanaryStatus, Condition, Phase};
 pub use crd::crds;
 pub use duration::GoDuration;
 pub use hook::{Webhook, WebhookType};
 pub use matching::{HttpMatch, StringMatch};
 pub use metric_template::{MetricProvider, MetricTemplate, MetricTemplateSpec, SecretRef};
+pub use run::{
+    AlertDetail, AnsweredOrder, CatchingUp, CopiedScaler, Delivery, DeliveryKind, OrderResult, Ordered, PassedHook,
+    PrimaryState, Routed, Run, RunOutcome, RunStrategy, Traffic,
+};
 pub use service::{
     BackendRef, CorsPolicy, HeaderOperations, Headers, Mirror, MirrorTarget, ObjectMetadata, ParentRef, Retries,
     Rewrite, ServiceSpec, UnmanagedMetadata,

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use burgee_api::{AnsweredOrder, Canary, GoDuration};
+use burgee_api::{AnsweredOrder, Canary, GoDuration, OrderResult};
 use burgee_core::order::{Order, Word};
 use burgee_core::plain::plain;
 use burgee_core::world::ObjectKey;
@@ -83,7 +83,10 @@ fn answer<'a>(canary: &'a Canary, id: &str) -> Option<&'a AnsweredOrder> {
 }
 
 fn outcome(answered: &AnsweredOrder) -> Outcome {
-    if answered.result == "obeyed" { Outcome::Done } else { Outcome::Refused }
+    match answered.result {
+        OrderResult::Obeyed => Outcome::Done,
+        OrderResult::Refused => Outcome::Refused,
+    }
 }
 
 /// Why nobody may have answered.

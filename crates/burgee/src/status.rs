@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use burgee_api::{AnsweredOrder, Canary, CanaryStatus};
+use burgee_api::{AnsweredOrder, Canary, CanaryStatus, Ordered, RunOutcome};
 use burgee_core::plain::{plain, plain_json};
 use burgee_core::rollout::{Ladder, Rollout, Strategy};
 use burgee_core::settings::Settings;
@@ -103,8 +103,8 @@ struct Report {
     drain_until: Option<String>,
     paused_since: Option<String>,
     held_since: Option<String>,
-    ordered: Option<String>,
-    outcome: Option<String>,
+    ordered: Option<Ordered>,
+    outcome: Option<RunOutcome>,
     suspended: bool,
     /// `Held`, `Invalid` and `Doubtful`, with what they say.
     conditions: Vec<Said>,
@@ -172,7 +172,7 @@ impl Report {
             row("failed", &format!("{} of {} checks", self.failed_checks, self.threshold));
         }
         row("revision", &self.revisions());
-        row("ordered", self.ordered.as_deref().unwrap_or_default());
+        row("ordered", self.ordered.map_or("", Ordered::as_str));
         if self.suspended {
             row("suspended", "nothing is done until spec.suspend is false");
         }
@@ -180,7 +180,7 @@ impl Report {
             row(&condition.kind.to_lowercase(), &format!("{} ({})", condition.text, ago(&condition.at, now)));
         }
         for AnsweredOrder { result, message, .. } in &self.orders {
-            row("order", &format!("{result}: {message}"));
+            row("order", &format!("{}: {message}", result.as_str()));
         }
         for (place, event) in self.events.iter().enumerate() {
             let name = if place == 0 { "events" } else { "" };
@@ -359,8 +359,8 @@ mod tests {
     fn what_others_wrote_commands_no_terminal() {
         let foreign = "no\u{1b}[2J\u{202e}\n  phase     Succeeded";
         let held = json!({"type": foreign, "status": "True", "reason": foreign, "message": foreign});
-        let orders = json!([{"id": "1", "result": foreign, "message": foreign}]);
-        let run = json!({"ordered": foreign, "orders": orders});
+        let orders = json!([{"id": "1", "result": "refused", "message": foreign}]);
+        let run = json!({"orders": orders});
         let text =
             report(&json!({"phase": "Progressing", "conditions": [held], "lastAppliedSpec": foreign, "run": run}));
         let commands = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');

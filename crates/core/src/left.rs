@@ -1,7 +1,7 @@
 //! What an edit of the spec leaves behind: routes under another name or of another provider, and the primary's copy of an
 //! autoscaler that the canary no longer names. It decides nothing.
 
-use burgee_api::{Canary, Run};
+use burgee_api::{Canary, CopiedScaler, Routed, Run};
 
 use crate::dns;
 use crate::notice::{Left, Notice};
@@ -10,9 +10,6 @@ use crate::rollout::{Provider, Rollout};
 use crate::router;
 use crate::scaler;
 use crate::world::{Kind, ObjectKey, Observed, World};
-
-/// Between the autoscalers that are noted.
-const SEPARATOR: &str = ",";
 
 /// So many autoscalers are remembered.
 const REMEMBERED: usize = 4;
@@ -38,8 +35,8 @@ pub struct Standing<'a> {
 
 /// The routes that were made last.
 pub fn standing(canary: &Canary) -> Option<Standing<'_>> {
-    let (provider, apex) = canary.status.as_ref()?.run.as_ref()?.routed.as_deref()?.split_once('/')?;
-    let apex = Some(apex).filter(|apex| dns::is_name(apex))?;
+    let Routed { provider, name } = canary.status.as_ref()?.run.as_ref()?.routed.as_ref()?;
+    let apex = Some(name.as_str()).filter(|apex| dns::is_name(apex))?;
     Some(Standing { provider: Provider::from_name(provider)?, apex })
 }
 
@@ -58,17 +55,17 @@ pub fn scalers(rollout: &Rollout, canary: &Canary) -> Vec<ObjectKey> {
     copies(rollout, noted(canary)).into_iter().filter(|copy| named.as_ref() != Some(copy)).collect()
 }
 
-fn noted(canary: &Canary) -> Option<&str> {
-    canary.status.as_ref()?.run.as_ref()?.scaler.as_deref()
+fn noted(canary: &Canary) -> &[CopiedScaler] {
+    let run = canary.status.as_ref().and_then(|status| status.run.as_ref());
+    run.map(|run| run.scalers.as_slice()).unwrap_or_default()
 }
 
 /// The copies that are noted, the newest last.
-fn copies(rollout: &Rollout, noted: Option<&str>) -> Vec<ObjectKey> {
-    noted.into_iter().flat_map(|noted| noted.split(SEPARATOR)).filter_map(|name| copy(rollout, name)).collect()
+fn copies(rollout: &Rollout, noted: &[CopiedScaler]) -> Vec<ObjectKey> {
+    noted.iter().filter_map(|scaler| copy(rollout, scaler)).collect()
 }
 
-fn copy(rollout: &Rollout, name: &str) -> Option<ObjectKey> {
-    let (kind, name) = name.split_once('/')?;
+fn copy(rollout: &Rollout, CopiedScaler { kind, name }: &CopiedScaler) -> Option<ObjectKey> {
     let kind = SCALERS.into_iter().find(|known| known.name() == kind).filter(|_| dns::is_name(name))?;
     Some(rollout.key(kind, &format!("{name}-primary")))
 }
@@ -82,12 +79,11 @@ pub fn reads(rollout: &Rollout, canary: &Canary) -> Vec<ObjectKey> {
 /// Notes for whom the routes are made, and of which autoscaler there is a copy. Routes that were left behind stay noted until
 /// they are seen to; autoscalers for good, because what an operator had begun that has lost the lease may arrive late.
 pub fn note(run: &mut Run, rollout: &Rollout) {
-    run.routed.get_or_insert_with(|| name_of_routes(rollout));
-    let Some(named) = name_of_scaler(rollout) else { return };
-    let known = run.scaler.as_deref().into_iter().flat_map(|noted| noted.split(SEPARATOR));
-    let mut copied: Vec<&str> = known.filter(|name| *name != named).chain([named.as_str()]).collect();
-    copied.drain(..copied.len().saturating_sub(REMEMBERED));
-    run.scaler = Some(copied.join(SEPARATOR));
+    run.routed.get_or_insert_with(|| routed_now(rollout));
+    let Some(named) = named_scaler(rollout) else { return };
+    run.scalers.retain(|scaler| *scaler != named);
+    run.scalers.push(named);
+    run.scalers.drain(..run.scalers.len().saturating_sub(REMEMBERED));
 }
 
 /// Whether it is noted that the autoscaler that the canary names is the newest of which there is a copy.
@@ -97,7 +93,7 @@ pub fn is_noted(rollout: &Rollout, canary: &Canary) -> bool {
 
 /// Notes that the routes of before are seen to.
 pub fn forget_routes(run: &mut Run, rollout: &Rollout) {
-    run.routed = Some(name_of_routes(rollout));
+    run.routed = Some(routed_now(rollout));
 }
 
 /// Whether an object may be there that belongs to the canary and is not on its way out. What cannot be read may be.
@@ -111,13 +107,13 @@ pub fn is_ours(rollout: &Rollout, world: &World, key: &ObjectKey) -> bool {
     }
 }
 
-fn name_of_routes(rollout: &Rollout) -> String {
-    format!("{}/{}", rollout.provider.as_str(), rollout.apex)
+fn routed_now(rollout: &Rollout) -> Routed {
+    Routed { provider: rollout.provider.as_str().to_owned(), name: rollout.apex.clone() }
 }
 
-fn name_of_scaler(rollout: &Rollout) -> Option<String> {
+fn named_scaler(rollout: &Rollout) -> Option<CopiedScaler> {
     let key = scaler::key(rollout)?;
-    Some(format!("{}/{}", key.kind.name(), key.name))
+    Some(CopiedScaler { kind: key.kind.name().to_owned(), name: key.name })
 }
 
 #[cfg(test)]
@@ -131,14 +127,21 @@ mod tests {
         json!({"autoscalerRef": {"apiVersion": "any", "kind": kind, "name": "podinfo"}})
     }
 
+    /// Routes that are written as PROVIDER/NAME.
+    fn routes(text: &str) -> Routed {
+        let (provider, name) = text.split_once('/').unwrap_or((text, ""));
+        Routed { provider: provider.to_owned(), name: name.to_owned() }
+    }
+
+    fn copied(kind: &str) -> CopiedScaler {
+        CopiedScaler { kind: kind.to_owned(), name: "podinfo".to_owned() }
+    }
+
     /// A canary that had a HorizontalPodAutoscaler, and routes of this name, and has a ScaledObject now.
     fn edited(routed: &str) -> Canary {
         let mut canary = canary(&spec("ScaledObject"));
-        let run = Run {
-            routed: Some(routed.to_owned()),
-            scaler: Some("HorizontalPodAutoscaler/podinfo".to_owned()),
-            ..Run::default()
-        };
+        let run =
+            Run { routed: Some(routes(routed)), scalers: vec![copied("HorizontalPodAutoscaler")], ..Run::default() };
         canary.status = Some(burgee_api::CanaryStatus { run: Some(run), ..burgee_api::CanaryStatus::default() });
         canary
     }
@@ -179,20 +182,20 @@ mod tests {
         let mut run = canary.status.clone().unwrap_or_default().run.unwrap_or_default();
         assert!(!is_noted(&rollout, &canary), "a copy is noted before it is made");
         note(&mut run, &rollout);
-        assert_eq!(run.scaler.as_deref(), Some("HorizontalPodAutoscaler/podinfo,ScaledObject/podinfo"));
+        assert_eq!(run.scalers, ["HorizontalPodAutoscaler", "ScaledObject"].map(copied));
         let again = run.clone();
         note(&mut run, &rollout);
         assert_eq!(run, again);
-        assert_eq!(run.routed.as_deref(), Some("istio/frontend"));
+        assert_eq!(run.routed, Some(routes("istio/frontend")));
         forget_routes(&mut run, &rollout);
-        assert_eq!(run.routed.as_deref(), Some("istio/podinfo"));
+        assert_eq!(run.routed, Some(routes("istio/podinfo")));
     }
 
     #[test]
     fn copies_go_that_the_canary_no_longer_names() {
         let mut canary = edited("istio/podinfo");
         let run = canary.status.as_mut().and_then(|status| status.run.as_mut());
-        run.unwrap().scaler = Some("HorizontalPodAutoscaler/podinfo,ScaledObject/podinfo".to_owned());
+        run.unwrap().scalers = ["HorizontalPodAutoscaler", "ScaledObject"].map(copied).to_vec();
         let go = |spec: &Value| scalers(&rollout(spec), &canary).iter().map(|key| key.kind).collect::<Vec<_>>();
         assert_eq!(go(&spec("HorizontalPodAutoscaler")), [Kind::ScaledObject]);
         assert_eq!(go(&spec("ScaledObject")), [Kind::HorizontalPodAutoscaler]);

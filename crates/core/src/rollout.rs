@@ -2,8 +2,8 @@
 //! Whatever cannot be meant is refused here, with a sentence for the user (S14).
 
 use burgee_api::{
-    Address, Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ObjectRef, ServiceSpec, TargetRef, Webhook,
-    WebhookType,
+    Address, Alert, Analysis, AutoscalerRef, Canary, GoDuration, Metric, ObjectRef, RunStrategy, ServiceSpec,
+    TargetRef, Webhook, WebhookType,
 };
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -114,12 +114,12 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// Its name in `status.run.strategy`.
-    pub const fn name(&self) -> &'static str {
+    /// What the status remembers of it.
+    pub const fn kind(&self) -> RunStrategy {
         match self {
-            Self::Canary(_) => "canary",
-            Self::BlueGreen(_) => "blue-green",
-            Self::AbTesting(_) => "ab-testing",
+            Self::Canary(_) => RunStrategy::Canary,
+            Self::BlueGreen(_) => RunStrategy::BlueGreen,
+            Self::AbTesting(_) => RunStrategy::AbTesting,
         }
     }
 }

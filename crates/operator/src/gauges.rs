@@ -1,6 +1,6 @@
 //! What of a canary shows on `/metrics`, and when. It reads; it never decides (contract: metrics §7).
 
-use burgee_api::{Canary, Phase};
+use burgee_api::{Canary, Phase, RunOutcome};
 use burgee_core::plan::Count;
 use jiff::{SignedDuration, Timestamp};
 
@@ -52,7 +52,7 @@ pub(crate) fn ended(canary: &Canary, count: Count, now: Timestamp) -> Option<(&'
         }
         Count::Completed => "promoted",
         Count::Skipped => "skipped",
-        Count::Failed if run.outcome.as_deref() == Some("aborted") => "aborted",
+        Count::Failed if run.outcome == Some(RunOutcome::Aborted) => "aborted",
         Count::Failed => "failed",
     };
     let started: Timestamp = run.started_at.as_deref()?.parse().ok()?;
@@ -79,16 +79,12 @@ const fn value_of(phase: Phase) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use burgee_api::{CanaryStatus, Run};
+    use burgee_api::{CanaryStatus, Run, RunOutcome};
 
     use super::*;
 
-    fn check(count: Count, outcome: Option<&str>, expected: (&str, f64)) {
-        let run = Run {
-            started_at: Some("2026-11-30T10:00:00.000000Z".to_owned()),
-            outcome: outcome.map(str::to_owned),
-            ..Run::default()
-        };
+    fn check(count: Count, outcome: Option<RunOutcome>, expected: (&str, f64)) {
+        let run = Run { started_at: Some("2026-11-30T10:00:00.000000Z".to_owned()), outcome, ..Run::default() };
         let status = Some(CanaryStatus { run: Some(run), ..CanaryStatus::default() });
         let canary = Canary { status, ..Canary::default() };
         let now = "2026-11-30T10:05:00Z".parse().unwrap();
@@ -97,10 +93,10 @@ mod tests {
 
     #[test]
     fn a_run_ends_in_one_of_five_ways() {
-        check(Count::Completed, Some("promoted"), ("promoted", 300.0));
-        check(Count::Skipped, Some("promoted"), ("skipped", 300.0));
-        check(Count::Failed, Some("failed-checks"), ("failed", 300.0));
-        check(Count::Failed, Some("aborted"), ("aborted", 300.0));
+        check(Count::Completed, Some(RunOutcome::Promoted), ("promoted", 300.0));
+        check(Count::Skipped, Some(RunOutcome::Promoted), ("skipped", 300.0));
+        check(Count::Failed, Some(RunOutcome::FailedChecks), ("failed", 300.0));
+        check(Count::Failed, Some(RunOutcome::Aborted), ("aborted", 300.0));
         check(Count::Superseded(20), None, ("superseded", 20.0));
     }
 }

@@ -1,5 +1,6 @@
 //! What is written is of the kinds and names that the canary derives, and what is there is its own.
 
+use burgee_api::{CopiedScaler, Routed};
 use serde_json::json;
 
 use super::*;
@@ -111,8 +112,8 @@ fn what_the_status_says_was_left_behind_is_touched_only_if_it_is_the_canarys() {
     let spec = json!({});
     let mut left = canary(&spec);
     let run = burgee_api::Run {
-        routed: Some("istio/frontend".to_owned()),
-        scaler: Some("HorizontalPodAutoscaler/web".to_owned()),
+        routed: Some(Routed { provider: "istio".to_owned(), name: "frontend".to_owned() }),
+        scalers: vec![CopiedScaler { kind: "HorizontalPodAutoscaler".to_owned(), name: "web".to_owned() }],
         ..burgee_api::Run::default()
     };
     left.status = Some(burgee_api::CanaryStatus { run: Some(run), ..burgee_api::CanaryStatus::default() });

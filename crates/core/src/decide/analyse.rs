@@ -1,7 +1,7 @@
 //! The metrics of a step: all asked together, joined into one verdict; a provider that does not answer is no verdict
 //! (S10, I20; contract: metrics §1).
 
-use burgee_api::{Metric, MetricErrors, MetricTemplate};
+use burgee_api::{CatchingUp, Metric, MetricErrors, MetricTemplate, Run};
 
 use super::ask::Asker;
 use super::draft::{fraction, time};
@@ -25,10 +25,19 @@ pub(super) enum Verdict {
     Passed,
     /// A failed check, with what is said of it.
     Failed(Notice),
-    /// The provider does not answer.
-    Held(String),
+    /// The provider is waited for.
+    Held(Silence),
     /// This metric is the first whose window holds nothing but this run, and that from this time on; the others pass so far.
     Unclean((String, Timestamp)),
+}
+
+/// Why a provider is waited for.
+#[derive(Debug)]
+pub(super) enum Silence {
+    /// It does not answer, for this reason.
+    Unanswered(String),
+    /// It answers again, and its data may be on its way.
+    CatchingUp(CatchingUp),
 }
 
 /// One metric, ready to be asked or already lost.
@@ -92,38 +101,30 @@ fn conclude(tick: &Tick, outcomes: &[Outcome]) -> Verdict {
             Verdict::Failed(Notice::MetricHalt(texts.into_iter().next().unwrap_or_default()))
         }
         verdict::Verdict::NoData(text) => {
-            let progress = if outcomes.iter().any(|one| matches!(one, Outcome::Passed(_))) {
-                CATCHING_UP_IN_PART
-            } else {
-                CATCHING_UP
-            };
-            catching_up(tick, progress).map_or_else(|| Verdict::Failed(Notice::MetricHalt(text)), Verdict::Held)
+            let in_part = outcomes.iter().any(|one| matches!(one, Outcome::Passed(_)));
+            let now = CatchingUp { since: fraction(tick.now), in_part };
+            let failed = || Verdict::Failed(Notice::MetricHalt(text));
+            catching_up(tick, now).map_or_else(failed, |catching_up| Verdict::Held(Silence::CatchingUp(catching_up)))
         }
         verdict::Verdict::Hold(text) if counts_errors => Verdict::Failed(Notice::MetricHalt(text)),
-        verdict::Verdict::Hold(text) => Verdict::Held(text),
+        verdict::Verdict::Hold(text) => Verdict::Held(Silence::Unanswered(text)),
     }
 }
 
-/// What `heldReason` says once the provider answers again, but has nothing to answer yet.
-const CATCHING_UP: &str = "provider answers without data since ";
-/// What it says once there are values of some metrics.
-const CATCHING_UP_IN_PART: &str = "provider answers with part of the data since ";
-
-fn held_reason<'a>(tick: &Tick<'a>) -> Option<&'a str> {
-    let run = tick.run()?;
-    run.held_since.as_ref().and(run.held_reason.as_deref())
+/// Since when a provider that came back has been catching up; nothing if the run was not held, or has been for long enough.
+/// Values that come and go begin nothing anew.
+fn catching_up(tick: &Tick, now: CatchingUp) -> Option<CatchingUp> {
+    let run = tick.run().filter(|run| run.held_since.is_some())?;
+    let known = run.catching_up.as_ref().filter(|known| known.in_part || !now.in_part);
+    let Some((known, since)) = known.and_then(|known| Some((known, time(&known.since)?))) else { return Some(now) };
+    (tick.now.duration_since(since) < longest_interval(tick.rollout)).then(|| known.clone())
 }
 
-/// Why the run stays held while the data of a provider that came back may still be on its way; nothing if it was not held,
-/// or has been for long enough. Values that come and go begin nothing anew.
-fn catching_up(tick: &Tick, progress: &str) -> Option<String> {
-    let reason = held_reason(tick)?;
-    let known = [CATCHING_UP_IN_PART, progress].iter().find_map(|known| reason.strip_prefix(known).and_then(time));
-    match known {
-        None => Some(format!("{progress}{}", fraction(tick.now))),
-        Some(since) if tick.now.duration_since(since) < longest_interval(tick.rollout) => Some(reason.to_owned()),
-        Some(_) => None,
-    }
+/// What is said of a provider that answers again, and has nothing to answer yet, or not all.
+fn progress(catching_up: &CatchingUp) -> String {
+    let CatchingUp { since, in_part } = catching_up;
+    let data = if *in_part { "with part of the data" } else { "without data" };
+    format!("provider answers {data} since {since}")
 }
 
 /// The longest window that any of the metrics looks back.
@@ -342,13 +343,18 @@ fn model(tick: &Tick, metric: &Metric) -> Model {
 }
 
 /// The provider does not answer: weight and counters stay, it is said once, and asked again every interval (S10).
-pub(super) fn hold(tick: &Tick, mut draft: Draft, reason: &str) -> Plan {
+pub(super) fn hold(tick: &Tick, mut draft: Draft, silence: Silence) -> Plan {
+    let (reason, catching_up) = match silence {
+        Silence::Unanswered(reason) => (reason, None),
+        Silence::CatchingUp(catching_up) => (progress(&catching_up), Some(catching_up)),
+    };
     if draft.run().held_since.is_none() {
-        draft.tell(Notice::ProviderSilent(reason.to_owned()));
+        draft.tell(Notice::ProviderSilent(reason.clone()));
         draft.run().held_since = Some(fraction(tick.now));
-        draft.set_condition("Held", "True", "ProviderNotAnswering", reason);
+        draft.set_condition("Held", "True", "ProviderNotAnswering", &reason);
     }
-    draft.run().held_reason = Some(reason.to_owned());
+    let run = draft.run();
+    (run.held_reason, run.catching_up) = (Some(reason), catching_up);
     wait_an_interval(tick, draft)
 }
 
@@ -356,8 +362,12 @@ pub(super) fn hold(tick: &Tick, mut draft: Draft, reason: &str) -> Plan {
 pub(super) fn resume(draft: &mut Draft) {
     if draft.run().held_since.is_some() {
         draft.tell(Notice::ProviderAnswersAgain);
-        draft.run().held_since = None;
-        draft.run().held_reason = None;
+        forget_hold(draft.run());
         draft.drop_condition("Held");
     }
+}
+
+/// No provider is waited for any more.
+pub(super) fn forget_hold(run: &mut Run) {
+    (run.held_since, run.held_reason, run.catching_up) = (None, None, None);
 }

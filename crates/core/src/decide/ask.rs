@@ -1,6 +1,6 @@
 //! Getting an answer or leaving with the question. It never calls anything itself.
 
-use burgee_api::{Phase, Webhook, WebhookType};
+use burgee_api::{PassedHook, Phase, Webhook, WebhookType};
 use jiff::Timestamp;
 
 use super::draft::telling;
@@ -33,11 +33,11 @@ pub(super) enum Gates {
 
 impl Asker<'_> {
     /// Asks the hooks of one type in order until one fails. Those in `known` passed already (S18).
-    pub(super) fn gates(&self, kinds: &[WebhookType], known: &[String]) -> Decision<Gates> {
+    pub(super) fn gates(&self, kinds: &[WebhookType], known: &[PassedHook]) -> Decision<Gates> {
         let mut passed = Vec::new();
         for kind in kinds {
             for hook in self.tick.rollout.webhooks(*kind) {
-                if known.contains(&passed_key(hook)) || is_message(hook) {
+                if known.contains(&remembered(hook)) || is_message(hook) {
                     continue;
                 }
                 match self.hook(hook)? {
@@ -130,9 +130,9 @@ impl Asker<'_> {
     }
 }
 
-/// How a passed hook is remembered in `status.run.hooksPassed`.
-pub(super) fn passed_key(hook: &Webhook) -> String {
-    format!("{}/{}", kind_name(hook.kind), hook.name)
+/// How a hook that passed is remembered.
+fn remembered(hook: &Webhook) -> PassedHook {
+    PassedHook { kind: hook.kind, name: hook.name.clone() }
 }
 
 /// An untyped hook to a chat is a message, never a check.

@@ -1,6 +1,6 @@
 //! The end of a promotion: drained and accepted, then the target goes to zero (S12).
 
-use burgee_api::Phase;
+use burgee_api::{Phase, RunOutcome};
 
 use super::ask::halt;
 use super::draft::time;
@@ -80,9 +80,7 @@ fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {
     draft.reset_counters();
     let run = draft.run();
     run.drain_until = None;
-    run.step_started_at = None;
-    run.outcome = Some("promoted".to_owned());
-    orders::forget(run);
+    orders::end(run, RunOutcome::Promoted);
     capacity::remember(tick, &mut draft);
     Ok(draft.finish(Wake::At(tick.now)))
 }

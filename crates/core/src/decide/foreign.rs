@@ -17,9 +17,6 @@ use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::Readiness;
 
-/// Among the hooks of a run: it has been told that a window is not clean yet.
-const TOLD: &str = "window/unclean";
-
 /// What a metric looks back on: its `interval`, a minute where it says nothing (contract: metrics §2).
 pub(super) fn window(metric: &Metric) -> SignedDuration {
     let written = GoDuration::parse(metric.interval.as_deref().filter(|text| !text.is_empty()).unwrap_or("1m"));
@@ -72,7 +69,7 @@ pub(super) fn before_another_try(tick: &Tick) -> Option<String> {
     let run = tick.run()?;
     let failed_checks = tick.world.canary.status.as_ref().map_or(0, |status| status.failed_checks);
     // Those of hooks too, such as an acceptance test.
-    let was_tested = failed_checks > 0 || !run.hooks_passed.is_empty();
+    let was_tested = failed_checks > 0 || !run.hooks_passed.is_empty() || heal::is_fix(tick);
     let had_requests = has_traffic(tick) || strategy::has_begun(tick) || run.strategy.is_some() || was_tested;
     if had_requests || is_open(run) { Some(fraction(tick.now)) } else { run.foreign_until.clone() }
 }
@@ -108,8 +105,7 @@ pub(super) fn wait(tick: &Tick, mut draft: Draft, (metric, clean_at): (String, T
     if canary_readiness(tick) == Readiness::Ready {
         close(draft.run(), tick.now);
     }
-    if !draft.run().hooks_passed.iter().any(|passed| passed == TOLD) {
-        draft.run().hooks_passed.push(TOLD.to_owned());
+    if !std::mem::replace(&mut draft.run().foreign_told, true) {
         draft.tell(Notice::WindowUnclean(metric));
     }
     let next = tick.after(tick.rollout.interval).min(clean_at);
@@ -128,6 +124,8 @@ pub fn waiting_metrics<'a>(tick: &Tick<'a>) -> Vec<(&'a str, Timestamp)> {
 
 #[cfg(test)]
 mod tests {
+    use burgee_api::RunStrategy;
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -155,11 +153,11 @@ mod tests {
 
     #[test]
     fn what_is_over_when_the_first_step_comes_stays_as_it_was() {
-        let check = |until: i64, strategy: Option<&str>, expected: i64| {
+        let check = |until: i64, strategy: Option<RunStrategy>, expected: i64| {
             let mut run = Run {
                 started_at: Some(fraction(at(100))),
                 foreign_until: Some(fraction(at(until))),
-                strategy: strategy.map(str::to_owned),
+                strategy,
                 ..Run::default()
             };
             close(&mut run, at(130));
@@ -167,7 +165,7 @@ mod tests {
         };
         check(100, None, 130);
         check(90, None, 90);
-        check(100, Some("canary"), 100);
+        check(100, Some(RunStrategy::Canary), 100);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! After a failed promotion the primary is put back to the last promoted revision; only then does it get its traffic
 //! back (S3). The healing is finished before any new revision is looked at.
 
-use burgee_api::Phase;
+use burgee_api::{Phase, PrimaryState};
 use jiff::{SignedDuration, Timestamp};
 
 use super::draft::{fraction, time};
@@ -15,13 +15,10 @@ use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Recipe, Side};
 use crate::{healing, kept};
 
-/// Among the hooks of a run: it began with a primary that could not start and cannot be put back. Nobody waits for that
-/// primary before the fix is promoted to it (I6).
-pub(super) const BROKEN: &str = "primary/broken";
-
-/// Whether the run ships a fix for a primary that cannot start.
+/// Whether the run ships a fix for a primary that cannot start and cannot be put back. Nobody waits for that primary before
+/// the fix is promoted to it (I6).
 pub(super) fn is_fix(tick: &Tick) -> bool {
-    tick.run().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == BROKEN))
+    tick.run().is_some_and(|run| run.primary == PrimaryState::Broken)
 }
 
 /// Whether a promotion has changed the primary and failed.

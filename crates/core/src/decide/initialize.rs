@@ -23,9 +23,6 @@ use crate::tracked;
 use crate::workload::{self, Readiness, Recipe, Side};
 use crate::world::ObjectKey;
 
-/// How the providers' check is remembered among the hooks that passed.
-const PROVIDERS: &str = "metric-providers";
-
 pub(super) fn initialize(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if tick.phase() == Phase::Unset || tick.run().is_none_or(|run| run.started_at.is_none()) {
         return Ok(begin(tick));
@@ -76,10 +73,10 @@ fn begin(tick: &Tick) -> Plan {
 /// The providers are asked, the revision is recorded, and only then is the primary made from exactly that revision: a
 /// crash in between leaves nothing that was not recorded.
 fn make_primary(tick: &Tick, answers: &Answers, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
-    if !draft.run().hooks_passed.iter().any(|passed| passed == PROVIDERS) && !tick.rollout.skip_analysis {
+    if !draft.run().providers_checked && !tick.rollout.skip_analysis {
         let notice = providers(tick, answers)?;
         draft.tell(notice);
-        draft.run().hooks_passed.push(PROVIDERS.to_owned());
+        draft.run().providers_checked = true;
     }
     // A primary that went while the target was drained: the next one has to start before anybody drains again.
     if draft.run().revision != scene.revision || draft.run().drain_until.is_some() {
@@ -259,7 +256,7 @@ fn empty_target(tick: &Tick, scene: &Scene, mut draft: Draft) -> Plan {
     // Until now users may have reached the target: by a Service that was adopted, by another one, or because there was a
     // canary before this one.
     run.foreign_until = Some(fraction(tick.now));
-    run.hooks_passed.clear();
+    run.providers_checked = false;
     capacity::remember(tick, &mut draft);
     draft.finish(Wake::At(tick.now))
 }

@@ -1,14 +1,14 @@
 //! Orders of people: each is answered exactly once, in the status write that carries out what it says. What does not fit
 //! the moment is refused, with the reason. It goes no way that a run does not go by itself.
 
-use burgee_api::{AnsweredOrder, Canary, Phase, Run};
+use burgee_api::{AnsweredOrder, Canary, OrderResult, Ordered, Phase, Run, RunOutcome, Traffic};
 
 use super::ask::Asker;
 use super::draft::{fraction, time};
 use super::scene::{Scene, ready_pods};
 use super::settle;
 use super::start::{record_revision, wait_an_interval};
-use super::{Decision, Draft, Tick, heal, progress, promote, rollback};
+use super::{Decision, Draft, Tick, analyse, heal, progress, promote, rollback};
 use crate::kept;
 use crate::notice::Notice;
 use crate::order::{self, Order, Unreadable, Word};
@@ -19,20 +19,6 @@ use crate::workload::{self, Side};
 
 /// So many answered orders are remembered.
 const REMEMBERED: usize = 8;
-
-/// `status.run.outcome` of a run that ended by order.
-const ABORTED: &str = "aborted";
-/// `status.run.ordered` of a run that is promoted without further analysis.
-const PROMOTE: &str = "promote";
-/// `status.run.ordered` of a canary whose failed revision is analysed again.
-const RETRY: &str = "retry";
-
-/// What became of an order, as `status.run.orders` says it.
-#[derive(Clone, Copy)]
-enum Answer {
-    Obeyed,
-    Refused,
-}
 
 /// Answers the order in the canary's annotation, if it was not answered before. It never waits for anything (I28).
 pub(super) fn answer(tick: &Tick) -> Option<Plan> {
@@ -50,7 +36,7 @@ pub(super) fn answer(tick: &Tick) -> Option<Plan> {
         Err(Unreadable { id, reason }) => {
             let mut draft = Draft::new(tick);
             let refusal = Notice::OrderRefused(format!("({id})"), reason);
-            note(&mut draft, (&id, Answer::Refused), refusal);
+            note(&mut draft, (&id, OrderResult::Refused), refusal);
             Some(draft.finish(Wake::At(tick.now)))
         }
     }
@@ -58,12 +44,12 @@ pub(super) fn answer(tick: &Tick) -> Option<Plan> {
 
 /// Whether the run is to be promoted without further analysis, by its spec or by order.
 pub(super) fn skips_analysis(tick: &Tick) -> bool {
-    tick.rollout.skip_analysis || tick.run().and_then(|run| run.ordered.as_deref()) == Some(PROMOTE)
+    tick.rollout.skip_analysis || tick.run().and_then(|run| run.ordered) == Some(Ordered::Promote)
 }
 
 /// Whether the revision that failed is to be analysed again.
 pub(super) fn wants_retry(phase: Phase, run: &Run) -> bool {
-    matches!(phase, Phase::Failed | Phase::Waiting) && run.ordered.as_deref() == Some(RETRY)
+    matches!(phase, Phase::Failed | Phase::Waiting) && run.ordered == Some(Ordered::Retry)
 }
 
 /// Whether the analysis is paused.
@@ -74,8 +60,17 @@ pub(super) fn is_paused(tick: &Tick) -> bool {
 /// What is left of a run when the next one begins: an order is never taken twice, and what an edit has left behind is not
 /// forgotten.
 pub(super) fn carry_over(draft: &Draft, next: Run) -> Run {
-    let Run { orders, routed, scaler, kept_configs, .. } = draft.status.run.clone().unwrap_or_default();
-    Run { orders, routed, scaler, kept_configs, ..next }
+    let Run { orders, routed, scalers, kept_configs, .. } = draft.status.run.clone().unwrap_or_default();
+    Run { orders, routed, scalers, kept_configs, ..next }
+}
+
+/// The run is over, and nothing of it goes on.
+pub(super) fn end(run: &mut Run, outcome: RunOutcome) {
+    run.outcome = Some(outcome);
+    run.traffic = Traffic::Weighted;
+    run.step_started_at = None;
+    analyse::forget_hold(run);
+    forget(run);
 }
 
 /// A run that has ended, or is being promoted, is neither paused nor waits for anything that was ordered.
@@ -137,7 +132,7 @@ fn unretriable(tick: &Tick) -> Option<String> {
 fn refuse(tick: &Tick, order: &Order, reason: String) -> Plan {
     let mut draft = Draft::new(tick);
     let refusal = Notice::OrderRefused(format!("{} by {}", order.word, by(order)), reason);
-    note(&mut draft, (&order.id, Answer::Refused), refusal);
+    note(&mut draft, (&order.id, OrderResult::Refused), refusal);
     draft.finish(Wake::At(tick.now))
 }
 
@@ -163,10 +158,10 @@ fn obey(tick: &Tick, order: &Order) -> Plan {
     match order.word {
         Word::Abort => return abort(tick, order),
         Word::Retry if tick.phase() != Phase::Failed => return analyse_again(tick, order),
-        Word::Retry => draft.run().ordered = Some(RETRY.to_owned()),
+        Word::Retry => draft.run().ordered = Some(Ordered::Retry),
         Word::Promote => {
             unpause(tick, &mut draft);
-            draft.run().ordered = Some(PROMOTE.to_owned());
+            draft.run().ordered = Some(Ordered::Promote);
         }
         Word::Pause => {
             let run = draft.run();
@@ -188,18 +183,18 @@ fn abort(tick: &Tick, order: &Order) -> Plan {
         // A primary that cannot be read may have been changed, and is put back when it can be.
         Phase::Promoting | Phase::Finalising => match workload::find_primary(tick.rollout, tick.world) {
             Ok(primary) if !primary.is_some_and(|primary| promote::is_copied(tick, primary)) => {
-                rollback::roll_back(tick, draft, ABORTED)
+                rollback::roll_back(tick, draft, RunOutcome::Aborted)
             }
             Ok(_) | Err(_) => match irrevocable(tick) {
                 Some(reason) => refuse(tick, order, reason),
-                None => promote::abort(tick, draft, ABORTED),
+                None => promote::abort(tick, draft, RunOutcome::Aborted),
             },
         },
         // The revision that was turned away is not asked about again.
         Phase::Waiting => match Scene::look(tick) {
             Ok(scene) => {
                 record_revision(&mut draft, &scene, 0);
-                rollback::roll_back(tick, draft, ABORTED)
+                rollback::roll_back(tick, draft, RunOutcome::Aborted)
             }
             Err(_) => refuse(tick, order, UNSEEN.to_owned()),
         },
@@ -211,7 +206,7 @@ fn abort(tick: &Tick, order: &Order) -> Plan {
         | Phase::Succeeded
         | Phase::Failed
         | Phase::Terminating
-        | Phase::Terminated => rollback::roll_back(tick, draft, ABORTED),
+        | Phase::Terminated => rollback::roll_back(tick, draft, RunOutcome::Aborted),
     }
 }
 
@@ -270,22 +265,18 @@ pub(super) fn rest(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Plan> 
 }
 
 fn accept(draft: &mut Draft, order: &Order) {
-    note(draft, (&order.id, Answer::Obeyed), Notice::Ordered(order.word, by(order)));
+    note(draft, (&order.id, OrderResult::Obeyed), Notice::Ordered(order.word, by(order)));
 }
 
 /// Tells the answer, and remembers it.
-fn note(draft: &mut Draft, (id, answer): (&str, Answer), notice: Notice) {
+fn note(draft: &mut Draft, (id, result): (&str, OrderResult), notice: Notice) {
     let message = draft.text(&notice);
     if matches!(notice, Notice::Ordered(Word::Abort, _)) {
         draft.tell(notice);
     } else {
         draft.tell_aside(notice);
     }
-    let result = match answer {
-        Answer::Obeyed => "obeyed",
-        Answer::Refused => "refused",
-    };
-    remember(draft.run(), AnsweredOrder { id: id.to_owned(), result: result.to_owned(), message });
+    remember(draft.run(), AnsweredOrder { id: id.to_owned(), result, message });
 }
 
 /// Remembers an order that was answered.

@@ -12,9 +12,6 @@ use crate::notice::Notice;
 use crate::plan::{Plan, Step};
 use crate::timetable::Wake;
 
-/// Among the hooks of a run: it has been told that the revision after it waits.
-const TOLD: &str = "pending/told";
-
 /// The plan, and with it what has to be noted or told of a revision that waits.
 pub(super) fn watch(tick: &Tick, plan: Plan) -> Plan {
     let Some(run) = tick.run().filter(|_| is_between_runs(tick.phase())) else { return plan };
@@ -28,7 +25,7 @@ pub(super) fn watch(tick: &Tick, plan: Plan) -> Plan {
     if since.is_none() {
         return with(tick, sooner(plan, late), |draft| draft.run().pending_since = Some(fraction(tick.now)));
     }
-    if run.hooks_passed.iter().any(|passed| passed == TOLD) {
+    if run.pending_told {
         return plan;
     }
     if tick.now < late {
@@ -36,7 +33,7 @@ pub(super) fn watch(tick: &Tick, plan: Plan) -> Plan {
     }
     let reason = reason(tick, &plan);
     with(tick, plan, |draft| {
-        draft.run().hooks_passed.push(TOLD.to_owned());
+        draft.run().pending_told = true;
         draft.tell_aside(Notice::RevisionPending(reason));
     })
 }
@@ -64,7 +61,7 @@ fn waits(tick: &Tick, plan: &Plan) -> bool {
 
 fn forget(run: &mut Run) {
     run.pending_since = None;
-    run.hooks_passed.retain(|passed| passed != TOLD);
+    run.pending_told = false;
 }
 
 /// Why no run begins.

@@ -1,6 +1,6 @@
 //! The analysis: ready? due? hooks, metrics, verdict, and the next weight (contract: lifecycle §2, 16–29, and §9.1).
 
-use burgee_api::{CanaryStatus, Phase, Run, WebhookType};
+use burgee_api::{CanaryStatus, PassedHook, Phase, PrimaryState, Run, Traffic, WebhookType};
 use jiff::Timestamp;
 
 use super::analyse::{self, Verdict};
@@ -17,9 +17,6 @@ use crate::plan::{Count, Plan, Step};
 use crate::question::{Answers, AskKey, Question};
 use crate::timetable::Wake;
 use crate::workload::{Readiness, Side};
-
-/// `status.run.outcome` while a revision has traffic only because the primary had no pod to take it back.
-const STRANDED: &str = "stranded";
 
 pub(super) fn progress(tick: &Tick, answers: &Answers) -> Decision<Plan> {
     if let Some(plan) = rollback::orphaned(tick)? {
@@ -122,12 +119,12 @@ pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) {
         primary_ready_at_start: before.primary_ready_at_start,
         paused_since: before.paused_since,
         foreign_until: foreign::before_another_try(tick),
-        hooks_passed: heal::is_fix(tick).then(|| heal::BROKEN.to_owned()).into_iter().collect(),
+        primary: if heal::is_fix(tick) { PrimaryState::Broken } else { PrimaryState::Promoted },
         ..Run::default()
     };
     draft.status.run = Some(orders::carry_over(draft, run));
     if !has_refuge && draft.status.canary_weight > 0 {
-        draft.run().outcome = Some(STRANDED.to_owned());
+        draft.run().traffic = Traffic::Stranded;
     }
     draft.reset_counters();
     record_revision(draft, scene, 0);
@@ -135,8 +132,8 @@ pub(super) fn begin_again(tick: &Tick, scene: &Scene, draft: &mut Draft) {
 
 /// Whether the run began with traffic that the primary could not take and can take now.
 fn is_stranded(tick: &Tick) -> bool {
-    let outcome = tick.run().and_then(|run| run.outcome.as_deref());
-    outcome == Some(STRANDED) && ready_pods(tick, Side::Primary) > 0 && !heal::is_fix(tick)
+    let is_marked = tick.run().is_some_and(|run| run.traffic == Traffic::Stranded);
+    is_marked && ready_pods(tick, Side::Primary) > 0 && !heal::is_fix(tick)
 }
 
 /// The revision gives back what it got without an analysis, and begins with its first weight.
@@ -144,7 +141,7 @@ fn come_back(tick: &Tick) -> Plan {
     let mut draft = Draft::new(tick);
     draft.intend(settle::home(tick));
     draft.status.canary_weight = 0;
-    draft.run().outcome = None;
+    draft.run().traffic = Traffic::Weighted;
     draft.finish(Wake::At(tick.now))
 }
 
@@ -201,7 +198,7 @@ pub(super) fn take_back(tick: &Tick) -> Plan {
         draft.intend(settle::home(tick));
         draft.status.canary_weight = 0;
         draft.status.iterations = 0;
-        draft.run().outcome = None;
+        draft.run().traffic = Traffic::Weighted;
     }
     fail(tick, draft, Notice::Problem(reason))
 }
@@ -251,22 +248,22 @@ fn beginning(tick: &Tick) -> Vec<Notice> {
 /// Notes and tells the gates that passed. One that is asked only once in a run is not asked again (S18).
 pub(super) fn note_passed(draft: &mut Draft, gate: Gate, passed: Vec<String>) {
     let once = match gate {
-        Gate::PreRollout => Some("pre-rollout"),
-        Gate::ConfirmPromotion => Some("confirm-promotion"),
+        Gate::PreRollout => Some(WebhookType::PreRollout),
+        Gate::ConfirmPromotion => Some(WebhookType::ConfirmPromotion),
         Gate::ConfirmRollout | Gate::ConfirmTrafficIncrease | Gate::PostRollout | Gate::Rollback => None,
     };
     for name in passed {
-        draft.run().hooks_passed.extend(once.map(|once| format!("{once}/{name}")));
+        draft.run().hooks_passed.extend(once.map(|kind| PassedHook { kind, name: name.clone() }));
         draft.tell(Notice::GatePassed(gate, name));
     }
 }
 
 pub(super) fn asker<'a>(tick: &'a Tick, answers: &'a Answers) -> Asker<'a> {
-    let Run { revision, started_at, outcome, .. } = tick.run().cloned().unwrap_or_default();
+    let Run { revision, started_at, traffic, .. } = tick.run().cloned().unwrap_or_default();
     let CanaryStatus { canary_weight, iterations, failed_checks, .. } =
         tick.world.canary.status.clone().unwrap_or_default();
     // The step, not the time at which it began: a repair of the routes moves that, and asks no hook anew.
-    let step = format!("{canary_weight} {iterations} {failed_checks} {}", outcome.unwrap_or_default());
+    let step = format!("{canary_weight} {iterations} {failed_checks} {traffic:?}");
     let moment = format!("{revision} {} {step}", started_at.unwrap_or_default());
     Asker { tick, answers, moment, phase: Phase::Progressing, before: Vec::new() }
 }
@@ -294,7 +291,7 @@ pub(super) fn check<'a>(tick: &'a Tick, asker: &Asker) -> Decision<Result<Draft<
             analyse::resume(&mut draft);
             Ok(Err(fail(tick, draft, notice)))
         }
-        Verdict::Held(reason) => Ok(Err(analyse::hold(tick, draft, &reason))),
+        Verdict::Held(silence) => Ok(Err(analyse::hold(tick, draft, silence))),
         Verdict::Unclean(metric) => Ok(Err(foreign::wait(tick, draft, metric))),
         Verdict::Passed => {
             analyse::resume(&mut draft);

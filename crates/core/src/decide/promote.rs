@@ -1,16 +1,17 @@
 //! Promotion: what was analysed, and nothing else, becomes the primary (S22); traffic returns when the primary has its
 //! capacity (S13).
 
-use burgee_api::Phase;
+use burgee_api::{Phase, PrimaryState, RunOutcome, Traffic};
 use jiff::{SignedDuration, Timestamp};
 
+use super::analyse::forget_hold;
 use super::ask::halt;
 use super::draft::{fraction, time};
 use super::initialize::known_copies;
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
-use super::{Decision, Draft, Tick, capacity, orders, progress, rollback, strategy, takeover};
+use super::{Decision, Draft, Tick, capacity, orders, progress, rollback, strategy};
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
 use crate::rollout::{Provider, Strategy};
@@ -33,11 +34,10 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
     if intended_split(tick).mirror() == Mirror::On {
         // An order or `skipAnalysis` came in the step with the copies.
         draft.intend(settle::routes(tick, Split::with_canary(intended_split(tick).canary()))?);
-        draft.run().outcome = None;
+        draft.run().traffic = Traffic::Weighted;
     }
     let run = draft.run();
-    run.held_since = None;
-    run.held_reason = None;
+    forget_hold(run);
     run.paused_since = None;
     run.fought_since = None;
     run.step_started_at = Some(fraction(tick.now));
@@ -82,7 +82,7 @@ fn orphaned(tick: &Tick) -> Decision<Plan> {
 
 /// Whether the primary has the template of this promotion, from us or from a peer whose run was taken over.
 pub(super) fn is_copied(tick: &Tick, primary: &serde_json::Value) -> bool {
-    let by_peer = tick.run().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == takeover::COPIED));
+    let by_peer = tick.run().is_some_and(|run| run.primary == PrimaryState::Copied);
     let revision = tick.run().map_or("", |run| run.revision.as_str());
     by_peer || workload::is_copy(tick.rollout.target_kind, primary, &promotion_id(tick), revision)
 }
@@ -180,7 +180,7 @@ fn step_started(tick: &Tick) -> Option<Timestamp> {
 /// One step of `stepWeightPromotion`; the steps are an interval apart, the first comes at once.
 fn shift_by(tick: &Tick, step: u8) -> Decision<Plan> {
     let Strategy::Canary(_) = &tick.rollout.strategy else { return Ok(Plan::idle()) };
-    let begun = tick.run().is_some_and(|run| run.outcome.as_deref() == Some(SHIFTING));
+    let begun = tick.run().is_some_and(|run| run.traffic == Traffic::Returning);
     if begun && let Some(due) = step_started(tick).map(|at| at.saturating_add(tick.rollout.interval)) {
         let due = due.unwrap_or(Timestamp::MAX);
         if tick.now < due {
@@ -196,13 +196,10 @@ fn shift_by(tick: &Tick, step: u8) -> Decision<Plan> {
     }
     draft.intend(steps);
     draft.status.canary_weight = i64::from(split.canary());
-    draft.run().outcome = Some(SHIFTING.to_owned());
+    draft.run().traffic = Traffic::Returning;
     draft.run().step_started_at = Some(fraction(tick.now));
     Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
 }
-
-/// `status.run.outcome` while the traffic returns step by step.
-const SHIFTING: &str = "shifting";
 
 fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
     draft.intend(steps);
@@ -210,7 +207,7 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
     draft.status.canary_weight = 0;
     draft.status.iterations = 0;
     let until = tick.drained_at();
-    draft.run().outcome = None;
+    draft.run().traffic = Traffic::Weighted;
     draft.run().drain_until = Some(fraction(until));
     draft.finish(Wake::At(until))
 }
@@ -220,12 +217,12 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
 pub(super) fn fail(tick: &Tick, reason: String) -> Plan {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::PromotionFailed(reason));
-    revoke(tick, draft, (Split::CANARY, "promotion-failed"))
+    revoke(tick, draft, (Split::CANARY, RunOutcome::PromotionFailed))
 }
 
 /// Somebody takes back a promotion that has begun. Whoever does trusts the version less than before: it gets no more
 /// traffic than it has, if the primary can keep its own.
-pub(super) fn abort(tick: &Tick, draft: Draft, outcome: &str) -> Plan {
+pub(super) fn abort(tick: &Tick, draft: Draft, outcome: RunOutcome) -> Plan {
     let meant = match (ready_pods(tick, Side::Primary) > 0, strategy::has_changed(tick)) {
         (true, false) => intended_split(tick),
         // The routes of another strategy would give it more.
@@ -249,17 +246,15 @@ fn refuge(tick: &Tick, meant: Split) -> Split {
 }
 
 /// Ends a promotion that has begun. Wherever the traffic waits, the primary is put back.
-fn revoke(tick: &Tick, mut draft: Draft, (meant, outcome): (Split, &str)) -> Plan {
+fn revoke(tick: &Tick, mut draft: Draft, (meant, outcome): (Split, RunOutcome)) -> Plan {
     let split = refuge(tick, meant);
     draft.intend(settle::towards(tick, split));
     draft.enter(Phase::Failed);
     draft.status.canary_weight = i64::from(split.canary());
     draft.reset_counters();
     let run = draft.run();
-    run.outcome = Some(outcome.to_owned());
-    run.step_started_at = None;
+    orders::end(run, outcome);
     run.drain_until = None;
-    orders::forget(run);
     healing::begin(run);
     draft.count(Count::Failed);
     draft.post_rollout();

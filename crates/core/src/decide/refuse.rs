@@ -1,7 +1,7 @@
 //! A canary that cannot be meant: said in an event and a condition, and left alone (S14, S24). A run of it gets no further,
 //! but it is judged, and can be taken back by order (S45, S46); any other order is refused.
 
-use burgee_api::{AnsweredOrder, CanaryStatus, Condition, Phase};
+use burgee_api::{AnsweredOrder, CanaryStatus, Condition, OrderResult, Phase};
 use jiff::{SignedDuration, Timestamp};
 use sha2::Digest as _;
 
@@ -119,7 +119,7 @@ fn refuse_order(world: &World, now: Timestamp, (order, reason): (Result<Order, U
     let message = notice.text(&names(world));
     orders::remember(
         status.run.get_or_insert_default(),
-        AnsweredOrder { id: id.clone(), result: "refused".to_owned(), message },
+        AnsweredOrder { id: id.clone(), result: OrderResult::Refused, message },
     );
     let event_suffix = format!("{:08x}{}", created(world), hex(&sha2::Sha256::digest(id.as_bytes())[..4]));
     let telling = Telling { notice, event_suffix, phase: status.phase };

@@ -1,7 +1,7 @@
 //! Rolling back: the traffic returns to the primary at once, the canary keeps its pods until it is drained, and the
 //! run has failed (contract: lifecycle §6.1; S21).
 
-use burgee_api::{Phase, Run, WebhookType};
+use burgee_api::{Phase, Run, RunOutcome, WebhookType};
 
 use super::ask::Asker;
 use super::draft::fraction;
@@ -28,7 +28,7 @@ pub(super) fn manual(tick: &Tick, asker: &Asker, scene: Option<&Scene>) -> Decis
                 // The revision that was turned away is not asked about again.
                 record_revision(&mut draft, scene, 0);
             }
-            return Ok(Some(roll_back(tick, draft, "manual")));
+            return Ok(Some(roll_back(tick, draft, RunOutcome::Manual)));
         }
     }
     Ok(None)
@@ -47,7 +47,7 @@ pub(super) fn threshold(tick: &Tick, mut draft: Draft) -> Plan {
     }
     let checks = u32::try_from(draft.status.failed_checks).unwrap_or(u32::MAX);
     draft.tell(Notice::ThresholdReached(checks));
-    roll_back(tick, draft, "failed-checks")
+    roll_back(tick, draft, RunOutcome::FailedChecks)
 }
 
 /// A workload did not get ready in time (S4).
@@ -55,7 +55,7 @@ pub(super) fn deadline(tick: &Tick, reason: String) -> Plan {
     let mut draft = Draft::new(tick);
     draft.tell(Notice::Problem(reason.clone()));
     draft.tell(Notice::DeadlineExceeded(reason));
-    roll_back(tick, draft, "deadline")
+    roll_back(tick, draft, RunOutcome::Deadline)
 }
 
 /// What a run waits for did not come in time: the traffic goes back as soon as the primary can take it.
@@ -78,11 +78,8 @@ pub(super) fn without_target(tick: &Tick) -> Plan {
     let mut draft = Draft::new(tick);
     draft.blame(Mistake::TargetMissing, &missing_target(tick));
     draft.tell(Notice::Problem(missing_target(tick)));
-    roll_back(tick, draft, "target-missing")
+    roll_back(tick, draft, RunOutcome::TargetMissing)
 }
-
-/// Among the hooks of a run: its rollback waits for a pod of the primary, and that has been told.
-const AWAY: &str = "primary/away";
 
 /// Whether only the canary has pods: the traffic that it has cannot go back (I2).
 fn is_stuck(tick: &Tick, draft: &Draft) -> bool {
@@ -92,7 +89,7 @@ fn is_stuck(tick: &Tick, draft: &Draft) -> bool {
 
 /// Whether a rollback waits for a pod of the primary, and that has been told.
 pub(super) fn is_awaited(tick: &Tick) -> bool {
-    let is_told = tick.run().is_some_and(|run| run.hooks_passed.iter().any(|passed| passed == AWAY));
+    let is_told = tick.run().is_some_and(|run| run.rollback_waits_since.is_some());
     is_told && is_stuck(tick, &Draft::new(tick))
 }
 
@@ -100,8 +97,8 @@ pub(super) fn is_awaited(tick: &Tick) -> bool {
 /// told once, however long it lasts.
 fn wait(tick: &Tick, mut draft: Draft) -> Plan {
     draft.steps(capacity::replicas(tick, capacity::needed_pods(tick).max(1)));
-    if !draft.run().hooks_passed.iter().any(|passed| passed == AWAY) {
-        draft.run().hooks_passed.push(AWAY.to_owned());
+    if draft.run().rollback_waits_since.is_none() {
+        draft.run().rollback_waits_since = Some(fraction(tick.now));
         draft.tell(Notice::RollbackWaits);
     }
     draft.finish(Wake::At(tick.after(tick.rollout.interval)))
@@ -110,12 +107,12 @@ fn wait(tick: &Tick, mut draft: Draft) -> Plan {
 /// Forgets that a rollback waited once the primary has a pod: the next outage is told anew.
 pub(super) fn forget_wait(tick: &Tick, run: &mut Run) {
     if ready_pods(tick, Side::Primary) > 0 {
-        run.hooks_passed.retain(|passed| passed != AWAY);
+        run.rollback_waits_since = None;
     }
 }
 
 /// The end of a run that went wrong, whatever it was. Nothing that cannot be seen or made stands before it (I28).
-pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Plan {
+pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: RunOutcome) -> Plan {
     if heal::is_wanted(tick) {
         return heal::turn_away(tick, draft);
     }
@@ -140,12 +137,8 @@ pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: &str) -> Plan {
     draft.drop_condition("Held");
     let until = tick.drained_at();
     let run = draft.run();
-    run.outcome = Some(outcome.to_owned());
+    orders::end(run, outcome);
     run.drain_until = Some(fraction(until));
-    run.held_since = None;
-    run.held_reason = None;
-    run.step_started_at = None;
-    orders::forget(run);
     draft.count(Count::Failed);
     draft.post_rollout();
     draft.finish(Wake::At(until))

@@ -1,13 +1,13 @@
 //! The objects that stand in every phase, compared with what is seen: Services, the primary's scaler, the routes.
 //! Drift is repaired with the weights that hold, never with the initial ones (S6).
 
+use burgee_api::Traffic;
 use serde_json::Value;
 
 use super::ask::halt;
 use super::draft::{fraction, time};
 use super::mistake::{Mistake, mistaken};
 use super::scene::{Scene, missing_config, ready_pods};
-use super::strategy::MIRRORING;
 use super::{Decision, Draft, Stop, Tick, capacity, follow, leave, names, takeover};
 use crate::left;
 use crate::phase::PhaseRules;
@@ -336,8 +336,8 @@ pub(super) fn intended_split(tick: &Tick) -> Split {
         return split;
     }
     let split = Split::with_canary(u8::try_from(status.canary_weight.clamp(0, 100)).unwrap_or(0));
-    let outcome = status.run.as_ref().and_then(|run| run.outcome.as_deref());
-    if status.phase.is_run() && outcome == Some(MIRRORING) { split.mirrored() } else { split }
+    let is_mirrored = status.run.as_ref().is_some_and(|run| run.traffic == Traffic::Mirrored);
+    if status.phase.is_run() && is_mirrored { split.mirrored() } else { split }
 }
 
 /// The object or its absence; what is unknown ends the tick (I11).

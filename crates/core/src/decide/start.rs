@@ -1,14 +1,13 @@
 //! Between runs: the end of the last drain, drift, and the gate before a new run (contract: lifecycle §3 and §4).
 
-use burgee_api::{Phase, Run, Webhook, WebhookType};
+use burgee_api::{PassedHook, Phase, PrimaryState, Run, Webhook, WebhookType};
 
-use super::ask::{Asker, Gates, halt, passed_key};
+use super::ask::{Asker, Gates, halt};
 use super::draft::{fraction, time};
 use super::revision::{self, Change};
 use super::scene::{Scene, odd_services, primary_readiness, ready_pods};
 use super::settle::{self, Standing};
 use super::{Decision, Draft, Tick, capacity, foreign, heal, initialize, orders, rollback, strategy};
-use crate::healing;
 use crate::notice::{Gate, Notice, Voice};
 use crate::plan::Plan;
 use crate::question::Answers;
@@ -113,7 +112,7 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
     }
     let mut draft = Draft::new(tick);
     if draft.run().revision != scene.revision && tick.phase() == Phase::Waiting {
-        healing::forget_hooks(draft.run());
+        draft.run().hooks_passed.clear();
     }
     let known = if tick.phase() == Phase::Waiting { draft.run().hooks_passed.clone() } else { Vec::new() };
     let asker =
@@ -134,10 +133,10 @@ fn gate(tick: &Tick, answers: &Answers, scene: &Scene) -> Decision<Plan> {
         }
         Gates::Closed { passed, hook, .. } => {
             for name in passed {
-                draft.run().hooks_passed.push(format!("confirm-rollout/{name}"));
+                draft.run().hooks_passed.push(PassedHook { kind: WebhookType::ConfirmRollout, name: name.clone() });
                 draft.tell(Notice::GatePassed(Gate::ConfirmRollout, name));
             }
-            debug_assert!(passed_key(&hook).starts_with("confirm-rollout/"), "only that gate is asked here");
+            debug_assert_eq!(hook.kind, WebhookType::ConfirmRollout, "only that gate is asked here");
             if tick.phase() != Phase::Waiting {
                 draft.enter(Phase::Waiting);
                 draft.tell(Notice::WaitingForApproval(hook.name.clone(), voice(&hook)));
@@ -187,7 +186,7 @@ fn begin_run(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
     // After a failed promotion the target may have the traffic, and the primary cannot take it back.
     if heal::is_wanted(tick) {
         let run = draft.run();
-        run.hooks_passed.push(heal::BROKEN.to_owned());
+        run.primary = PrimaryState::Broken;
         run.step_started_at = Some(fraction(tick.now));
     } else {
         draft.status.canary_weight = 0;

@@ -1,6 +1,6 @@
 //! What follows from a passed check: the next weight, the next iteration, or the promotion (contract: lifecycle §9).
 
-use burgee_api::{Phase, WebhookType};
+use burgee_api::{PassedHook, Phase, Traffic, WebhookType};
 
 use super::ask::{Asker, Gates};
 use super::draft::fraction;
@@ -16,14 +16,13 @@ use crate::rollout::{Ladder, Provider, Strategy};
 use crate::split::{Mirror, Split};
 use crate::timetable::Wake;
 
-/// `status.run.outcome` while the canary gets copies of the traffic and none of its own.
-pub(super) const MIRRORING: &str = "mirroring";
-
-/// Before the name of a traffic gate that is closed and was said to be, among the hooks of the run: it is said once.
-const CLOSED: &str = "closed confirm-traffic-increase/";
-
-/// Before the name of a pre-rollout hook, among the hooks of the run.
-const PRE_ROLLOUT: &str = "pre-rollout/";
+/// Where the traffic of a run is when it is split so.
+pub(super) fn traffic(split: Split) -> Traffic {
+    match split.mirror() {
+        Mirror::On => Traffic::Mirrored,
+        Mirror::Off => Traffic::Weighted,
+    }
+}
 
 /// Whether the canary has been given anything to do in this run.
 pub(super) fn has_begun(tick: &Tick) -> bool {
@@ -33,8 +32,8 @@ pub(super) fn has_begun(tick: &Tick) -> bool {
 
 /// Whether the run was begun by another strategy than the canary has now.
 pub(super) fn has_changed(tick: &Tick) -> bool {
-    let known = tick.run().and_then(|run| run.strategy.as_deref());
-    known.is_some_and(|known| known != tick.rollout.strategy.name())
+    let known = tick.run().and_then(|run| run.strategy);
+    known.is_some_and(|known| known != tick.rollout.strategy.kind())
 }
 
 /// Whether the routes stay as they are, whatever the strategy is now: without the match of an A/B test they would lead
@@ -63,7 +62,7 @@ pub(super) fn change(tick: &Tick) -> Option<Plan> {
     }
     let run = draft.run();
     // The revision is the same: what was accepted before it got any traffic is not asked about again (S18).
-    let is_accepted = |hook: &&String| hook.starts_with(PRE_ROLLOUT);
+    let is_accepted = |hook: &&PassedHook| hook.kind == WebhookType::PreRollout;
     run.hooks_passed.extend(before.hooks_passed.iter().filter(is_accepted).cloned());
     run.ordered = before.ordered;
     run.step_started_at = Some(fraction(tick.now));
@@ -72,7 +71,7 @@ pub(super) fn change(tick: &Tick) -> Option<Plan> {
 
 /// Whether a closed traffic gate has been told of, and with it all that comes before.
 pub(super) fn waits_for_traffic(tick: &Tick) -> bool {
-    tick.run().is_some_and(|run| run.hooks_passed.iter().any(|hook| hook.starts_with(CLOSED)))
+    tick.run().is_some_and(|run| !run.gates_closed.is_empty())
 }
 
 /// The check passed, or the run begins.
@@ -182,8 +181,8 @@ fn step_to(tick: &Tick, mut draft: Draft, split: Split, notice: Notice) -> Decis
     run.step_started_at = Some(fraction(tick.now));
     foreign::close(run, tick.now);
     run.fought_since = None;
-    run.strategy = Some(tick.rollout.strategy.name().to_owned());
-    run.outcome = (split.mirror() == Mirror::On).then(|| MIRRORING.to_owned());
+    run.strategy = Some(tick.rollout.strategy.kind());
+    run.traffic = traffic(split);
     Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
 }
 
@@ -196,13 +195,12 @@ fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decisio
     draft.blame_webhooks(asker);
     match gates {
         Gates::Open(passed) => {
-            draft.run().hooks_passed.retain(|hook| !hook.starts_with(CLOSED));
+            draft.run().gates_closed.clear();
             note_passed(&mut draft, Gate::ConfirmTrafficIncrease, passed);
             Ok(Ok(draft))
         }
         Gates::Closed { hook, .. } => {
-            let closed = format!("{CLOSED}{}", hook.name);
-            if draft.run().hooks_passed.contains(&closed) {
+            if draft.run().gates_closed.contains(&hook.name) {
                 let mut waiting = Draft::new(tick);
                 if draft.run().held_since.is_none() {
                     // A provider that answers again is told of, however long the gate stays closed.
@@ -211,7 +209,7 @@ fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decisio
                 waiting.blame_webhooks(asker);
                 return Ok(Err(wait_an_interval(tick, waiting)));
             }
-            draft.run().hooks_passed.push(closed);
+            draft.run().gates_closed.push(hook.name.clone());
             draft.tell(Notice::WaitingForTrafficIncrease(hook.name.clone(), voice(&hook)));
             Ok(Err(wait_an_interval(tick, draft)))
         }

@@ -1,24 +1,20 @@
 //! A run that the peer began is carried on: its records are made ours before anything is decided on them (S1, I26). It
 //! moves no weight, no phase and no pod.
 
-use burgee_api::{CanaryStatus, Phase, Run};
+use burgee_api::{CanaryStatus, Phase, PrimaryState, Run};
 
 use super::draft::{fraction, time};
 use super::revision;
 use super::scene::{Scene, ready_pods};
-use super::strategy::MIRRORING;
-use super::{Decision, Draft, Tick};
+use super::{Decision, Draft, Tick, strategy};
 use crate::digest::is_foreign;
 use crate::phase::PhaseRules;
 use crate::plan::Plan;
 use crate::rollout::Strategy;
 use crate::router;
-use crate::split::{Mirror, Split};
+use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::Side;
-
-/// Among the hooks of a run: the peer has copied the template to the primary, which is not rolled once more.
-pub(super) const COPIED: &str = "promotion/copied";
 
 /// Whether a run of the peer is under way that has not been taken over yet.
 pub(super) fn is_due(status: &CanaryStatus) -> bool {
@@ -53,9 +49,9 @@ pub(super) fn take_over(tick: &Tick) -> Decision<Option<Plan>> {
         run.step_started_at = None;
     }
     match status.phase {
-        Phase::Promoting => run.hooks_passed.push(COPIED.to_owned()),
+        Phase::Promoting => run.primary = PrimaryState::Copied,
         Phase::Finalising => {
-            run.hooks_passed.push(COPIED.to_owned());
+            run.primary = PrimaryState::Copied;
             run.drain_until = Some(fraction(tick.drained_at()));
         }
         Phase::Progressing | Phase::WaitingPromotion => {
@@ -88,8 +84,8 @@ fn record(tick: &Tick, scene: &Scene, split: Split) -> Run {
         // In the middle of a rolling update there may be more ready pods than there will be.
         primary_ready_at_start: Some(ready.min(wanted)),
         step_started_at: Some(fraction(step_started)),
-        strategy: Some(tick.rollout.strategy.name().to_owned()),
-        outcome: (split.mirror() == Mirror::On).then(|| MIRRORING.to_owned()),
+        strategy: Some(tick.rollout.strategy.kind()),
+        traffic: strategy::traffic(split),
         ..Run::default()
     }
 }

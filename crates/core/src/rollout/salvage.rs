@@ -83,7 +83,7 @@ mod tests {
         let renamed = json!({"service": {"name": "other", "port": 80}, "provider": "smi"});
         for spec in [json!({"service": null}), json!({"provider": "nginx"}), renamed] {
             let mut canary = canary(&spec);
-            let status = json!({"phase": "Progressing", "canaryWeight": 10, "run": {"routed": "istio/frontend"}});
+            let status = json!({"phase": "Progressing", "canaryWeight": 10, "run": {"routed": {"provider": "istio", "name": "frontend"}}});
             canary.status = serde_json::from_value(status).ok();
             let left = Rollout::salvage(&canary, &Settings::default()).unwrap();
             assert_eq!((left.provider, left.apex.as_str()), (Provider::Istio, "frontend"), "{spec}");

@@ -1,6 +1,6 @@
 //! What a plan makes of a check: goes on, counts a failure, or holds. It only reads plans.
 
-use burgee_api::{CanaryStatus, Phase};
+use burgee_api::{CanaryStatus, Phase, Traffic};
 use burgee_core::notice::Notice;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
@@ -52,6 +52,6 @@ pub(super) fn tells(plan: &Plan, wanted: impl Fn(&Notice) -> bool) -> bool {
 
 /// Whether the canary has had anything to do in this run: before that, no metric is asked.
 pub(super) fn has_begun(status: &CanaryStatus) -> bool {
-    let outcome = status.run.as_ref().and_then(|run| run.outcome.as_deref());
-    status.canary_weight > 0 || status.iterations > 0 || outcome == Some("mirroring")
+    let is_mirrored = status.run.as_ref().is_some_and(|run| run.traffic == Traffic::Mirrored);
+    status.canary_weight > 0 || status.iterations > 0 || is_mirrored
 }

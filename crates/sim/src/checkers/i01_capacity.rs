@@ -3,7 +3,7 @@
 //! gets them again. A rollback never waits for any of this, and neither does a canary that has lost its pods. Nor is a
 //! weight raised on a revision that nobody analysed.
 
-use burgee_api::Phase;
+use burgee_api::{Phase, RunOutcome};
 use burgee_core::digest::{digest, is_foreign};
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::Step;
@@ -166,9 +166,9 @@ fn saw_analysed(moment: &Moment) -> bool {
 /// Whether traffic that returns now does so by a promotion, or by the healing after a failed one.
 fn returns_by_promotion(instant: &Instant) -> bool {
     let status = &instant.status;
-    let outcome = status.run.as_ref().and_then(|run| run.outcome.as_deref());
+    let outcome = status.run.as_ref().and_then(|run| run.outcome);
     matches!(status.phase, Phase::Promoting | Phase::Finalising)
-        || (status.phase == Phase::Failed && outcome == Some("promotion-failed"))
+        || (status.phase == Phase::Failed && outcome == Some(RunOutcome::PromotionFailed))
 }
 
 /// Whether the primary takes the traffic before it has been promoted or put back, because the canary cannot keep it.

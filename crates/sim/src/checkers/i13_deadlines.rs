@@ -124,8 +124,8 @@ fn heals_with_an_alarm(instant: &Instant, plan: &Plan, world: &World) -> Verdict
 /// pods to roll back to.
 fn is_held(status: &CanaryStatus) -> bool {
     status.run.as_ref().is_some_and(|run| {
-        let is_told = |hook: &String| hook.starts_with("closed ") || hook == "primary/away";
-        run.held_since.is_some() || run.paused_since.is_some() || run.hooks_passed.iter().any(is_told)
+        let since = [&run.held_since, &run.paused_since, &run.rollback_waits_since];
+        since.into_iter().any(Option::is_some) || !run.gates_closed.is_empty()
     })
 }
 

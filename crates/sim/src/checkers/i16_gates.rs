@@ -98,21 +98,14 @@ fn in_its_phase(instant: &Instant, webhook: &Webhook) -> Verdict {
 /// Before a run the gates speak of the revision that waits; in it, of the run.
 fn not_again(instant: &Instant, webhook: &Webhook) -> Verdict {
     let Some(run) = &instant.status.run else { return Ok(()) };
-    let kind = match webhook.kind {
-        WebhookType::ConfirmRollout => "confirm-rollout",
-        WebhookType::PreRollout => "pre-rollout",
-        WebhookType::ConfirmPromotion => "confirm-promotion",
-        WebhookType::Untyped
-        | WebhookType::Rollout
-        | WebhookType::ConfirmTrafficIncrease
-        | WebhookType::PostRollout
-        | WebhookType::Rollback
-        | WebhookType::Event => return Ok(()),
-    };
+    let kind = webhook.kind;
     let is_about_it = instant.status.phase != Phase::Waiting || *run.revision == *instant.revision;
     let is_gate_of_phase = webhook.kind != WebhookType::ConfirmRollout || instant.status.phase == Phase::Waiting;
-    if is_about_it && is_gate_of_phase && run.hooks_passed.contains(&format!("{kind}/{}", webhook.name)) {
-        return Err(format!("{kind} {} was asked again after it had passed", webhook.name));
+    if is_about_it
+        && is_gate_of_phase
+        && run.hooks_passed.iter().any(|passed| passed.kind == kind && passed.name == webhook.name)
+    {
+        return Err(format!("{kind:?} {} was asked again after it had passed", webhook.name));
     }
     Ok(())
 }

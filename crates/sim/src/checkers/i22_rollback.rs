@@ -78,8 +78,8 @@ impl Rollback {
     fn is_told(&mut self, instant: &Instant, plan: &Plan, world: &World) -> Verdict {
         let Some(status) = &world.canary.status else { return Ok(()) };
         let run = status.run.clone().unwrap_or_default();
-        let has_told = run.hooks_passed.iter().any(|passed| passed == "primary/away")
-            || act::tells(plan, |notice| matches!(notice, Notice::RollbackWaits));
+        let has_told =
+            run.rollback_waits_since.is_some() || act::tells(plan, |notice| matches!(notice, Notice::RollbackWaits));
         let is_due = is_checking(status) && status.failed_checks >= i64::from(instant.rollout.threshold);
         let pods = |side| workload::ready_on(&instant.rollout, world, side);
         let is_stuck = status.canary_weight > 0 && pods(Side::Primary) == 0 && pods(Side::Canary) > 0;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burgee_api::{CanaryStatus, Phase, Run};
+use burgee_api::{CanaryStatus, Phase, PrimaryState, Run};
 use burgee_core::digest::digest;
 use burgee_core::question::Ask;
 use burgee_core::rollout::{Rollout, TargetKind};
@@ -65,7 +65,8 @@ impl Stage {
         let percent = split.map_or(0, |split| if split.mirror() == Mirror::On { 100 } else { split.canary() });
         let is_analysed = |phase| matches!(phase, Phase::Progressing | Phase::WaitingPromotion);
         let has_tests = |status: &CanaryStatus| {
-            let was_asked = |run: &Run| run.strategy.is_some() || !run.hooks_passed.is_empty();
+            let is_fix = |run: &Run| run.primary == PrimaryState::Broken;
+            let was_asked = |run: &Run| run.strategy.is_some() || !run.hooks_passed.is_empty() || is_fix(run);
             is_analysed(status.phase) && (status.failed_checks > 0 || status.run.as_ref().is_none_or(was_asked))
         };
         let is_tested = status.is_some_and(has_tests) && !rollout.skip_analysis;
