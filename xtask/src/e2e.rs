@@ -24,6 +24,7 @@ mod share;
 mod stage;
 mod story;
 mod strategies;
+mod tutorials;
 mod verdicts;
 mod visitors;
 
@@ -162,6 +163,7 @@ impl Outcome {
 /// All tests, the longest of each group first.
 fn tests() -> Vec<Test> {
     [
+        tutorials::TESTS,
         delivery::TESTS,
         strategies::TESTS,
         capacity::TESTS,

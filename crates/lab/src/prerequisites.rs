@@ -1,6 +1,6 @@
 //! What the machine must have before a lab can run. It only looks; it changes nothing.
 use crate::recipe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One thing that is missing and what to do about it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,9 +52,12 @@ const MACHINE: &str = "this machine";
 /// Programs that must be on the search path, and how to get each.
 const PROGRAMS: &[(&str, &str)] = &[
     ("apt-get", "use Debian or Ubuntu; the lab takes containerd, runc and nftables from their packages"),
+    ("bash", "apt-get install bash"),
     ("cargo", "install Rust: https://rustup.rs"),
+    ("curl", "apt-get install curl"),
     ("dpkg-deb", "apt-get install dpkg"),
     ("git", "apt-get install git"),
+    ("jq", "apt-get install jq"),
     ("mount", "apt-get install mount"),
     ("nsenter", "apt-get install util-linux"),
     ("python3", "apt-get install python3 python3-pip"),
@@ -155,8 +158,13 @@ fn has_pip() -> bool {
 }
 
 fn on_search_path(name: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(name).is_file()))
+    found(name).is_some()
+}
+
+/// Where a program of this machine is.
+pub(crate) fn found(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.is_file())
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ fn open_own(selection: &Selection, options: &Options, built: (&Parts, &Path)) ->
     lab.install_operator(binary, Path::new(CHART), &values.iter().map(String::as_str).collect::<Vec<_>>())?;
     let cluster = lab.cluster().clone();
     let (feed, gateway) = (Feed::start(&cluster), Gateway::of_lab());
-    Ok(World { feed, cluster, lab: Some(lab), release: None, gateway, receiver })
+    Ok(World { feed, cluster, lab: Some(lab), release: None, binary: binary.to_owned(), gateway, receiver })
 }
 
 /// Borrows a cluster that exists. Its operator is put back as it was, also when the tests fail or are interrupted.
@@ -149,7 +149,8 @@ fn use_existing(selection: &Selection, kubeconfig: &Path, work: &Work) -> Result
     let values = values(selection, &receiver);
     release.borrow(Path::new(CHART), &values.iter().map(String::as_str).collect::<Vec<_>>())?;
     let feed = Feed::start(&cluster);
-    let world = World { feed, cluster, lab: None, release: Some(release), gateway, receiver };
+    let binary = selection.burgee.clone().unwrap_or_default();
+    let world = World { feed, cluster, lab: None, release: Some(release), binary, gateway, receiver };
     let outcomes = work.run_beside_each_other(&world, selection.at_once);
     Ok((world, [outcomes, work.skip_disruptive()].concat()))
 }

@@ -11,6 +11,7 @@ use burgee_lab::{Cluster, Counters, Gateway, Lab, Load, Request, wait_if_interru
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Label of every namespace that the tests make.
@@ -24,6 +25,8 @@ pub(crate) struct World {
     pub lab: Option<Lab>,
     /// The operator's release in a cluster that existed before; put back when dropped.
     pub release: Option<Release>,
+    /// The program that is tested; on a cluster that existed before it is known only if the command line names it.
+    pub binary: PathBuf,
     /// Where requests reach its gateway.
     pub gateway: Gateway,
     /// What the cluster tells.
@@ -111,6 +114,11 @@ impl<'a> Stage<'a> {
     /// When the test runs on a cluster that existed before.
     pub(crate) fn lab(&self) -> Result<&'a Lab> {
         self.world.lab.as_ref().context("this test needs a lab of its own")
+    }
+
+    /// When its time is over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// The namespace.
