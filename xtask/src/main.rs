@@ -5,6 +5,7 @@ mod bless;
 mod demo;
 mod docs;
 mod e2e;
+mod film;
 mod guest;
 mod lab;
 mod output;
