@@ -121,7 +121,10 @@ fn check_nothing_is_left(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// The user's objects without what the API server and the controllers count in them.
-fn objects(stage: &Stage<'_>) -> Result<Vec<Value>> {
+///
+/// # Errors
+/// With kubectl's own message.
+pub(crate) fn objects(stage: &Stage<'_>) -> Result<Vec<Value>> {
     let read = |(kind, name): &(&str, &str)| -> Result<Value> {
         let object = stage.get(kind, name)?;
         let metadata = &object["metadata"];

@@ -10,6 +10,7 @@ mod narrow;
 mod operators;
 mod silent;
 mod story;
+mod upgrade;
 
 use super::edits::weighted;
 use super::objects::{DEPLOYMENT, revision, set};
@@ -60,6 +61,12 @@ pub(crate) const TESTS: &[Test] = &[
         "guest",
         "installs the operator again",
         guest::guest,
+    ),
+    test(
+        "the_page_about_upgrade_and_uninstallation_can_be_followed_during_a_run",
+        "upgrade",
+        "removes the operator",
+        upgrade::upgraded,
     ),
 ];
 

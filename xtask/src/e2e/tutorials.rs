@@ -16,7 +16,7 @@ mod shell;
 
 use super::stage::Stage;
 use super::{Group, Test};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use page::{Placed, Step};
 use shell::Shell;
 use std::fs;
@@ -84,17 +84,34 @@ fn follow(stage: &Stage<'_>, page: &Page) -> Result<()> {
         return Ok(());
     }
     let text = fs::read_to_string(page.file).with_context(|| format!("read {}", page.file))?;
-    let steps = page::steps(&text).with_context(|| page.file.to_owned())?;
-    let mut reader = Reader::sit_down(stage, page)?;
-    for Placed { line, step } in &steps {
-        reader.take(step).with_context(|| format!("{}:{line}", page.file))?;
-    }
-    stage.note(&reader.tally());
-    Ok(())
+    let reader = Reader::sit_down(stage, page.namespace, differences(page, stage))?;
+    reader.follow(stage, page.file, &text)
+}
+
+/// A part of another page, followed by a test that sets the scene for it.
+pub(crate) struct Part {
+    /// The page.
+    pub file: &'static str,
+    /// The heading above the part.
+    pub heading: &'static str,
+    /// The namespace that it writes; the test's stands for it.
+    pub namespace: &'static str,
+}
+
+/// Follows a part of a page, of which nothing but the namespace is other than for a reader.
+///
+/// # Errors
+/// When a command fails, or prints something else than the page says.
+pub(crate) fn follow_part(stage: &Stage<'_>, part: &Part) -> Result<()> {
+    let Part { file, heading, namespace } = part;
+    let text = fs::read_to_string(file).with_context(|| format!("read {file}"))?;
+    let differences = vec![((*namespace).to_owned(), stage.namespace().to_owned())];
+    let reader = Reader::sit_down(stage, namespace, differences)?;
+    reader.follow(stage, file, &page::part(&text, heading))
 }
 
 /// Whoever follows a page: with a shell, a working directory and a copy of the repository.
-struct Reader<'a> {
+struct Reader {
     differences: Vec<(String, String)>,
     shell: Shell,
     work: PathBuf,
@@ -102,22 +119,23 @@ struct Reader<'a> {
     printed: String,
     ran: usize,
     compared: usize,
-    skipped: Vec<&'a str>,
+    skipped: Vec<String>,
 }
 
-impl<'a> Reader<'a> {
-    fn sit_down(stage: &Stage<'_>, page: &Page) -> Result<Self> {
+impl Reader {
+    fn sit_down(stage: &Stage<'_>, namespace: &str, differences: Vec<(String, String)>) -> Result<Self> {
         let lab = stage.lab()?;
-        let differences = differences(page, stage);
         let folder = lab.logs().join(format!("page-{}", stage.namespace()));
         let [work, programs, repository] = ["work", "bin", "repo"].map(|name| folder.join(name));
+        // An earlier part of the same page may have left it.
+        let _ = fs::remove_dir_all(&folder);
         for path in [&work, &programs] {
             fs::create_dir_all(path).with_context(|| format!("create {}", path.display()))?;
         }
         let burgee = fs::canonicalize(&stage.world().binary).context("find burgee")?;
         symlink(burgee, programs.join("burgee")).context("link burgee")?;
         for name in USED {
-            copy(Path::new(name), &repository.join(name), page.namespace, stage.namespace())?;
+            copy(Path::new(name), &repository.join(name), namespace, stage.namespace())?;
         }
         let kubeconfig = folder.join("kubeconfig");
         fs::copy(lab.kubeconfig(), &kubeconfig).context("copy the kubeconfig")?;
@@ -136,7 +154,17 @@ impl<'a> Reader<'a> {
         Ok(Self { differences, shell, work, deadline, printed, ran: 0, compared: 0, skipped })
     }
 
-    fn take(&mut self, step: &'a Step) -> Result<()> {
+    fn follow(mut self, stage: &Stage<'_>, file: &str, text: &str) -> Result<()> {
+        let steps = page::steps(text).with_context(|| file.to_owned())?;
+        for Placed { line, step } in &steps {
+            self.take(step).with_context(|| format!("{file}:{line}"))?;
+        }
+        ensure!(self.ran > 0, "{file} has no commands");
+        stage.note(&self.tally());
+        Ok(())
+    }
+
+    fn take(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::Write(name, text) => {
                 fs::write(self.work.join(name), self.here(text)).with_context(|| format!("write {name}"))?;
@@ -152,7 +180,7 @@ impl<'a> Reader<'a> {
                 }
                 self.compared += 1;
             }
-            Step::Skip(why) => self.skipped.push(why),
+            Step::Skip(why) => self.skipped.push(why.clone()),
         }
         Ok(())
     }

@@ -26,6 +26,19 @@ pub(super) struct Placed {
 /// What a block that is not run begins with.
 const NOT_RUN: &str = "# not run: ";
 
+/// The lines of a page under a heading of the second order, with blank ones for all others.
+pub(super) fn part(page: &str, heading: &str) -> String {
+    let heading = format!("## {heading}");
+    let mut is_inside = false;
+    let lines = page.lines().map(|line| {
+        if line.starts_with("## ") {
+            is_inside = line == heading;
+        }
+        if is_inside { format!("{line}\n") } else { "\n".to_owned() }
+    });
+    lines.collect()
+}
+
 /// The steps of a page, from top to bottom. Blocks that are only shown are none.
 ///
 /// # Errors
@@ -82,6 +95,13 @@ mod tests {
             placed(15, Step::Skip("no cloud".to_owned())),
         ];
         assert_eq!(steps(page).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_part_of_a_page_keeps_its_line_numbers() {
+        let page = "# A\n```sh\na\n```\n## B\n```sh\nb\n```\n## C\n```sh\nc\n```\n";
+        let expected = [Placed { line: 6, step: Step::Run("b\n".to_owned()) }];
+        assert_eq!(steps(&part(page, "B")).unwrap(), expected);
     }
 
     #[test]
