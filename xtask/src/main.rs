@@ -81,18 +81,46 @@ fn main() -> ExitCode {
 mod tests {
     use super::Arguments;
     use clap::{CommandFactory as _, Parser as _};
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
     }
 
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    }
+
     /// The commands of a page, each on a line of its own and with a comment behind it.
     fn commands(page: &str) -> Vec<String> {
-        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page)).unwrap();
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
         let lines = text.lines().filter_map(|line| line.strip_prefix("    cargo xtask "));
         lines.map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned()).collect()
+    }
+
+    /// The rows of the tables of CONTRIBUTING that say where to do what: a file, and the words in code that follow.
+    fn places() -> Vec<(String, Vec<String>)> {
+        let text = std::fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+        let rows = text.lines().filter(|line| line.starts_with("| `crates/"));
+        rows.map(|row| {
+            let mut words = row.split('`').skip(1).step_by(2).map(str::to_owned);
+            (words.next().unwrap_or_default(), words.collect())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn what_contributing_says_of_a_file_is_in_it() {
+        assert!(places().len() > 8);
+        for (file, words) in places() {
+            let text = std::fs::read_to_string(root().join(&file)).unwrap_or_else(|_| panic!("{file} is not there"));
+            // Names alone: not commands, and not files.
+            let is_name = |word: &&String| !word.contains([' ', '.', '/']);
+            for word in words.iter().filter(is_name) {
+                assert!(text.contains(word.as_str()), "{file} has no {word}");
+            }
+        }
     }
 
     #[test]
