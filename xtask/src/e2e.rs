@@ -1,5 +1,6 @@
 //! The end-to-end suite: which tests there are, and how they run on a real cluster. It contains no test itself.
 mod adoption;
+mod alertmanager;
 mod boundaries;
 mod capacity;
 mod changes;
@@ -171,6 +172,7 @@ fn tests() -> Vec<Test> {
         verdicts::TESTS,
         changes::TESTS,
         adoption::TESTS,
+        alertmanager::TESTS,
         boundaries::TESTS,
         panels::TESTS,
         charts::TESTS,

@@ -1,6 +1,6 @@
 //! Which images the lab's cluster knows. Every one is assembled here; nothing is pulled.
 use crate::image::{Image, content_tag};
-use crate::parts::Parts;
+use crate::parts::{ALERTMANAGER_TEMPLATES, Parts};
 use crate::prerequisites::found;
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -69,4 +69,21 @@ pub fn operator(parts: &Parts, binary: &Path) -> Result<Image> {
         .user("10001")
         .entrypoint(&["./flagger"]);
     if certificates.exists() { Ok(image.program("etc/ssl/certs/ca-certificates.crt", certificates)) } else { Ok(image) }
+}
+
+/// Debian's Alertmanager, for the tests of alerts.
+///
+/// # Errors
+/// When its libraries cannot be listed.
+pub fn alertmanager(parts: &Parts) -> Result<Image> {
+    let program = parts.program("alertmanager");
+    let image = Image::new(&["lab.local/alertmanager:debian"])
+        .program("bin/alertmanager", &program)
+        .libraries_of(&program)?
+        .entrypoint(&["/bin/alertmanager"]);
+    let templates = ["default.tmpl", "email.tmpl"];
+    let add = |image: Image, name: &str| {
+        image.program(&format!("{ALERTMANAGER_TEMPLATES}/{name}"), &parts.alertmanager_templates().join(name))
+    };
+    Ok(templates.into_iter().fold(image, add))
 }

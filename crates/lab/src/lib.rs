@@ -36,7 +36,7 @@ pub use cluster::Cluster;
 pub use counters::Counters;
 pub use gateway::Gateway;
 pub use image::Image;
-pub use images::{PODINFO_VERSIONS, operator as operator_image};
+pub use images::{PODINFO_VERSIONS, alertmanager as alertmanager_image, operator as operator_image};
 pub use install::{Installation, install};
 pub use instance::check_name;
 pub use kwok::NODE as KWOK_NODE;

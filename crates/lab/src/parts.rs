@@ -20,6 +20,9 @@ pub struct Parts {
 const KUBERNETES_PROGRAMS: &[&str] =
     &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"];
 
+/// Where Debian's Alertmanager looks for its templates, from the root.
+pub(crate) const ALERTMANAGER_TEMPLATES: &str = "usr/share/prometheus/alertmanager";
+
 impl Parts {
     /// Makes every part that the cache does not hold yet.
     ///
@@ -60,6 +63,7 @@ impl Parts {
         match name {
             "envoy" => self.part("envoy").join("envoy/_bin/envoy"),
             "cargo-deny" => self.part(name).join("bin").join(name),
+            "alertmanager" => self.part(name).join("usr/bin/prometheus-alertmanager"),
             "busybox" => self.debian().join("bin/busybox"),
             "ip" => self.debian().join("bin/ip"),
             "containerd" | "ctr" | "prometheus" | "promtool" => self.debian().join("usr/bin").join(name),
@@ -80,6 +84,11 @@ impl Parts {
     /// Directory of kwok's stages.
     pub(crate) fn kwok_stages(&self) -> PathBuf {
         self.part("kwok-stages")
+    }
+
+    /// Directory of the templates that Alertmanager reads when it starts.
+    pub(crate) fn alertmanager_templates(&self) -> PathBuf {
+        self.part("alertmanager").join(ALERTMANAGER_TEMPLATES)
     }
 
     /// The unpacked Debian packages.

