@@ -10,13 +10,18 @@
   namespace: {{ .Release.Namespace }}
 {{- end }}
 
-{{/* The parts of the operator's role that the values grant, joined by blanks. */}}
+{{/* The parts of the operator's role that the values grant, joined by blanks. files/routers.yaml says which provider needs which. */}}
 {{- define "burgee.roleParts" -}}
-{{- $istio := or (empty .Values.meshProvider) (hasPrefix "istio" (default "" .Values.meshProvider)) -}}
-{{- $knative := hasPrefix "knative" (default "" .Values.meshProvider) -}}
+{{- $provider := default "istio" .Values.meshProvider -}}
 {{- $parts := list "controller" (ternary "configs" "credentials" .Values.configTracking.enabled) -}}
-{{- $choices := list
-  (list "daemonsets" "daemonSets" true) (list "keda" "keda" true) (list "knative" "knative" $knative) (list "istio" "istio" $istio) -}}
+{{- $choices := list (list "daemonsets" "daemonSets" true) (list "keda" "keda" true) -}}
+{{- range $role, $of := fromYaml (.Files.Get "files/routers.yaml") -}}
+{{- $needed := has $provider $of.names -}}
+{{- range $of.prefixes -}}
+{{- $needed = or $needed (hasPrefix . $provider) -}}
+{{- end -}}
+{{- $choices = append $choices (list $role $role $needed) -}}
+{{- end -}}
 {{- range $choices -}}
 {{- $value := get $.Values.rbac (index . 1) | toString -}}
 {{- if not (has $value (list "true" "false" "auto")) -}}

@@ -9,7 +9,7 @@ use crate::left;
 use crate::object::{is_owned_by, items};
 use crate::plan::{ConfigCopy, Step};
 use crate::rollout::{Rollout, TargetKind};
-use crate::router;
+use crate::router::{self, row::Holding};
 use crate::scaler;
 use crate::services::Role;
 use crate::tracked;
@@ -151,7 +151,7 @@ impl Bounds {
 
     /// Whether an object may be deleted if it is the canary's.
     fn may_drop(&self, key: &ObjectKey) -> Result<(), Trespass> {
-        let is_left_scaler = self.left.contains(key) && !key.kind.is_of_the_mesh();
+        let is_left_scaler = self.left.contains(key) && key.kind.route().is_none();
         self.judge(key, &[(is_left_scaler || self.is_named(key), NOT_DERIVED)])
     }
 
@@ -220,8 +220,7 @@ impl Bounds {
             | Kind::ScaledObject
             | Kind::KnativeService
             | Kind::KnativeRevision
-            | Kind::VirtualService
-            | Kind::DestinationRule => false,
+            | Kind::Route(_) => false,
         }
     }
 
@@ -248,7 +247,7 @@ fn made(rollout: &Rollout) -> Vec<ObjectKey> {
     }
     keys.extend(scaler::primary_key(rollout));
     let routes = router::of(rollout).reads(rollout);
-    keys.extend(routes.into_iter().filter(|key| key.kind == Kind::DestinationRule));
+    keys.extend(routes.into_iter().filter(|key| is_held(key, Holding::Made)));
     if rollout.target_kind.has_pods() {
         keys.push(kept::configs_key(rollout));
     }
@@ -262,7 +261,11 @@ fn adopted(rollout: &Rollout) -> Vec<ObjectKey> {
     let has_apex = rollout.target_kind.has_pods();
     let apex = has_apex.then(|| Role::Apex.key(rollout));
     let routes = router::of(rollout).reads(rollout);
-    apex.into_iter().chain(routes.into_iter().filter(|key| key.kind == Kind::VirtualService)).collect()
+    apex.into_iter().chain(routes.into_iter().filter(|key| is_held(key, Holding::Adopted))).collect()
+}
+
+fn is_held(key: &ObjectKey, holding: Holding) -> bool {
+    key.kind.route().is_some_and(|route| route.holding == holding)
 }
 
 /// The primary that the peer has left without an owner: that of a Service, once it was promoted (contract: lifecycle §7.7).

@@ -13,6 +13,7 @@ pub mod dns;
 pub mod expression;
 pub mod healing;
 pub mod kept;
+pub mod kind;
 pub mod lease;
 pub mod left;
 pub mod limits;

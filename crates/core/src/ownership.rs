@@ -7,6 +7,7 @@ use crate::bounds::{Bounds, controller};
 use crate::object::{TOOLKIT_OFF, is_owned_by, items};
 use crate::reconcile::are_alike;
 use crate::rollout::Rollout;
+use crate::router;
 use crate::services::Role;
 use crate::settings::Settings;
 use crate::workload::{self, FLAGGER_ID, Selector};
@@ -159,9 +160,9 @@ impl Marks<'_> {
                 object["spec"]["scaleTargetRef"]["name"] == rollout.primary_name()
                     && self.is_or_was_ours(&rollout.primary_key())
             }
-            Kind::DestinationRule => {
-                let service = rollout.key(Kind::Service, &key.name);
-                object["spec"]["host"] == key.name && self.is_or_was_ours(&service)
+            Kind::Route(_) => {
+                let beside = router::of(rollout).made_beside(rollout, key, object);
+                beside.is_some_and(|beside| self.is_or_was_ours(&beside))
             }
             Kind::Canary
             | Kind::ConfigMap
@@ -170,8 +171,7 @@ impl Marks<'_> {
             | Kind::AlertProvider
             | Kind::ControllerRevision
             | Kind::KnativeService
-            | Kind::KnativeRevision
-            | Kind::VirtualService => false,
+            | Kind::KnativeRevision => false,
         }
     }
 

@@ -12,11 +12,13 @@ use crate::limits;
 use crate::metric::builtin::metrics_provider;
 use crate::notice::Names;
 use crate::object::plain;
-use crate::phase::PhaseRules;
+use crate::router::row::Targets;
+pub use crate::router::table::Provider;
 use crate::settings::Settings;
 use crate::split::Mirror;
 use crate::world::{Kind, ObjectKey};
 
+mod adapt;
 mod ladder;
 mod names;
 mod routes;
@@ -31,17 +33,6 @@ const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 /// The version of a Service that is not the core one.
 const KNATIVE: &str = "serving.knative.dev/v1";
 
-/// Who splits the traffic (contract: routers §0).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// Istio VirtualService and DestinationRules.
-    Istio,
-    /// Kubernetes Services alone: blue/green by rolling update.
-    Kubernetes,
-    /// The traffic list of a Knative Service.
-    Knative,
-}
-
 /// What kind of workload is rolled out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {
@@ -53,25 +44,6 @@ pub enum TargetKind {
     Service,
     /// `serving.knative.dev/v1` Service, whose revisions are the primary and the canary.
     Knative,
-}
-
-impl Provider {
-    /// Every provider.
-    const ALL: [Self; 3] = [Self::Istio, Self::Kubernetes, Self::Knative];
-
-    /// Its name in `status.run.routed`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Istio => "istio",
-            Self::Kubernetes => "kubernetes",
-            Self::Knative => "knative",
-        }
-    }
-
-    /// The provider of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|provider| provider.as_str() == name)
-    }
 }
 
 impl TargetKind {
@@ -188,7 +160,7 @@ pub struct Rollout {
 impl Rollout {
     /// Parses a canary. The error is what is wrong with its spec, for the user.
     pub fn parse(canary: &Canary, settings: &Settings) -> Result<Self, String> {
-        let mut rollout = Self::read(canary, settings, provider(provider_name(canary, settings))?)?;
+        let mut rollout = Self::read(canary, settings, Provider::parse(provider_name(canary, settings))?)?;
         rollout.verify(canary, settings)?;
         rollout.verify_routes()?;
         rollout.verify_values(canary)?;
@@ -239,18 +211,6 @@ impl Rollout {
         })
     }
 
-    /// Leaves out what the provider cannot do; the error is what of that is refused.
-    fn adapt(&mut self, canary: &Canary) -> Result<(), String> {
-        match self.provider {
-            Provider::Istio => self.without_copies(canary),
-            Provider::Kubernetes => {
-                self.without_mesh();
-                Ok(())
-            }
-            Provider::Knative => self.without_matches(canary),
-        }
-    }
-
     /// Steps of nothing would lead nowhere, and the run would have no end (I13).
     fn verify_steps(&self) -> Result<(), String> {
         let Strategy::Canary(ladder) = &self.strategy else { return Ok(()) };
@@ -290,18 +250,20 @@ impl Rollout {
     fn verify_target(&self, canary: &Canary, settings: &Settings) -> Result<(), String> {
         let provider = provider_name(canary, settings);
         let TargetRef { api_version, kind, .. } = &self.target;
-        match (self.target_kind, self.provider == Provider::Knative) {
-            (TargetKind::Knative, true) if self.scaler.is_some() => {
+        let row = self.provider.row();
+        match (self.target_kind, row.targets) {
+            (TargetKind::Knative, Targets::Knative) if self.scaler.is_some() => {
                 Err("can't use autoscaler with Knative Service".to_owned())
             }
-            (TargetKind::Knative, false) => {
+            (TargetKind::Knative, Targets::Workloads) => {
                 Err(format!("can't use {provider} provider with Knative Service as target"))
             }
-            (TargetKind::Deployment | TargetKind::DaemonSet | TargetKind::Service, true) => {
-                Err(format!("can't use {api_version}/{kind} as target if provider is set to knative"))
+            (TargetKind::Deployment | TargetKind::DaemonSet | TargetKind::Service, Targets::Knative) => {
+                Err(format!("can't use {api_version}/{kind} as target if provider is set to {}", row.name))
             }
-            (TargetKind::Service, false) => self.verify_service_target(),
-            (TargetKind::Knative, true) | (TargetKind::Deployment | TargetKind::DaemonSet, false) => Ok(()),
+            (TargetKind::Service, Targets::Workloads) => self.verify_service_target(),
+            (TargetKind::Knative, Targets::Knative)
+            | (TargetKind::Deployment | TargetKind::DaemonSet, Targets::Workloads) => Ok(()),
         }
     }
 
@@ -316,54 +278,6 @@ impl Rollout {
                 "can't use {} as service.name with Service {} as target, its primary and canary are named after it",
                 self.apex, self.target.name
             ));
-        }
-        Ok(())
-    }
-
-    /// Without a mesh there are only iterations (contract: lifecycle §2, 28). Mirroring is left out (S7).
-    fn without_mesh(&mut self) {
-        if std::mem::replace(&mut self.mirror, Mirror::Off) == Mirror::On {
-            self.warnings.push("Traffic mirroring is not supported when using the kubernetes provider".to_owned());
-        }
-        match self.strategy {
-            Strategy::BlueGreen(_) => {}
-            Strategy::AbTesting(iterations) => {
-                self.warnings.push("A/B testing is not supported when using the kubernetes provider".to_owned());
-                self.strategy = Strategy::BlueGreen(iterations);
-            }
-            Strategy::Canary(_) => {
-                let text = "Progressive traffic is not supported when using the kubernetes provider";
-                self.warnings.push(text.to_owned());
-                self.warnings.push("Setting canaryAnalysis.iterations: 10".to_owned());
-                self.strategy = Strategy::BlueGreen(10);
-            }
-        }
-    }
-
-    /// Knative's traffic list knows shares and nothing else. What it cannot do is refused (S7), but a run under way is
-    /// finished without it, and so is blue/green.
-    fn without_matches(&mut self, canary: &Canary) -> Result<(), String> {
-        let is_run = canary.status.as_ref().is_some_and(|status| status.phase.is_run());
-        let mut lacks = Vec::new();
-        if let Strategy::AbTesting(iterations) = self.strategy {
-            lacks.push("A/B testing");
-            self.strategy = Strategy::BlueGreen(iterations);
-        }
-        let affinity = self.analysis.as_mut().and_then(|analysis| analysis.session_affinity.take());
-        if affinity.is_some() {
-            lacks.push("Session affinity");
-        }
-        let mirrors = std::mem::replace(&mut self.mirror, Mirror::Off) == Mirror::On;
-        let is_left_out = mirrors && lacks.is_empty() && matches!(self.strategy, Strategy::BlueGreen(_));
-        if mirrors {
-            lacks.push("Traffic mirroring");
-        }
-        for lack in lacks {
-            let text = format!("{lack} is not supported when using the knative provider");
-            if !is_run && !is_left_out {
-                return Err(text);
-            }
-            self.warnings.push(text);
         }
         Ok(())
     }
@@ -474,23 +388,6 @@ fn target_kind(target: &TargetRef) -> Result<TargetKind, String> {
 
 fn provider_name<'a>(canary: &'a Canary, settings: &'a Settings) -> &'a str {
     canary.spec.provider.as_deref().unwrap_or(&settings.mesh_provider)
-}
-
-/// Unknown providers are routed by Istio, as in the contract (routers §0); known ones without a router are refused.
-fn provider(name: &str) -> Result<Provider, String> {
-    const UNSUPPORTED: [&str; 11] =
-        ["linkerd", "osm", "nginx", "skipper", "traefik", "contour", "gloo", "kuma", "appmesh", "apisix", "gatewayapi"];
-    if name == "kubernetes" {
-        return Ok(Provider::Kubernetes);
-    }
-    if name == "knative" {
-        return Ok(Provider::Knative);
-    }
-    let family = name.split(':').next().unwrap_or(name);
-    if UNSUPPORTED.contains(&family) || family == "smi" {
-        return Err(format!("provider {name} is not supported yet, use istio, kubernetes or knative"));
-    }
-    Ok(Provider::Istio)
 }
 
 fn strategy(analysis: Option<&Analysis>) -> Strategy {

@@ -5,15 +5,28 @@
 
 use serde_json::Value;
 
-use crate::rollout::{Provider, Rollout};
+use crate::rollout::Rollout;
 use crate::split::Split;
 use crate::world::{ObjectKey, World};
+use row::Lens;
 
 mod istio;
 mod knative;
 mod kubernetes;
+pub mod row;
+pub mod table;
 
-/// One provider of traffic splitting.
+/// How much of the requests can get to each set at most, in percent: with an A/B test all of some and all of the others, so
+/// the two need not add up to 100.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// Of the requests to the primary.
+    pub primary: i64,
+    /// Of the requests to the canary.
+    pub canary: i64,
+}
+
+/// The code of one router. What can be said of it as data, its row says.
 pub trait Router: Sync {
     /// The objects that the router reads and writes.
     fn reads(&self, rollout: &Rollout) -> Vec<ObjectKey>;
@@ -32,15 +45,26 @@ pub trait Router: Sync {
     /// Whether the mesh says that it has taken over the route as it stands; the error is the text for the user.
     fn accepted(&self, rollout: &Rollout, world: &World) -> Result<(), String>;
 
+    /// The object in which the split stands, if it is the router's own.
+    fn route(&self, rollout: &Rollout) -> Option<ObjectKey>;
+
+    /// What the mesh makes of the routes as they stand; none if it divides no traffic by them. This is told by the objects
+    /// alone and not by way of [`Self::read`], because the simulator checks the decisions by it.
+    fn shares(&self, rollout: &Rollout, world: &World) -> Option<Shares>;
+
+    /// Whether an object without a controller is one that this router had made, as far as it shows by itself; the key is that
+    /// of the object beside it that must be the canary's, or have been.
+    fn made_beside(&self, rollout: &Rollout, key: &ObjectKey, object: &Value) -> Option<ObjectKey>;
+
     /// The user's own objects as they were before, for `revertOnDeletion`.
     fn finalize(&self, rollout: &Rollout, world: &World) -> Result<Vec<Value>, String>;
 }
 
 /// The router of a rollout.
 pub fn of(rollout: &Rollout) -> &'static dyn Router {
-    match rollout.provider {
-        Provider::Istio => &istio::Istio,
-        Provider::Kubernetes => &kubernetes::Kubernetes,
-        Provider::Knative => &knative::Knative,
+    match rollout.provider.row().lens {
+        Lens::Istio => &istio::Istio,
+        Lens::Kubernetes => &kubernetes::Kubernetes,
+        Lens::Knative => &knative::Knative,
     }
 }

@@ -104,7 +104,7 @@ fn every_kind_that_is_read_may_be_read() {
     let rules = rules();
     let names =
         |list: &serde_json::Value, name: &str| list.as_array().is_some_and(|list| list.iter().any(|one| one == name));
-    let missing = Kind::ALL.into_iter().flat_map(|kind| {
+    let missing = Kind::all().into_iter().flat_map(|kind| {
         let (group, _, _, plural) = kind.names();
         // Kept templates are not watched.
         let verbs: &[&str] = if kind == Kind::ControllerRevision {

@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_missing_permission_is_named() {
-        let key = ObjectKey::new(Kind::VirtualService, "test", "podinfo");
+        let key = ObjectKey::new(Kind::VIRTUAL_SERVICE, "test", "podinfo");
         let error = explain("get", &key, &ApiError::Forbidden("no".to_owned())).to_string();
         let expected = "missing permission: get virtualservices.networking.istio.io in namespace test: no";
         assert_eq!(error, expected);

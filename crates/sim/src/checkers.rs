@@ -6,9 +6,10 @@ use std::sync::Arc;
 use burgee_core::decide::Tick;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::{Ask, AskKey};
+use burgee_core::router;
 use burgee_core::services::Role;
 use burgee_core::workload::{self, Side};
-use burgee_core::world::{Kind, Observed, World};
+use burgee_core::world::{Observed, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -118,7 +119,7 @@ impl Sight {
             canary_pods: workload::ready_on(rollout, world, Side::Canary),
             has_services: [Role::Primary, Role::Canary].map(|role| world.present(&role.key(rollout)).is_some()),
             target: present(rollout.target_key()),
-            route: present(rollout.key(Kind::VirtualService, &rollout.apex)),
+            route: router::of(rollout).route(rollout).and_then(present),
             version: world.canary.metadata.resource_version.clone(),
             generation: world.canary.metadata.generation,
             now,

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use burgee_api::{Canary, CanaryStatus};
 use burgee_core::digest::digest;
-use burgee_core::object::items;
-use burgee_core::rollout::{Provider, Rollout, TargetKind};
+use burgee_core::rollout::{Rollout, TargetKind};
+use burgee_core::router::Shares;
+use burgee_core::router::row::Feature;
 use burgee_core::services::Role;
 use burgee_core::settings::Settings;
 use burgee_core::split::{Mirror, Split};
 use burgee_core::workload::{Patience, Readiness, Side};
-use burgee_core::world::{Kind, ObjectKey, Observed, World};
+use burgee_core::world::{ObjectKey, Observed, World};
 use burgee_core::{router, scaler, workload};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -75,21 +76,11 @@ impl Part {
             Self::Apex => Some(Role::Apex.key(rollout)),
             Self::PrimaryService => Some(Role::Primary.key(rollout)),
             Self::CanaryService => Some(Role::Canary.key(rollout)),
-            Self::Route => Some(rollout.key(Kind::VirtualService, &rollout.apex)),
+            Self::Route => router::of(rollout).route(rollout),
             Self::Scaler => scaler::key(rollout),
             Self::PrimaryScaler => scaler::primary_key(rollout),
         }
     }
-}
-
-/// How much of the users' requests can get to each set at most, in percent: with an A/B test all of some and all of the
-/// others, so the two need not add up to 100.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Of the requests to the primary.
-    pub primary: i64,
-    /// Of the requests to the canary.
-    pub canary: i64,
 }
 
 /// What the checkers see of an instant.
@@ -106,7 +97,7 @@ pub struct Instant {
     /// How the routes split the traffic; none before there are routes.
     pub split: Option<Split>,
     /// Where the requests go.
-    pub traffic: Traffic,
+    pub traffic: Shares,
     /// Ready pods of the primary that its spec still wants.
     pub primary_pods: i64,
     /// Ready pods of the target that its spec still wants.
@@ -158,7 +149,7 @@ impl Instant {
             rollout,
             status,
             split: None,
-            traffic: Traffic::default(),
+            traffic: Shares::default(),
             primary_pods: 0,
             canary_pods: 0,
             target_is_up: false,
@@ -204,6 +195,11 @@ impl Instant {
     }
 
     fn read_split(&self) -> Option<Split> {
+        router::of(&self.rollout).read(&self.rollout, &self.world()).ok().flatten()
+    }
+
+    /// The objects that are held here, as a world of their own.
+    fn world(&self) -> World {
         let status = Some(CanaryStatus::clone(&self.status));
         let mut world = World::new(Canary { status, ..Canary::default() });
         for place in 0..self.parts.len() {
@@ -212,34 +208,26 @@ impl Instant {
                 world.objects.push((key.clone(), observed));
             }
         }
-        router::of(&self.rollout).read(&self.rollout, &world).ok().flatten()
+        world
     }
 
     /// With routes, what they say; without, all goes where the apex Service leads.
-    fn read_traffic(&self) -> Traffic {
-        let spec = &self.object(Part::Route)["spec"];
-        if let (Provider::Knative, Some(split)) = (self.rollout.provider, self.split) {
-            return Traffic { primary: i64::from(split.primary()), canary: i64::from(split.canary()) };
-        }
-        if self.is_routed() {
-            let entries = || items(&spec["http"]).chain(items(&spec["tcp"]));
-            let most = |host: &str| entries().map(|entry| share(entry, host)).max().unwrap_or(0);
-            return Traffic {
-                primary: most(&self.rollout.primary_service()),
-                canary: most(&self.rollout.canary_service()),
-            };
+    fn read_traffic(&self) -> Shares {
+        let shares = || router::of(&self.rollout).shares(&self.rollout, &self.world());
+        if let Some(shares) = self.split.and_then(|_| shares()) {
+            return shares;
         }
         // Whom it leads to while neither set is there nobody can see; the target's come back as they were.
         if self.part(Part::Apex).is_none() {
-            return Traffic::default();
+            return Shares::default();
         }
         let is_canary = selects(self.object(Part::Apex), self.object(Part::Target));
-        Traffic { primary: i64::from(!is_canary) * 100, canary: i64::from(is_canary) * 100 }
+        Shares { primary: i64::from(!is_canary) * 100, canary: i64::from(is_canary) * 100 }
     }
 
     /// Whether routes divide the traffic, not the apex Service alone.
     pub fn is_routed(&self) -> bool {
-        self.rollout.provider != Provider::Kubernetes && self.split.is_some()
+        self.rollout.provider.can(Feature::Weights) && self.split.is_some()
     }
 
     /// Whether the canary gets copies of the requests.
@@ -387,13 +375,6 @@ fn is_same_spec(one: Option<&Value>, other: Option<&Value>) -> bool {
         (metadata["uid"].clone(), version.clone())
     };
     one.map(identity) == other.map(identity)
-}
-
-/// The weight of a destination; Istio gives all to one that stands alone, whatever it says.
-fn share(entry: &Value, host: &str) -> i64 {
-    let is_alone = items(&entry["route"]).count() == 1;
-    let found = items(&entry["route"]).find(|route| route["destination"]["host"] == host);
-    found.map_or(0, |route| if is_alone { 100 } else { route["weight"].as_i64().unwrap_or(0) })
 }
 
 /// Whether a Service selects the pods of a workload.

@@ -18,8 +18,8 @@ const WATCHED: [Kind; 10] = [
     Kind::Secret,
     Kind::HorizontalPodAutoscaler,
     Kind::ScaledObject,
-    Kind::VirtualService,
-    Kind::DestinationRule,
+    Kind::VIRTUAL_SERVICE,
+    Kind::DESTINATION_RULE,
 ];
 /// The gates of the plays' canaries, by name.
 pub(crate) const GATES: [&str; 3] = ["start", "traffic", "promote"];

@@ -140,8 +140,8 @@ fn owned(rollout: &Rollout) -> Vec<ObjectKey> {
         rollout.key(Kind::Service, &rollout.canary_service()),
         rollout.key(Kind::Service, &rollout.primary_service()),
         rollout.key(Kind::Service, &rollout.apex),
-        rollout.key(Kind::VirtualService, &rollout.apex),
-        rollout.key(Kind::DestinationRule, &rollout.canary_service()),
+        rollout.key(Kind::VIRTUAL_SERVICE, &rollout.apex),
+        rollout.key(Kind::DESTINATION_RULE, &rollout.canary_service()),
     ];
     keys.extend(burgee_core::scaler::primary_key(rollout));
     keys
@@ -150,7 +150,7 @@ fn owned(rollout: &Rollout) -> Vec<ObjectKey> {
 /// Somebody shifts the traffic by hand, or deletes the routes.
 fn route(faults: &mut Faults, stage: &mut Stage) -> Done {
     let Some(rollout) = rollout(stage) else { return Ok(false) };
-    let key = rollout.key(Kind::VirtualService, &rollout.apex);
+    let key = rollout.key(Kind::VIRTUAL_SERVICE, &rollout.apex);
     let Some(seen) = stage.cluster.get(&key) else { return Ok(false) };
     if faults.chance.u32(..4) == 0 {
         stage.cluster.delete(&key);

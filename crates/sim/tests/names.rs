@@ -106,13 +106,13 @@ fn nothing_is_written_while_a_name_that_the_canary_makes_is_somebody_elses() -> 
         (Kind::Service, "podinfo-primary"),
         (Kind::Service, "podinfo-canary"),
         (Kind::HorizontalPodAutoscaler, "podinfo-primary"),
-        (Kind::DestinationRule, "podinfo-primary"),
-        (Kind::DestinationRule, "podinfo-canary"),
+        (Kind::DESTINATION_RULE, "podinfo-primary"),
+        (Kind::DESTINATION_RULE, "podinfo-canary"),
     ] {
         check_taken(kind, name, &Value::Null, nobodys)?;
     }
     for (kind, name) in
-        [(Kind::Deployment, "podinfo-primary"), (Kind::Service, "podinfo"), (Kind::VirtualService, "podinfo")]
+        [(Kind::Deployment, "podinfo-primary"), (Kind::Service, "podinfo"), (Kind::VIRTUAL_SERVICE, "podinfo")]
     {
         check_taken(kind, name, &web(), ", it belongs to Deployment web")?;
     }
@@ -123,7 +123,7 @@ fn nothing_is_written_while_a_name_that_the_canary_makes_is_somebody_elses() -> 
 fn what_another_canary_controls_is_not_adopted() -> Result<(), String> {
     let other = json!([{"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "other", "uid": "o",
                         "controller": true}]);
-    check_taken(Kind::VirtualService, "podinfo", &other, ", it belongs to Canary other")
+    check_taken(Kind::VIRTUAL_SERVICE, "podinfo", &other, ", it belongs to Canary other")
 }
 
 /// Somebody takes a name from a canary whose run is under way.
@@ -142,7 +142,7 @@ fn taken_in_a_run(kind: Kind, name: &str) -> Result<(Stage, Value), String> {
 
 #[test]
 fn a_run_goes_on_without_what_was_taken_from_it_and_can_be_aborted() -> Result<(), String> {
-    for (kind, name) in [(Kind::DestinationRule, "podinfo-canary"), (Kind::HorizontalPodAutoscaler, "podinfo-primary")]
+    for (kind, name) in [(Kind::DESTINATION_RULE, "podinfo-canary"), (Kind::HorizontalPodAutoscaler, "podinfo-primary")]
     {
         let (mut stage, theirs) = taken_in_a_run(kind, name)?;
         stage.play_until(66)?;
@@ -190,7 +190,7 @@ fn what_the_canary_had_made_before_it_was_orphaned_is_adopted_and_said() -> Resu
         (Kind::Service, "podinfo-primary"),
         (Kind::Service, "podinfo-canary"),
         (Kind::HorizontalPodAutoscaler, "podinfo-primary"),
-        (Kind::DestinationRule, "podinfo-canary"),
+        (Kind::DESTINATION_RULE, "podinfo-canary"),
     ] {
         let object = stage.object(kind, name);
         assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], uid, "{kind:?} {name}\n{film}");

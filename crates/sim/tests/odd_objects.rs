@@ -97,7 +97,7 @@ const KINDS: [Kind; 6] = [
     Kind::Service,
     Kind::ConfigMap,
     Kind::HorizontalPodAutoscaler,
-    Kind::VirtualService,
+    Kind::VIRTUAL_SERVICE,
 ];
 
 /// Another value of the same type, as the API server admits it, or none at all.

@@ -16,7 +16,7 @@ fn played(script: &str, second: i64) -> Result<Stage, String> {
 }
 
 fn weights(stage: &Stage) -> Vec<i64> {
-    let route = stage.cluster.get(&ObjectKey::new(Kind::VirtualService, "test", "podinfo"));
+    let route = stage.cluster.get(&ObjectKey::new(Kind::VIRTUAL_SERVICE, "test", "podinfo"));
     let route = route.map(|route| route["spec"]["http"][0]["route"].clone()).unwrap_or_default();
     route.as_array().into_iter().flatten().filter_map(|one| one["weight"].as_i64()).collect()
 }

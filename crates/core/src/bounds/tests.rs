@@ -34,9 +34,9 @@ fn what_the_canary_derives_is_created_with_it_as_the_owner() {
         (Kind::Service, "podinfo-primary"),
         (Kind::Service, "podinfo-canary"),
         (Kind::HorizontalPodAutoscaler, "podinfo-primary"),
-        (Kind::VirtualService, "podinfo"),
-        (Kind::DestinationRule, "podinfo-primary"),
-        (Kind::DestinationRule, "podinfo-canary"),
+        (Kind::VIRTUAL_SERVICE, "podinfo"),
+        (Kind::DESTINATION_RULE, "podinfo-primary"),
+        (Kind::DESTINATION_RULE, "podinfo-canary"),
         (Kind::ControllerRevision, "podinfo-b1-0"),
         (Kind::ConfigMap, "env-primary"),
         (Kind::Secret, "token-primary"),
@@ -59,7 +59,7 @@ fn nothing_else_is_created_whoever_says_so() {
         object(Kind::ConfigMap, "-primary", &ours()),
         object(Kind::ControllerRevision, "frontend-b1-0", &ours()),
         object(Kind::Canary, "podinfo", &ours()),
-        object(Kind::VirtualService, "frontend", &ours()),
+        object(Kind::VIRTUAL_SERVICE, "frontend", &ours()),
     ] {
         check(&Step::Create(object.clone()), Some(NOT_DERIVED));
         check(&Step::Keep(object), Some(NOT_DERIVED));
@@ -74,7 +74,7 @@ fn what_is_there_and_not_the_canarys_is_replaced_only_if_it_is_adopted_and_nobod
         (Kind::Deployment, "podinfo-primary", Some(NOT_CONTROLLED)),
         (Kind::Service, "podinfo-primary", Some(NOT_CONTROLLED)),
         (Kind::Service, "podinfo", None),
-        (Kind::VirtualService, "podinfo", None),
+        (Kind::VIRTUAL_SERVICE, "podinfo", None),
     ] {
         check(&Step::Replace(object(kind, name, &ours())), None);
         check(&Step::Replace(object(kind, name, &Value::Null)), nobodys);
@@ -119,10 +119,10 @@ fn what_the_status_says_was_left_behind_is_touched_only_if_it_is_the_canarys() {
     left.status = Some(burgee_api::CanaryStatus { run: Some(run), ..burgee_api::CanaryStatus::default() });
     let bounds = Bounds::of(&rollout(&spec), &left);
     let theirs = json!([{"kind": "Canary", "name": "frontend", "uid": "f", "controller": true}]);
-    let route = |owner: &Value| Step::Replace(object(Kind::VirtualService, "frontend", owner));
+    let route = |owner: &Value| Step::Replace(object(Kind::VIRTUAL_SERVICE, "frontend", owner));
     assert_eq!(bounds.may_take(&route(&ours())), Ok(()));
     assert!(bounds.may_take(&route(&theirs)).is_err());
-    assert!(bounds.may_take(&Step::Create(object(Kind::VirtualService, "frontend", &ours()))).is_err());
+    assert!(bounds.may_take(&Step::Create(object(Kind::VIRTUAL_SERVICE, "frontend", &ours()))).is_err());
     let scaler = ObjectKey::new(Kind::HorizontalPodAutoscaler, "test", "web-primary");
     let made = |owner: &Value| bounds.may_delete(&scaler, &object(scaler.kind, "web-primary", owner)).is_ok();
     assert!(made(&ours()) && !made(&theirs) && !made(&Value::Null));

@@ -14,7 +14,8 @@ use super::settle::{self, intended_split};
 use super::{Decision, Draft, Tick, capacity, orders, progress, rollback, strategy};
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
-use crate::rollout::{Provider, Strategy};
+use crate::rollout::Strategy;
+use crate::router::row::Feature;
 use crate::scaler::Sync;
 use crate::split::{Mirror, Split};
 use crate::timetable::Wake;
@@ -135,15 +136,13 @@ fn shift(tick: &Tick) -> Decision<Plan> {
         return Ok(plan);
     }
     let step = match &tick.rollout.strategy {
-        // Both of Knative's entries lead to the promoted revision by now; the one for the latest may move on to another.
-        Strategy::Canary(_) if tick.rollout.provider == Provider::Knative => 0,
-        Strategy::Canary(ladder) => ladder.promotion_step,
-        Strategy::BlueGreen(_) | Strategy::AbTesting(_) => 0,
+        Strategy::Canary(ladder) if tick.rollout.provider.can(Feature::PromotionSteps) => ladder.promotion_step,
+        Strategy::Canary(_) | Strategy::BlueGreen(_) | Strategy::AbTesting(_) => 0,
     };
     if step == 0 || intended_split(tick).canary() == 0 {
         let steps = settle::routes(tick, Split::PRIMARY)?;
         let mut draft = Draft::new(tick);
-        if tick.rollout.provider != Provider::Kubernetes {
+        if tick.rollout.provider.can(Feature::Weights) {
             draft.tell(Notice::RoutingToPrimary);
         }
         return Ok(route_to_primary(tick, draft, steps));

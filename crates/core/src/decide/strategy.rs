@@ -12,7 +12,8 @@ use super::start::{voice, wait_an_interval};
 use super::{Decision, Draft, Tick, analyse, foreign, heal, promote};
 use crate::notice::{Gate, Notice};
 use crate::plan::Plan;
-use crate::rollout::{Ladder, Provider, Strategy};
+use crate::rollout::{Ladder, Strategy};
+use crate::router::row::Feature;
 use crate::split::{Mirror, Split};
 use crate::timetable::Wake;
 
@@ -139,7 +140,7 @@ fn advance_blue_green(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, tota
         return step_to(tick, draft, checked_split(tick), Notice::IterationAdvanced(done + 1, total));
     }
     let is_routed = intended_split(tick) == Split::CANARY;
-    if is_routed || tick.rollout.provider == Provider::Kubernetes {
+    if is_routed || !tick.rollout.provider.can(Feature::Weights) {
         return promotion_gate(tick, asker, draft, |draft| promote::begin(tick, scene, draft));
     }
     let notice = if tick.rollout.mirror == Mirror::On { Notice::MirroringStopped } else { Notice::RoutingToCanary };

@@ -3,96 +3,15 @@
 
 use burgee_api::Metric;
 
+pub use super::observer::Observer;
 use super::template::{Model, RenderError, render};
 use crate::rollout::TargetKind;
-
-/// Whose metrics the builtin queries read (contract: routers §0, third column).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Observer {
-    /// Istio telemetry of the destination's proxy; also for every provider that nobody knows.
-    Istio,
-    /// Linkerd proxies.
-    Linkerd,
-    /// The application's own `http_request_duration_seconds` (provider `kubernetes`, Gateway API).
-    Http,
-    /// The NGINX ingress controller.
-    Nginx,
-    /// Envoy in App Mesh.
-    AppMesh,
-    /// Envoy in Contour.
-    Contour,
-    /// Envoy in Gloo.
-    Gloo,
-    /// Envoy in Kuma.
-    Kuma,
-    /// Envoy in front of Knative.
-    Knative,
-    /// Open Service Mesh.
-    Osm,
-    /// Traefik.
-    Traefik,
-    /// Skipper.
-    Skipper,
-    /// APISIX.
-    Apisix,
-}
+use crate::router::table;
 
 impl Observer {
-    /// Every observer, in the order of the contract's table.
-    pub const ALL: [Self; 13] = [
-        Self::Istio,
-        Self::Linkerd,
-        Self::Http,
-        Self::Nginx,
-        Self::AppMesh,
-        Self::Contour,
-        Self::Gloo,
-        Self::Kuma,
-        Self::Knative,
-        Self::Osm,
-        Self::Traefik,
-        Self::Skipper,
-        Self::Apisix,
-    ];
-
-    /// The observer of a provider string as the user writes it; unknown ones, and `…:service`, fall to Istio as in the
-    /// contract (metrics §1, a quirk that is kept).
+    /// The observer of a provider string as the user writes it.
     pub fn for_provider(provider: &str) -> Self {
-        match provider {
-            "linkerd" => Self::Linkerd,
-            "kubernetes" => Self::Http,
-            "nginx" => Self::Nginx,
-            "contour" => Self::Contour,
-            "kuma" => Self::Kuma,
-            "knative" => Self::Knative,
-            "osm" => Self::Osm,
-            "traefik" => Self::Traefik,
-            "skipper" => Self::Skipper,
-            "apisix" => Self::Apisix,
-            other if other.starts_with("gatewayapi") => Self::Http,
-            other if other.starts_with("appmesh") => Self::AppMesh,
-            other if other.starts_with("gloo") => Self::Gloo,
-            _ => Self::Istio,
-        }
-    }
-
-    /// The name by which the contract's table lists it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Istio => "istio",
-            Self::Linkerd => "linkerd",
-            Self::Http => "http",
-            Self::Nginx => "nginx",
-            Self::AppMesh => "appmesh",
-            Self::Contour => "contour",
-            Self::Gloo => "gloo",
-            Self::Kuma => "kuma",
-            Self::Knative => "knative",
-            Self::Osm => "osm",
-            Self::Traefik => "traefik",
-            Self::Skipper => "skipper",
-            Self::Apisix => "apisix",
-        }
+        table::observer(provider)
     }
 
     /// The template of a builtin query.

@@ -1,14 +1,12 @@
 //! What routes cannot be made of, said when the spec is read: in the middle of a run it would be too late (S45, S48). It makes
 //! none.
 
-use burgee_api::Canary;
 use serde_json::Value;
 
-use super::{Provider, Rollout, Strategy};
+use super::Rollout;
 use crate::expression;
 use crate::object::{entries, items, plain};
-use crate::phase::PhaseRules;
-use crate::split::Mirror;
+use crate::router::row::Feature;
 
 impl Rollout {
     /// Whether the requests are those of a protocol of which only connections are known.
@@ -16,37 +14,16 @@ impl Rollout {
         self.service.app_protocol.as_deref().is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
     }
 
-    /// What of a spec Istio cannot take.
+    /// What of a spec the router cannot take.
     pub(super) fn verify_routes(&self) -> Result<(), String> {
-        if self.provider != Provider::Istio {
+        (self.provider.row().verify)(&self.service, &format!("{}.{}", self.apex, self.namespace))?;
+        if !self.provider.can(Feature::Matches) {
             return Ok(());
-        }
-        let service = &self.service;
-        if service.delegation && !(service.hosts.is_empty() && service.gateways.is_empty()) {
-            return Err(format!(
-                "VirtualService {}.{} cannot have hosts and gateways when delegation enabled",
-                self.apex, self.namespace
-            ));
         }
         let analysis = self.analysis.as_ref().map_or(Value::Null, |analysis| plain(&analysis.matches));
         verify_expressions("spec.analysis.match", &analysis)?;
         verify_expressions("spec.service.match", &self.service_json["match"])?;
         verify_expressions("spec.service.corsPolicy.allowOrigins", &self.service_json["corsPolicy"]["allowOrigins"])
-    }
-
-    /// Connections cannot be copied: a step with copies would be one of nothing. It is refused (S7), but a run under way is
-    /// finished without it, and so is blue/green.
-    pub(super) fn without_copies(&mut self, canary: &Canary) -> Result<(), String> {
-        if !self.is_tcp() || std::mem::replace(&mut self.mirror, Mirror::Off) == Mirror::Off {
-            return Ok(());
-        }
-        let text = "Traffic mirroring is not supported when using appProtocol tcp".to_owned();
-        let is_run = canary.status.as_ref().is_some_and(|status| status.phase.is_run());
-        if !is_run && !matches!(self.strategy, Strategy::BlueGreen(_)) {
-            return Err(text);
-        }
-        self.warnings.push(text);
-        Ok(())
     }
 }
 
@@ -72,6 +49,7 @@ mod tests {
     use super::*;
     use crate::fixtures::canary;
     use crate::settings::Settings;
+    use crate::split::Mirror;
 
     fn check(spec: &Value, expected: Option<&str>) {
         assert_eq!(Rollout::parse(&canary(spec), &Settings::default()).err().as_deref(), expected, "{spec}");

@@ -3,7 +3,7 @@
 
 use burgee_api::Canary;
 
-use super::{Rollout, provider, provider_name};
+use super::{Provider, Rollout, provider_name};
 use crate::left;
 use crate::metric::builtin::metrics_provider;
 use crate::settings::Settings;
@@ -29,7 +29,7 @@ impl Rollout {
     fn routed(canary: &Canary, settings: &Settings, standing: left::Standing) -> Result<Self, String> {
         let mut rollout = Self::read(canary, settings, standing.provider)?;
         standing.apex.clone_into(&mut rollout.apex);
-        if provider(provider_name(canary, settings)).is_err() {
+        if Provider::parse(provider_name(canary, settings)).is_err() {
             let name = Some(standing.provider.as_str());
             rollout.metrics_provider = metrics_provider(&settings.mesh_provider, name, rollout.target_kind);
         }
@@ -39,7 +39,7 @@ impl Rollout {
     /// A canary of which nobody knows any routes, if its spec says where they would be. The error is what is wrong, if it is
     /// something else than what it was refused for.
     fn written(canary: &Canary, settings: &Settings) -> Result<Self, Option<String>> {
-        let provider = provider(provider_name(canary, settings)).map_err(Some)?;
+        let provider = Provider::parse(provider_name(canary, settings)).map_err(Some)?;
         let rollout = Self::read(canary, settings, provider).map_err(Some)?;
         let has_services = canary.spec.service.is_some() || !rollout.target_kind.has_services();
         if !has_services || rollout.verify_target(canary, settings).is_err() {
@@ -53,7 +53,6 @@ impl Rollout {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::Provider;
     use super::*;
     use crate::fixtures::canary;
 
@@ -86,7 +85,7 @@ mod tests {
             let status = json!({"phase": "Progressing", "canaryWeight": 10, "run": {"routed": {"provider": "istio", "name": "frontend"}}});
             canary.status = serde_json::from_value(status).ok();
             let left = Rollout::salvage(&canary, &Settings::default()).unwrap();
-            assert_eq!((left.provider, left.apex.as_str()), (Provider::Istio, "frontend"), "{spec}");
+            assert_eq!((left.provider.as_str(), left.apex.as_str()), ("istio", "frontend"), "{spec}");
             assert_eq!(left.metrics_provider, "istio", "{spec}");
         }
     }

@@ -5,10 +5,11 @@ use burgee_api::{Canary, GoDuration, Metric};
 use serde_json::Value;
 use url::Url;
 
-use super::{Provider, Rollout, SHORTEST_INTERVAL, Strategy, names};
+use super::{Rollout, SHORTEST_INTERVAL, Strategy, names};
 use crate::expression;
 use crate::metric::builtin::Builtin;
 use crate::object::{entries, items, plain};
+use crate::router::row::Feature;
 use crate::split::Mirror;
 
 /// Odd texts for each part of a request: what holds for all of them holds for everybody. Proxies match paths without their
@@ -78,7 +79,7 @@ impl Rollout {
 
     /// Conditions of an A/B test that requests meet by sending nothing.
     fn doubtful_conditions(&self) -> Vec<String> {
-        if !matches!(self.strategy, Strategy::AbTesting(_)) || self.provider != Provider::Istio {
+        if !matches!(self.strategy, Strategy::AbTesting(_)) || !self.provider.can(Feature::Matches) {
             return Vec::new();
         }
         let conditions = self.analysis.as_ref().map_or(Value::Null, |analysis| plain(&analysis.matches));
@@ -194,7 +195,7 @@ impl Rollout {
     /// An A/B test is for some of the requests: a condition that holds for all of them would send everybody to a version
     /// that nobody has analysed (S40).
     fn verify_matches(&self) -> Result<(), String> {
-        if !matches!(self.strategy, Strategy::AbTesting(_)) || self.provider != Provider::Istio {
+        if !matches!(self.strategy, Strategy::AbTesting(_)) || !self.provider.can(Feature::Matches) {
             return Ok(());
         }
         if self.is_tcp() {

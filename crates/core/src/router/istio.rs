@@ -3,7 +3,7 @@
 use burgee_api::CanaryStatus;
 use serde_json::{Value, json};
 
-use super::Router;
+use super::{Router, Shares};
 use crate::object::{
     LAST_APPLIED, TOOLKIT_OFF, based_on, filtered, is_owned_by, last_applied, merge, put, toolkit_off,
 };
@@ -14,6 +14,14 @@ use crate::world::{Kind, ObjectKey, World};
 
 mod affinity;
 mod routes;
+pub(super) mod row;
+
+impl Kind {
+    /// `networking.istio.io/v1beta1` VirtualService.
+    pub const VIRTUAL_SERVICE: Self = Self::Route(&row::VIRTUAL_SERVICE);
+    /// `networking.istio.io/v1beta1` DestinationRule.
+    pub const DESTINATION_RULE: Self = Self::Route(&row::DESTINATION_RULE);
+}
 
 /// What an adopted VirtualService was before (contract: api §4).
 const ORIGINAL: &str = "flagger.kubernetes.io/original-configuration";
@@ -24,8 +32,8 @@ pub(super) struct Istio;
 impl Router for Istio {
     fn reads(&self, rollout: &Rollout) -> Vec<ObjectKey> {
         vec![
-            rollout.key(Kind::DestinationRule, &rollout.canary_service()),
-            rollout.key(Kind::DestinationRule, &rollout.primary_service()),
+            rollout.key(Kind::DESTINATION_RULE, &rollout.canary_service()),
+            rollout.key(Kind::DESTINATION_RULE, &rollout.primary_service()),
             key(rollout),
         ]
     }
@@ -45,7 +53,7 @@ impl Router for Istio {
     fn render(&self, rollout: &Rollout, world: &World, split: Split) -> Result<Vec<Value>, String> {
         let mut objects = Vec::new();
         for name in [rollout.canary_service(), rollout.primary_service()] {
-            let key = rollout.key(Kind::DestinationRule, &name);
+            let key = rollout.key(Kind::DESTINATION_RULE, &name);
             objects.push(destination_rule(rollout, &key, world.look(&key)?));
         }
         let status = world.canary.status.clone().unwrap_or_default();
@@ -57,6 +65,20 @@ impl Router for Istio {
         let Some(seen) = world.present(&key(rollout)) else { return Vec::new() };
         let mut object = based_on(&key(rollout), Some(seen));
         if routes::lead_home(rollout, &mut object["spec"]) { vec![object] } else { Vec::new() }
+    }
+
+    fn route(&self, rollout: &Rollout) -> Option<ObjectKey> {
+        Some(key(rollout))
+    }
+
+    fn shares(&self, rollout: &Rollout, world: &World) -> Option<Shares> {
+        Some(routes::shares(rollout, &world.present(&key(rollout))?["spec"]))
+    }
+
+    /// A DestinationRule names the Service that it is for.
+    fn made_beside(&self, rollout: &Rollout, key: &ObjectKey, object: &Value) -> Option<ObjectKey> {
+        let is_rule = key.kind == Kind::DESTINATION_RULE && object["spec"]["host"] == key.name.as_str();
+        is_rule.then(|| rollout.key(Kind::Service, &key.name))
     }
 
     /// Istio does not report when proxies have taken over a route; the drain delay has to cover it.
@@ -83,7 +105,7 @@ impl Router for Istio {
 }
 
 fn key(rollout: &Rollout) -> ObjectKey {
-    rollout.key(Kind::VirtualService, &rollout.apex)
+    rollout.key(Kind::VIRTUAL_SERVICE, &rollout.apex)
 }
 
 /// The spec of an adopted VirtualService before it was adopted: as applied, or as noted.
@@ -151,13 +173,8 @@ fn remember(rollout: &Rollout, object: &mut Value, seen: &Value) {
 /// Hosts and gateways.
 fn address(rollout: &Rollout, spec: &mut Value) -> Result<(), String> {
     let service = &rollout.service;
+    row::verify(service, &format!("{}.{}", rollout.apex, rollout.namespace))?;
     if service.delegation {
-        if !service.hosts.is_empty() || !service.gateways.is_empty() {
-            return Err(format!(
-                "VirtualService {}.{} cannot have hosts and gateways when delegation enabled",
-                rollout.apex, rollout.namespace
-            ));
-        }
         spec["hosts"] = json!([]);
         put(spec, "gateways", Value::Null);
         return Ok(());

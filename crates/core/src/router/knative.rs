@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::Router;
+use super::{Router, Shares};
 use crate::object::{based_on, filtered, items, last_applied, put};
 use crate::rollout::Rollout;
 use crate::split::Split;
 use crate::workload::knative::{PRIMARY, named};
 use crate::world::{ObjectKey, World};
+
+pub(super) mod row;
 
 /// The router for Knative.
 pub(super) struct Knative;
@@ -23,7 +25,7 @@ impl Router for Knative {
         if named(service).is_null() {
             return Ok(None);
         }
-        shares(&service["spec"]["traffic"]).map(|shares| Some(shares.split)).ok_or_else(|| invalid(rollout))
+        entries(&service["spec"]["traffic"]).map(|entries| Some(entries.split)).ok_or_else(|| invalid(rollout))
     }
 
     fn render(&self, rollout: &Rollout, world: &World, split: Split) -> Result<Vec<Value>, String> {
@@ -34,7 +36,7 @@ impl Router for Knative {
             return Err(format!("Knative Service {}.{namespace} annotation {PRIMARY} not found", target.name));
         }
         let seen = &service["spec"]["traffic"];
-        let is_there = shares(seen).is_some_and(|shares| shares.split == split && *shares.primary == primary);
+        let is_there = entries(seen).is_some_and(|entries| entries.split == split && *entries.primary == primary);
         let mut service = based_on(&rollout.target_key(), Some(service));
         if !is_there {
             service["spec"]["traffic"] = traffic(seen, &primary, split);
@@ -47,10 +49,24 @@ impl Router for Knative {
         self.render(rollout, world, Split::PRIMARY).unwrap_or_default()
     }
 
+    /// The split stands in the target.
+    fn route(&self, _: &Rollout) -> Option<ObjectKey> {
+        None
+    }
+
+    fn shares(&self, rollout: &Rollout, world: &World) -> Option<Shares> {
+        let split = self.read(rollout, world).ok().flatten()?;
+        Some(Shares { primary: i64::from(split.primary()), canary: i64::from(split.canary()) })
+    }
+
+    fn made_beside(&self, _: &Rollout, _: &ObjectKey, _: &Value) -> Option<ObjectKey> {
+        None
+    }
+
     fn accepted(&self, rollout: &Rollout, world: &World) -> Result<(), String> {
         let Some(service) = world.look(&rollout.target_key())? else { return Ok(()) };
         let lags = service["metadata"]["generation"].as_i64() > service["status"]["observedGeneration"].as_i64();
-        if lags || shares(&service["status"]["traffic"]) != shares(&service["spec"]["traffic"]) {
+        if lags || entries(&service["status"]["traffic"]) != entries(&service["spec"]["traffic"]) {
             let Rollout { target, namespace, .. } = rollout;
             return Err(format!("Knative Service {}.{namespace} has not taken over its traffic yet", target.name));
         }
@@ -78,7 +94,7 @@ fn invalid(rollout: &Rollout) -> String {
 
 /// What a traffic list gives to the two revisions.
 #[derive(Debug, PartialEq)]
-struct Shares<'a> {
+struct Entries<'a> {
     split: Split,
     /// Name of the primary revision.
     primary: &'a Value,
@@ -89,7 +105,7 @@ fn is_tagged(entry: &Value) -> bool {
     entry["tag"].as_str().is_some_and(|tag| !tag.is_empty())
 }
 
-fn shares(traffic: &Value) -> Option<Shares<'_>> {
+fn entries(traffic: &Value) -> Option<Entries<'_>> {
     let ours = || items(traffic).filter(|entry| !is_tagged(entry));
     let latest = ours().find(|entry| entry["latestRevision"] == true)?;
     let pinned = ours().find(|entry| entry["latestRevision"] != true && entry["revisionName"].is_string())?;
@@ -97,12 +113,12 @@ fn shares(traffic: &Value) -> Option<Shares<'_>> {
     if canary + primary != 100 || ours().count() != 2 {
         return None;
     }
-    Some(Shares { split: Split::with_canary(u8::try_from(canary).ok()?), primary: &pinned["revisionName"] })
+    Some(Entries { split: Split::with_canary(u8::try_from(canary).ok()?), primary: &pinned["revisionName"] })
 }
 
 /// Our two entries, and those of others without any share.
 fn traffic(seen: &Value, primary: &Value, split: Split) -> Value {
-    let mut entries = vec![
+    let mut list = vec![
         json!({"latestRevision": true, "percent": split.canary()}),
         json!({"revisionName": primary, "percent": split.primary()}),
     ];
@@ -111,9 +127,9 @@ fn traffic(seen: &Value, primary: &Value, split: Split) -> Value {
         if tagged["percent"].as_u64().unwrap_or(0) > 0 {
             tagged["percent"] = json!(0);
         }
-        entries.push(tagged);
+        list.push(tagged);
     }
-    Value::Array(entries)
+    Value::Array(list)
 }
 
 #[cfg(test)]

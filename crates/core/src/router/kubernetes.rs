@@ -3,10 +3,12 @@
 
 use serde_json::Value;
 
-use super::Router;
+use super::{Router, Shares};
 use crate::rollout::Rollout;
 use crate::split::Split;
 use crate::world::{ObjectKey, World};
+
+pub(super) mod row;
 
 /// The router that routes nothing.
 pub(super) struct Kubernetes;
@@ -28,6 +30,18 @@ impl Router for Kubernetes {
 
     fn home(&self, _: &Rollout, _: &World) -> Vec<Value> {
         Vec::new()
+    }
+
+    fn route(&self, _: &Rollout) -> Option<ObjectKey> {
+        None
+    }
+
+    fn shares(&self, _: &Rollout, _: &World) -> Option<Shares> {
+        None
+    }
+
+    fn made_beside(&self, _: &Rollout, _: &ObjectKey, _: &Value) -> Option<ObjectKey> {
+        None
     }
 
     fn accepted(&self, _: &Rollout, _: &World) -> Result<(), String> {

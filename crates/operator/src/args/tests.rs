@@ -128,3 +128,10 @@ fn hosts_are_given_to_namespaces_and_what_is_not_understood_is_refused() {
         assert!(hosts(wrong).is_err_and(|error| error.contains("-allowed-hosts")), "{wrong}");
     }
 }
+
+#[test]
+fn the_help_of_the_mesh_provider_names_every_router() {
+    let flag = FLAGS.iter().find(|flag| flag.name == "mesh-provider").unwrap();
+    let expected = format!("canaries that name no provider: {}.", burgee_core::router::table::choices());
+    assert!(flag.help.ends_with(&expected), "{} should end with {expected}", flag.help);
+}

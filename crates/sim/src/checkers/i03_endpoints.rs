@@ -4,12 +4,13 @@
 
 use burgee_api::Phase;
 use burgee_core::phase::PhaseRules;
+use burgee_core::router::Shares;
 use burgee_core::split::Split;
 use burgee_core::world::World;
 
 use super::wait::Wait;
 use super::{ByOperator, Checker, Moment, Verdict, What, revision};
-use crate::instant::{Instant, Part, Traffic};
+use crate::instant::{Instant, Part};
 
 /// What is remembered of a play.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +103,7 @@ fn sees_the_way(instant: &Instant, world: &World) -> bool {
 
 /// How much of the traffic finds ready pods, in percent.
 fn served(instant: &Instant) -> i64 {
-    let Traffic { primary, canary } = instant.traffic;
+    let Shares { primary, canary } = instant.traffic;
     [(primary, primary_is_served(instant)), (canary, canary_is_served(instant))]
         .into_iter()
         .filter_map(|(share, is_served)| is_served.then_some(share))

@@ -4,7 +4,8 @@
 use burgee_core::object::{TOOLKIT_OFF, entries, is_owned_by, items};
 use burgee_core::plan::Step;
 use burgee_core::reconcile::are_alike;
-use burgee_core::rollout::Provider;
+use burgee_core::router::Shares;
+use burgee_core::router::row::Feature;
 use burgee_core::services::adoption::NOTE;
 use serde_json::Value;
 
@@ -52,13 +53,18 @@ fn adds_up(instant: &Instant) -> Verdict {
             return Err(format!("the weights add up to {sum}"));
         }
     }
+    // Where all requests are alike, what each set may get adds up as well.
+    let Shares { primary, canary } = instant.traffic;
+    if instant.is_routed() && !instant.rollout.provider.can(Feature::Matches) && primary + canary != 100 {
+        return Err(format!("the shares add up to {}", primary + canary));
+    }
     Ok(())
 }
 
 /// Between the two writes of a step the routes lag behind by exactly that step; never do they run ahead.
 fn follows_the_status(before: &Instant, after: &Instant) -> Verdict {
     let (Some(old), Some(new)) = (before.split, after.split) else { return Ok(()) };
-    let is_split = after.rollout.provider != Provider::Kubernetes && old != new;
+    let is_split = after.rollout.provider.can(Feature::Weights) && old != new;
     if is_split && i64::from(new.canary()) != after.status.canary_weight {
         return Err(format!("the routes went to {new} while the status says {}", after.status.canary_weight));
     }
@@ -73,7 +79,7 @@ fn keeps(before: &Instant, after: &Instant, part: Part) -> Verdict {
     if before.is_same(after, &[part]) || !is_shared {
         return Ok(());
     }
-    let ours = ["hosts", "gateways", "http", "tcp", "ports", "selector"];
+    let ours = if part == Part::Route { before.rollout.provider.row().fields } else { &["ports", "selector"] };
     let is_ours = |field: &str| before.is_deleted() || ours.contains(&field);
     let mut fields = entries(&old["spec"]);
     if let Some((field, _)) = fields.find(|(field, value)| !is_ours(field) && new["spec"][*field] != **value) {

@@ -7,6 +7,7 @@ use burgee_core::object::is_owned_by;
 use burgee_core::ownership::ADOPT;
 use burgee_core::plan::Step;
 use burgee_core::rollout::{Rollout, TargetKind};
+use burgee_core::router::row::{Holding, RouteKind};
 use burgee_core::scaler;
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::Value;
@@ -81,8 +82,10 @@ fn is_named(rollout: &Rollout, key: &ObjectKey) -> bool {
     match key.kind {
         Kind::Deployment | Kind::DaemonSet => name == format!("{target}-primary"),
         Kind::Service => is_one_of(&[apex.to_owned(), format!("{apex}-primary"), format!("{apex}-canary")]),
-        Kind::VirtualService => name == apex,
-        Kind::DestinationRule => is_one_of(&[format!("{apex}-primary"), format!("{apex}-canary")]),
+        Kind::Route(RouteKind { holding: Holding::Adopted, .. }) => name == apex,
+        Kind::Route(RouteKind { holding: Holding::Made, .. }) => {
+            is_one_of(&[format!("{apex}-primary"), format!("{apex}-canary")])
+        }
         Kind::HorizontalPodAutoscaler | Kind::ScaledObject => {
             rollout.scaler.as_ref().is_some_and(|scaler| name == format!("{}-primary", scaler.name))
         }
@@ -99,12 +102,13 @@ fn is_named(rollout: &Rollout, key: &ObjectKey) -> bool {
 fn is_left(key: &ObjectKey, before: Option<&Value>, rollout: &Rollout) -> bool {
     let is_ours = before.is_some_and(|before| is_owned_by(before, &rollout.uid) || controller(before).is_none());
     let scalers = matches!(key.kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject);
-    is_ours && (key.kind.is_of_the_mesh() || scalers)
+    is_ours && (key.kind.route().is_some() || scalers)
 }
 
 /// Whether what was there was the canary's to write.
 fn is_free(rollout: &Rollout, step: &Step, key: &ObjectKey, before: &Value) -> bool {
-    let is_apex = key.kind == Kind::VirtualService || (key.kind == Kind::Service && key.name == rollout.apex);
+    let is_adopted = key.kind.route().is_some_and(|route| route.holding == Holding::Adopted);
+    let is_apex = is_adopted || (key.kind == Kind::Service && key.name == rollout.apex);
     let is_shared = || matches!(key.kind, Kind::ConfigMap | Kind::Secret) && is_canarys(before);
     let is_kept = matches!(step, Step::Keep(_));
     let is_adoption = || is_kept || is_handed_over(rollout, before) || is_marked(rollout, key, before);

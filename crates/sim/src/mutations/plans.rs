@@ -52,7 +52,7 @@ pub const TRAFFIC_STAYS_WITHOUT_PODS: Mutation =
         let target = tick.world.present(&tick.rollout.target_key());
         let pods = target.map_or(0, |target| workload::ready_pods(tick.rollout.target_kind, target));
         let is_checking = phase(tick) == Phase::Progressing;
-        if is_checking && pods == 0 && plan.steps.iter().any(|step| writes(step, Kind::VirtualService)) {
+        if is_checking && pods == 0 && plan.steps.iter().any(|step| writes(step, Kind::VIRTUAL_SERVICE)) {
             wait(tick, plan, SignedDuration::from_secs(5));
         }
     });
@@ -76,7 +76,7 @@ pub const FIX_WAITS_FOR_THE_PRIMARY: Mutation =
 
 /// I7: the primary keeps all of its weight.
 pub const WEIGHTS_DO_NOT_ADD_UP: Mutation = Mutation::of_plan("the primary keeps all of its weight", |_, plan| {
-    for route in plan.steps.iter_mut().filter_map(|step| replaced(step, Kind::VirtualService)) {
+    for route in plan.steps.iter_mut().filter_map(|step| replaced(step, Kind::VIRTUAL_SERVICE)) {
         for entry in items_mut(route.pointer_mut("/spec/http")) {
             entry["route"][0]["weight"] = json!(100);
         }
@@ -86,14 +86,14 @@ pub const WEIGHTS_DO_NOT_ADD_UP: Mutation = Mutation::of_plan("the primary keeps
 /// I7: the routes are written before the status.
 pub const ROUTES_COME_FIRST: Mutation = Mutation::of_plan("the routes are written before the status", |_, plan| {
     if next_phase(plan) == Some(Phase::Progressing) {
-        plan.steps.sort_by_key(|step| !writes(step, Kind::VirtualService));
+        plan.steps.sort_by_key(|step| !writes(step, Kind::VIRTUAL_SERVICE));
     }
 });
 
 /// I7: annotations of others go with each write of the routes.
 pub const OTHERS_ARE_OVERWRITTEN: Mutation =
     Mutation::of_plan("annotations of others go with each write of the routes", |_, plan| {
-        for route in plan.steps.iter_mut().filter_map(|step| replaced(step, Kind::VirtualService)) {
+        for route in plan.steps.iter_mut().filter_map(|step| replaced(step, Kind::VIRTUAL_SERVICE)) {
             if let Some(annotations) = route["metadata"]["annotations"].as_object_mut() {
                 annotations.retain(|key, _| key.contains("toolkit.fluxcd.io"));
             }

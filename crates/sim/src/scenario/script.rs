@@ -272,11 +272,10 @@ fn place<'a, 'b>(words: &'a [&'b str]) -> Result<(Place, &'a [&'b str]), String>
 }
 
 fn known_kind(name: &str) -> Result<Kind, String> {
-    let kinds = Kind::ALL.map(Kind::name);
-    Kind::ALL
-        .into_iter()
-        .find(|kind| kind.name() == name)
-        .ok_or_else(|| format!("{name} is no kind; there are {}", kinds.join(", ")))
+    let all = Kind::all();
+    let names: Vec<&str> = all.iter().map(|kind| kind.name()).collect();
+    let known = all.iter().copied().find(|kind| kind.name() == name);
+    known.ok_or_else(|| format!("{name} is no kind; there are {}", names.join(", ")))
 }
 
 fn known_word(text: &str) -> Result<Word, String> {

@@ -144,7 +144,7 @@ impl Kindred {
             users.extend(["ConfigMap podinfo-config", "Secret podinfo-token"].map(str::to_owned));
         }
         if self.routes == Routes::Adopted {
-            users.extend([Kind::Service, Kind::VirtualService].map(named));
+            users.extend([Kind::Service, Kind::VIRTUAL_SERVICE].map(named));
         }
         if self.target == Kind::Service {
             // It was promoted once.
@@ -257,11 +257,11 @@ impl Kindred {
 
     fn routes(&self, moment: &Moment) -> Vec<Value> {
         let rule = |name: &str| {
-            let mut rule = owned(named(Kind::DestinationRule, name));
+            let mut rule = owned(named(Kind::DESTINATION_RULE, name));
             rule["spec"] = json!({"host": name});
             rule
         };
-        let mut routes = named(Kind::VirtualService, "podinfo");
+        let mut routes = named(Kind::VIRTUAL_SERVICE, "podinfo");
         routes["metadata"]["annotations"] = toolkit();
         routes["spec"] = json!({"gateways": ["mesh"], "hosts": ["podinfo"], "http": self.http(moment)});
         let routes = match self.routes {

@@ -108,8 +108,8 @@ const SERVING: [Kind; 8] = [
     Kind::DaemonSet,
     Kind::KnativeService,
     Kind::Service,
-    Kind::VirtualService,
-    Kind::DestinationRule,
+    Kind::VIRTUAL_SERVICE,
+    Kind::DESTINATION_RULE,
     Kind::ConfigMap,
     Kind::Secret,
 ];
@@ -265,7 +265,7 @@ fn a_deletion_is_finished() {
             assert_eq!(left, kindred.users(), "{} {left:?}", kindred.name);
             assert_ne!(end.object(kindred.target, "podinfo")["spec"]["replicas"], 0, "{}", kindred.name);
             if left.contains("VirtualService podinfo") {
-                assert_eq!(end.object(Kind::VirtualService, "podinfo")["spec"], user_routes());
+                assert_eq!(end.object(Kind::VIRTUAL_SERVICE, "podinfo")["spec"], user_routes());
                 assert_eq!(end.object(Kind::Service, "podinfo")["spec"]["selector"], json!({"app": "podinfo"}));
             }
         }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::affinity;
 use crate::object::{entries, is_empty, items, items_mut, plain, put};
 use crate::rollout::Rollout;
+use crate::router::Shares;
 use crate::split::{Mirror, Split};
 
 /// Replaces the routes by those of the split (contract: routers §2). Routes of the other protocol go if they lead to
@@ -52,6 +53,20 @@ pub(super) fn lead_home(rollout: &Rollout, spec: &mut Value) -> bool {
         }
     }
     has_led
+}
+
+/// The most that any entry gives to each set.
+pub(super) fn shares(rollout: &Rollout, spec: &Value) -> Shares {
+    let entries = || items(&spec["http"]).chain(items(&spec["tcp"]));
+    let most = |host: &str| entries().map(|entry| share(entry, host)).max().unwrap_or(0);
+    Shares { primary: most(&rollout.primary_service()), canary: most(&rollout.canary_service()) }
+}
+
+/// The weight of a destination; Istio gives all to one that stands alone, whatever it says.
+fn share(entry: &Value, host: &str) -> i64 {
+    let is_alone = items(&entry["route"]).count() == 1;
+    let found = items(&entry["route"]).find(|route| route["destination"]["host"] == host);
+    found.map_or(0, |route| if is_alone { 100 } else { route["weight"].as_i64().unwrap_or(0) })
 }
 
 /// Whether an entry gives a host any requests. A single destination gets all, whatever its weight is.
