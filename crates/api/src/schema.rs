@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::canary::ObjectRef;
 use crate::service::MirrorTarget;
 
-/// What `spec.provider` may be (contract: api §1.1). `smi:istio` and `gatewayapi` are additions for older guides.
-pub(crate) const PROVIDERS: [&str; 21] = [
+/// What `spec.provider` may be (contract: api §1.1). `gatewayapi` and the names of SMI for Istio are additions, for guides.
+pub(crate) const PROVIDERS: [&str; 23] = [
     "apisix",
     "appmesh",
     "appmesh:v1beta2",
@@ -28,7 +28,9 @@ pub(crate) const PROVIDERS: [&str; 21] = [
     "smi:istio",
     "smi:v1alpha1",
     "smi:v1alpha2",
+    "smi:v1alpha2:istio",
     "smi:v1alpha3",
+    "smi:v1alpha3:istio",
     "traefik",
 ];
 

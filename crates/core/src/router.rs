@@ -10,10 +10,12 @@ use crate::split::Split;
 use crate::world::{ObjectKey, World};
 use row::Lens;
 
+mod adopted;
 mod istio;
 mod knative;
 mod kubernetes;
 pub mod row;
+mod smi;
 pub mod table;
 
 /// How much of the requests can get to each set at most, in percent: with an A/B test all of some and all of the others, so
@@ -66,5 +68,6 @@ pub fn of(rollout: &Rollout) -> &'static dyn Router {
         Lens::Istio => &istio::Istio,
         Lens::Kubernetes => &kubernetes::Kubernetes,
         Lens::Knative => &knative::Knative,
+        Lens::Smi => &smi::Smi,
     }
 }

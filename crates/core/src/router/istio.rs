@@ -3,11 +3,9 @@
 use burgee_api::CanaryStatus;
 use serde_json::{Value, json};
 
+use super::adopted::{give_back, remember};
 use super::{Router, Shares};
-use crate::object::{
-    LAST_APPLIED, TOOLKIT_OFF, based_on, filtered, is_owned_by, last_applied, merge, put, toolkit_off,
-};
-use crate::reconcile::are_alike;
+use crate::object::{based_on, merge, put, toolkit_off};
 use crate::rollout::Rollout;
 use crate::split::Split;
 use crate::world::{Kind, ObjectKey, World};
@@ -22,9 +20,6 @@ impl Kind {
     /// `networking.istio.io/v1beta1` DestinationRule.
     pub const DESTINATION_RULE: Self = Self::Route(&row::DESTINATION_RULE);
 }
-
-/// What an adopted VirtualService was before (contract: api §4).
-const ORIGINAL: &str = "flagger.kubernetes.io/original-configuration";
 
 /// The router for Istio.
 pub(super) struct Istio;
@@ -87,32 +82,12 @@ impl Router for Istio {
     }
 
     fn finalize(&self, rollout: &Rollout, world: &World) -> Result<Vec<Value>, String> {
-        let Some(seen) = world.look(&key(rollout))? else { return Ok(Vec::new()) };
-        if is_owned_by(seen, &rollout.uid) {
-            return Ok(Vec::new());
-        }
-        let mut object = based_on(&key(rollout), Some(seen));
-        object["spec"] = original(seen).ok_or_else(|| {
-            let Rollout { apex, namespace, .. } = rollout;
-            format!("VirtualService {apex}.{namespace} original configuration not found, unable to revert")
-        })?;
-        let was_applied = last_applied(seen).unwrap_or_default()["metadata"]["annotations"].clone();
-        let is_ours = |name: &str| name == ORIGINAL || TOOLKIT_OFF.iter().any(|(ours, _)| *ours == name);
-        let theirs = |name: &str| !is_ours(name) || was_applied.get(name).is_some();
-        put(&mut object["metadata"], "annotations", filtered(&seen["metadata"]["annotations"], theirs));
-        Ok(vec![object])
+        give_back(rollout, world, &key(rollout))
     }
 }
 
 fn key(rollout: &Rollout) -> ObjectKey {
     rollout.key(Kind::VIRTUAL_SERVICE, &rollout.apex)
-}
-
-/// The spec of an adopted VirtualService before it was adopted: as applied, or as noted.
-fn original(seen: &Value) -> Option<Value> {
-    let applied = last_applied(seen).map(|applied| applied["spec"].clone());
-    let noted = || serde_json::from_str(seen["metadata"]["annotations"][ORIGINAL].as_str()?).ok();
-    applied.filter(Value::is_object).or_else(noted)
 }
 
 fn destination_rule(rollout: &Rollout, key: &ObjectKey, seen: Option<&Value>) -> Value {
@@ -158,16 +133,6 @@ fn annotations(apex: &Value) -> Value {
     let mut annotations = apex["annotations"].clone();
     merge(&mut annotations, &toolkit_off());
     annotations
-}
-
-/// Notes what an adopted VirtualService was. Only the first time: in the peer a later change overwrites the note.
-fn remember(rollout: &Rollout, object: &mut Value, seen: &Value) {
-    let annotations = &seen["metadata"]["annotations"];
-    let is_known = annotations.get(LAST_APPLIED).is_some() || annotations.get(ORIGINAL).is_some();
-    if is_known || is_owned_by(seen, &rollout.uid) || are_alike(&object["spec"], &seen["spec"]) {
-        return;
-    }
-    object["metadata"]["annotations"][ORIGINAL] = json!(seen["spec"].to_string());
 }
 
 /// Hosts and gateways.

@@ -128,6 +128,7 @@ pub enum Lens {
     Istio,
     Kubernetes,
     Knative,
+    Smi,
 }
 
 /// What a router may do to its objects: a part of the operator's role, in `charts/burgee/roles/<name>.yaml`.

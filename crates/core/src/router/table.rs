@@ -3,12 +3,12 @@
 use std::fmt;
 
 use super::row::{Feature, Name, RouteKind, Row};
-use super::{istio, knative, kubernetes};
+use super::{istio, knative, kubernetes, smi};
 use crate::metric::observer::Observer;
 
 /// The rows of every router, in the order in which their names are looked for. The first is that of every provider that
 /// nobody knows, as in the contract (routers §0).
-const TABLE: [&[Row]; 3] = [istio::row::ROWS, kubernetes::row::ROWS, knative::row::ROWS];
+const TABLE: [&[Row]; 4] = [istio::row::ROWS, kubernetes::row::ROWS, knative::row::ROWS, smi::row::ROWS];
 
 /// A provider of the contract that has no row yet.
 struct Absent {
@@ -25,9 +25,7 @@ const fn absent(family: &'static str, strings: Name, observer: Observer) -> Abse
 }
 
 /// The providers that are refused, and the observers that they have in the contract (routers §0).
-const ABSENT: [Absent; 12] = [
-    absent("linkerd", Name::Is("linkerd"), Observer::Linkerd),
-    absent("osm", Name::Is("osm"), Observer::Osm),
+const ABSENT: [Absent; 10] = [
     absent("smi", Name::Begins("smi"), Observer::Istio),
     absent("nginx", Name::Is("nginx"), Observer::Nginx),
     absent("skipper", Name::Is("skipper"), Observer::Skipper),

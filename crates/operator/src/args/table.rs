@@ -11,7 +11,7 @@ const IGNORED: &str = "Accepted for compatibility, without effect:";
 
 #[rustfmt::skip]
 pub(super) const FLAGS: &[Flag] = &[
-    Flag::new(ROLLOUT, "mesh-provider", Text, "istio", "Who splits traffic for canaries that name no provider: istio, kubernetes or knative."),
+    Flag::new(ROLLOUT, "mesh-provider", Text, "istio", "Who splits traffic for canaries that name no provider: istio, kubernetes, knative, smi:istio, smi:v1alpha2:istio, smi:v1alpha3:istio, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, linkerd or osm."),
     Flag::new(ROLLOUT, "metrics-server", Text, "http://prometheus:9090", "Prometheus that builtin and inline queries ask."),
     Flag::new(ROLLOUT, "selector-labels", Text, "app,name,app.kubernetes.io/name", "Pod labels that may select a workload, in order of preference."),
     Flag::new(ROLLOUT, "include-label-prefix", Text, "", "Comma separated prefixes of labels and annotations that are copied to primaries, * for all."),

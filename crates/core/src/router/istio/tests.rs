@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fixtures::{self, check_golden, golden_inputs};
-use crate::object::{entries, items};
+use crate::object::{LAST_APPLIED, entries, items};
 use crate::reconcile::{is_settled, settle};
+use crate::router::adopted::ORIGINAL;
 use crate::settings::Settings;
 use crate::split::Mirror;
 
