@@ -22,6 +22,7 @@ mod panels;
 mod receiver;
 mod release;
 mod share;
+mod smi;
 mod stage;
 mod story;
 mod strategies;
@@ -167,6 +168,7 @@ fn tests() -> Vec<Test> {
         tutorials::TESTS,
         delivery::TESTS,
         strategies::TESTS,
+        smi::TESTS,
         capacity::TESTS,
         endings::TESTS,
         verdicts::TESTS,

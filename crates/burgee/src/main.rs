@@ -5,6 +5,7 @@ mod crds;
 mod order;
 mod place;
 mod simulate;
+mod smi_adapter;
 mod status;
 mod why;
 
@@ -53,6 +54,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Make Istio's routes of the TrafficSplits of a cluster.
+    SmiAdapter(smi_adapter::Arguments),
     /// Print the custom resource definitions.
     Crds(crds::Arguments),
     /// Show where a live canary is.
@@ -103,6 +106,7 @@ fn run() -> anyhow::Result<()> {
         Command::Controller { flags } => controller::run(&flags),
         Command::Loadtester { flags } => burgee_loadtester::run(&flags),
         Command::Hey { arguments } => burgee_loadtester::hey(&arguments),
+        Command::SmiAdapter(arguments) => smi_adapter::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Status(arguments) => place::run(status::run(&arguments)),

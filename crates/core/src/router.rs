@@ -16,6 +16,7 @@ mod knative;
 mod kubernetes;
 pub mod row;
 mod smi;
+pub use smi::bridge;
 pub mod table;
 
 /// How much of the requests can get to each set at most, in percent: with an A/B test all of some and all of the others, so

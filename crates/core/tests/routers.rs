@@ -8,8 +8,14 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burgee_core::router::row::{Feature, Lacking, Name, Role, Row, Targets};
+use burgee_api::Canary;
+use burgee_core::rollout::Rollout;
+use burgee_core::router;
+use burgee_core::router::row::{Feature, Lacking, Name, Role, RouteKind, Row, Targets};
 use burgee_core::router::table::rows;
+use burgee_core::settings::Settings;
+use burgee_core::world::{ObjectKey, World};
+use serde_json::json;
 
 fn workspace() -> PathBuf {
     // Not env!: a target folder that checkouts share would hold the path of another one.
@@ -158,5 +164,36 @@ fn rows_are_told_apart_and_may_stand_in_a_canary() {
             assert!(known.as_array().is_some_and(|known| known.iter().any(|name| name == row.name)), "{}", row.name);
         }
         assert!(row.targets == Targets::Knative || row.features.contains(&Feature::Weights) || row.role.is_none());
+    }
+}
+
+/// What the row says of the lens, the lens does: it waits for the mesh or does not, has a route of its own kinds, and splits.
+#[test]
+fn rows_say_what_their_lenses_do() {
+    for row in rows() {
+        let (api_version, kind) = match row.targets {
+            Targets::Workloads => ("apps/v1", "Deployment"),
+            Targets::Knative => ("serving.knative.dev/v1", "Service"),
+        };
+        let canary = json!({"metadata": {"name": "podinfo", "namespace": "test"}, "spec": {
+            "targetRef": {"apiVersion": api_version, "kind": kind, "name": "podinfo"}, "service": {"port": 80},
+            "analysis": {"iterations": 1}}});
+        let canary: Canary = serde_json::from_value(canary).expect("it is a Canary");
+        let settings = Settings { mesh_provider: row.name.to_owned(), ..Settings::default() };
+        let rollout = Rollout::parse(&canary, &settings).expect("it can be meant");
+        assert_eq!(rollout.provider.row().name, row.name, "its own name means the row");
+        let (lens, world) = (router::of(&rollout), World::new(canary));
+        // Nothing has been read, so that whoever has to look at something does not know it.
+        assert_eq!(
+            lens.accepted(&rollout, &world).is_err(),
+            row.features.contains(&Feature::Acceptance),
+            "{}",
+            row.name
+        );
+        assert_eq!(lens.read(&rollout, &world).is_err(), row.features.contains(&Feature::Weights), "{}", row.name);
+        let kinds: BTreeSet<&RouteKind> = lens.reads(&rollout).iter().filter_map(|key| key.kind.route()).collect();
+        assert_eq!(kinds, row.kinds.iter().copied().collect(), "{}", row.name);
+        let is_ours = |key: ObjectKey| row.kinds.contains(&key.kind.route().expect("a route is of a kind for routes"));
+        assert!(lens.route(&rollout).is_none_or(is_ours), "{}", row.name);
     }
 }

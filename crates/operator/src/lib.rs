@@ -3,6 +3,7 @@
 //! Read [`tick`] first, then the four verbs: [`observe`], [`ask`], [`act`], [`tell`]. [`run`] starts everything.
 
 pub mod act;
+pub mod adapter;
 pub mod args;
 pub mod ask;
 pub mod brake;

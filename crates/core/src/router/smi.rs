@@ -9,7 +9,18 @@ use crate::rollout::Rollout;
 use crate::split::Split;
 use crate::world::{Kind, ObjectKey, World};
 
+pub mod bridge;
 pub(super) mod row;
+
+impl Kind {
+    /// TrafficSplits, the newest version first: those that are written here, and one that is only read.
+    pub const TRAFFIC_SPLITS: [Self; 4] = [
+        Self::Route(&row::V1ALPHA4),
+        Self::Route(&row::V1ALPHA3),
+        Self::Route(&row::V1ALPHA2),
+        Self::Route(&row::V1ALPHA1),
+    ];
+}
 
 /// Where adapters for Istio look for the gateways, as a JSON list.
 const GATEWAYS: &str = "VirtualService.v1alpha3.networking.istio.io/spec.gateways";

@@ -19,8 +19,10 @@ const fn traffic_split(version: &'static str) -> RouteKind {
 
 /// The first version, whose weights are quantities and not numbers.
 pub(super) const V1ALPHA1: RouteKind = traffic_split("v1alpha1");
-const V1ALPHA2: RouteKind = traffic_split("v1alpha2");
-const V1ALPHA3: RouteKind = traffic_split("v1alpha3");
+pub(super) const V1ALPHA2: RouteKind = traffic_split("v1alpha2");
+pub(super) const V1ALPHA3: RouteKind = traffic_split("v1alpha3");
+/// The last version, which no provider string names.
+pub(super) const V1ALPHA4: RouteKind = traffic_split("v1alpha4");
 
 const ROLE: Role = Role {
     name: "smi",
