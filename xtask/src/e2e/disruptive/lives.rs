@@ -110,8 +110,8 @@ impl Lives {
         texts.map(|text| story::neutral(text, stage.namespace())).collect()
     }
 
-    /// Checks one canary: its events by the API server are exactly these; log, event hook and chat tell them in this
-    /// order and none twice; steps keep their pace. Returns the longest delay of a step.
+    /// Checks one canary: its events by the API server are exactly these; log and event hook tell them in this order and none
+    /// twice, the chat all that are alerts; steps keep their pace. Returns the longest delay of a step.
     ///
     /// # Errors
     /// With what is wrong.
@@ -122,11 +122,13 @@ impl Lives {
         let heard: Vec<String> = stage.told().into_iter().map(|told| told.text).collect();
         let missing_calls = within(&heard, expected).context("at the event hook")?;
         ensure!(missing_lines.max(missing_calls) <= kills, "{missing_lines} lines and {missing_calls} calls are lost");
-        within(&stage.alerts(), &alerts(expected)).context("in the chat")?;
+        let again = repeated(&stage.alerts(), &alerts(expected)).context("in the chat")?;
+        ensure!(again <= kills, "{again} alerts came again after {kills} kills");
         let steps = expected.iter().filter(|text| text.starts_with("Advance ")).count();
         let delay = self.check_pace(&moments(&recorded(stage)?, &audit.requests()?)?, steps)?;
         let lost = format!("{missing_lines} log lines and {missing_calls} calls of the hook died with a process");
-        stage.note(&format!("{} events, {lost}; latest step {delay:#}", expected.len()));
+        let again = format!("{again} alerts were sent again");
+        stage.note(&format!("{} events, {lost}, {again}; latest step {delay:#}", expected.len()));
         Ok(delay)
     }
 
@@ -149,7 +151,7 @@ impl Lives {
     }
 }
 
-/// The alerts that go with events, in their order. One may die with a process, but none is sent twice.
+/// The alerts that go with events, in their order.
 fn alerts<'a>(events: &[&str]) -> Vec<&'a str> {
     let alert = |event: &&str| match *event {
         text if text.starts_with("Initialization done! ") => Some("New Deployment detected, initialization completed."),
@@ -193,6 +195,19 @@ fn within(told: &[String], expected: &[&str]) -> Result<usize> {
     Ok(expected.len() - known)
 }
 
+/// Checks that every expected text has arrived, and nothing else. Returns how many came once more: of one that was sent before
+/// that could be noted, a killed process knows nothing.
+fn repeated(told: &[String], expected: &[&str]) -> Result<usize> {
+    for text in expected {
+        let times = |texts: &mut dyn Iterator<Item = &str>| texts.filter(|told| told == text).count();
+        let (arrived, wanted) = (times(&mut told.iter().map(String::as_str)), times(&mut expected.iter().copied()));
+        ensure!(arrived >= wanted, "{text:?} came {arrived} times, not {wanted}: {told:#?}");
+    }
+    let odd = told.iter().find(|text| !expected.contains(&text.as_str()));
+    ensure!(odd.is_none(), "{odd:?} was not expected: {told:#?}");
+    Ok(told.len() - expected.len())
+}
+
 /// The texts of what was told, for the failure of a test with several canaries.
 pub(super) fn report<'a>(stages: impl IntoIterator<Item = &'a Stage<'a>>) -> String {
     stages.into_iter().map(Stage::report).collect()
@@ -204,6 +219,18 @@ mod tests {
 
     fn check(told: &[&str], expected: &[&str]) -> Option<usize> {
         within(&told.iter().map(|&text| text.to_owned()).collect::<Vec<_>>(), expected).ok()
+    }
+
+    #[test]
+    fn all_alerts_arrive_and_those_that_came_again_are_counted() {
+        let check = |told: &[&str], expected: &[&str]| {
+            repeated(&told.iter().map(|&text| text.to_owned()).collect::<Vec<_>>(), expected).ok()
+        };
+        assert_eq!(check(&["a", "b"], &["a", "b"]), Some(0));
+        assert_eq!(check(&["a", "a", "b"], &["a", "b"]), Some(1));
+        assert_eq!(check(&["a"], &["a", "b"]), None);
+        assert_eq!(check(&["a", "b"], &["a", "b", "b"]), None);
+        assert_eq!(check(&["a", "c"], &["a"]), None);
     }
 
     #[test]
