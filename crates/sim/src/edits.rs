@@ -1,6 +1,7 @@
 //! What people change in the spec of a canary while it runs, each time to one that can be meant.
 
 use burgee_core::rollout::{Strategy, TargetKind};
+use burgee_core::router::row::{Feature, Lacking};
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
@@ -61,7 +62,8 @@ pub(crate) fn service(faults: &mut Faults, stage: &mut Stage) -> Done {
     }
 }
 
-/// Another strategy, or back to the one that stands in Git. What a provider lacks it leaves out by itself.
+/// Another strategy, or back to the one that stands in Git. What a provider lacks it leaves out
+/// by itself; one that refuses it is not asked for it.
 pub(crate) fn strategy(faults: &mut Faults, stage: &mut Stage) -> Done {
     let mut analysis = stage.canary()["spec"]["analysis"].clone();
     let Some(fields) = analysis.as_object_mut() else { return Ok(false) };
@@ -76,10 +78,19 @@ pub(crate) fn strategy(faults: &mut Faults, stage: &mut Stage) -> Done {
         7 => json!({"iterations": 3}),
         _ => json!({"iterations": 2, "mirror": true}),
     };
+    let wanted = if is_refused(stage, &wanted) { in_git(stage) } else { wanted };
     let wanted = wanted.as_object().into_iter().flatten();
     fields.extend(wanted.map(|(field, value)| (field.clone(), value.clone())));
     let key = stage.canary.clone();
     patch(stage, &key, "/spec/analysis", &analysis)
+}
+
+/// Whether the provider refuses a strategy.
+fn is_refused(stage: &mut Stage, wanted: &Value) -> bool {
+    let Some(provider) = rollout(stage).map(|rollout| rollout.provider) else { return false };
+    let asked = [("match", Feature::Matches), ("sessionAffinity", Feature::Affinity), ("mirror", Feature::Mirroring)];
+    let is_lacked = |(field, feature): (&str, Feature)| !wanted[field].is_null() && !provider.can(feature);
+    provider.row().lacking == Lacking::Refused && asked.into_iter().any(is_lacked)
 }
 
 /// The strategy that stands in Git.

@@ -185,7 +185,12 @@ impl Instant {
             Some(previous) if previous.is_same(self, &[Part::Route, Part::Canary, Part::Target]) => previous.split,
             Some(_) | None => self.read_split(),
         };
-        self.traffic = self.read_traffic();
+        self.traffic = match previous {
+            Some(previous) if previous.is_same(self, &[Part::Route, Part::Canary, Part::Target, Part::Apex]) => {
+                previous.traffic
+            }
+            Some(_) | None => self.read_traffic(),
+        };
     }
 
     fn digest(&self) -> Arc<str> {

@@ -51,6 +51,9 @@ pub const KINDS: [Kindred; 11] = [
     Kindred { name: "revertOnDeletion", spec: revert, objects: with_service },
 ];
 
+/// A canary whose routes are a `TrafficSplit`, played with seeds of its own.
+pub const TRAFFIC_SPLIT: Kindred = Kindred { name: "TrafficSplit", spec: traffic_split, objects: with_hpa };
+
 /// How a play ended.
 #[derive(Clone, Debug)]
 pub struct Played {
@@ -348,6 +351,12 @@ fn keda() -> Value {
 fn kubernetes() -> Value {
     let mut spec = spec(&json!({"iterations": 3}));
     spec["provider"] = json!("kubernetes");
+    spec
+}
+
+fn traffic_split() -> Value {
+    let mut spec = weights();
+    spec["provider"] = json!("smi:v1alpha2");
     spec
 }
 

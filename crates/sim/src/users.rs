@@ -3,6 +3,8 @@
 
 use burgee_core::order::Word;
 use burgee_core::rollout::Rollout;
+use burgee_core::router;
+use burgee_core::router::row::Holding;
 use burgee_core::world::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
@@ -140,28 +142,34 @@ fn owned(rollout: &Rollout) -> Vec<ObjectKey> {
         rollout.key(Kind::Service, &rollout.canary_service()),
         rollout.key(Kind::Service, &rollout.primary_service()),
         rollout.key(Kind::Service, &rollout.apex),
-        rollout.key(Kind::VIRTUAL_SERVICE, &rollout.apex),
-        rollout.key(Kind::DESTINATION_RULE, &rollout.canary_service()),
     ];
+    keys.extend(router::of(rollout).route(rollout));
+    let is_made = |key: &ObjectKey| key.kind.route().is_some_and(|route| route.holding == Holding::Made);
+    keys.extend(router::of(rollout).reads(rollout).into_iter().find(is_made));
     keys.extend(burgee_core::scaler::primary_key(rollout));
     keys
 }
 
+/// Where the weights of the primary and the canary stand: in a `VirtualService` and in a `TrafficSplit`.
+const WEIGHTS: [[&str; 2]; 2] = [
+    ["/spec/http/0/route/0/weight", "/spec/http/0/route/1/weight"],
+    ["/spec/backends/1/weight", "/spec/backends/0/weight"],
+];
+
 /// Somebody shifts the traffic by hand, or deletes the routes.
 fn route(faults: &mut Faults, stage: &mut Stage) -> Done {
     let Some(rollout) = rollout(stage) else { return Ok(false) };
-    let key = rollout.key(Kind::VIRTUAL_SERVICE, &rollout.apex);
+    let Some(key) = router::of(&rollout).route(&rollout) else { return Ok(false) };
     let Some(seen) = stage.cluster.get(&key) else { return Ok(false) };
     if faults.chance.u32(..4) == 0 {
         stage.cluster.delete(&key);
         return Ok(true);
     }
-    if !seen["spec"]["http"][0]["route"][1]["weight"].is_number() {
-        return Ok(false);
-    }
+    let is_there = |[_, canary]: &[&str; 2]| seen.pointer(canary).is_some_and(Value::is_number);
+    let Some([primary, canary]) = WEIGHTS.into_iter().find(is_there) else { return Ok(false) };
     let weight = faults.chance.i64(0..=100);
-    patch(stage, &key, "/spec/http/0/route/0/weight", &json!(100 - weight))?;
-    patch(stage, &key, "/spec/http/0/route/1/weight", &json!(weight))
+    patch(stage, &key, primary, &json!(100 - weight))?;
+    patch(stage, &key, canary, &json!(weight))
 }
 
 /// Another number of replicas, by hand or by the limits of the autoscaler.

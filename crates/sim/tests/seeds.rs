@@ -3,10 +3,13 @@
 
 use burgee_sim::coverage::{Coverage, PHASES};
 use burgee_sim::faults::{Fault, TRIED};
+use burgee_sim::plays::{TRAFFIC_SPLIT, play};
 use burgee_sim::soak::soak;
 
 /// Seeds that every test run plays. `SEEDS=n` plays another number of them, `SEED=n` one alone, with its film.
 const SEEDS: u64 = 2_000;
+/// And of those with a `TrafficSplit`.
+const SPLIT_SEEDS: u64 = 400;
 /// With so many seeds each phase meets at least so many kinds of faults; the rarest, which waits for its promotion, meets
 /// 24 of them.
 const FAULTS_IN_EACH_PHASE: usize = 16;
@@ -25,6 +28,16 @@ fn every_seed_keeps_every_invariant_and_comes_to_rest() {
     }
     if summary.plays >= SEEDS {
         assert_all_is_met(&summary.coverage);
+    }
+}
+
+/// The same of another router: what it renders, reads and leads home holds under every fault.
+#[test]
+fn every_seed_keeps_every_invariant_behind_a_traffic_split_too() {
+    let seeds = number("SEED").map_or(0..number("SEEDS").unwrap_or(SPLIT_SEEDS), |seed| seed..seed + 1);
+    for seed in seeds {
+        let failure = play(TRAFFIC_SPLIT, seed).failure;
+        assert!(failure.is_none(), "SEED={seed}: {}", failure.unwrap_or_default());
     }
 }
 

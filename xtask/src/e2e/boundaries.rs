@@ -64,6 +64,12 @@ fn roles(stage: &Stage<'_>) -> Result<()> {
     check(&["meshProvider=kubernetes"], &["serving.knative.dev", "networking.istio.io"])?;
     check(&["meshProvider=knative"], &["networking.istio.io"])?;
     check(&["rbac.knative=true", "rbac.keda=false", "rbac.daemonSets=false"], &["keda.sh", "daemonsets"])?;
+    let splits =
+        |values: &[&str]| Ok::<_, anyhow::Error>(only(values)?.iter().any(|one| one.contains("trafficsplits")));
+    for provider in ["smi:istio", "smi:v1alpha3:any", "linkerd"] {
+        ensure!(splits(&[&format!("meshProvider={provider}")])?, "{provider} may not write its TrafficSplits");
+    }
+    ensure!(!splits(&[])?, "TrafficSplits may be written with Istio too");
     let untracked = only(&["rbac.knative=true", "configTracking.enabled=false"])?;
     let configs: Vec<_> =
         untracked.iter().filter(|one| one.contains("secrets") || one.contains("configmaps")).collect();
