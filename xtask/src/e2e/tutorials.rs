@@ -7,7 +7,8 @@
 //! * They need the operator that is there: what a page installs, upgrades or removes of it is shown to the API server by a
 //!   dry run. `docs/upgrade.md` is followed on a lab of its own, without any of that.
 //! * The lab guards hosts by namespace: the page's namespace is there already, so its creation is a dry run, too.
-//! * A minute is long: intervals of 30 s and more are 10 s, those of metrics too, and ten iterations are five.
+//! * A minute is long: intervals of 30 s and more are 10 s, those of metrics too. Ten iterations are five, and weights go up
+//!   by 10 % where they would by 5 %.
 //!
 //! Images are named as a reader would: the lab knows its own by the names that pages write, and `REGISTRY` is `lab.local`.
 mod output;
@@ -70,6 +71,8 @@ fn differences(page: &Page, stage: &Stage<'_>) -> Vec<(String, String)> {
         pair("interval: 1m\n", "interval: 10s\n"),
         pair("interval: 30s\n", "interval: 10s\n"),
         pair("iterations: 10\n", "iterations: 5\n"),
+        pair("stepWeight: 5\n", "stepWeight: 10\n"),
+        pair("canary weight 5\n", "canary weight 10\n"),
         pair(page.host, &stage.host()),
         pair(namespace, own),
     ]
