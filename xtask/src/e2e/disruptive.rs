@@ -1,4 +1,5 @@
 //! Tests that stop or kill what others need; they run one by one on each lab, and need a lab of our own.
+mod alerts;
 mod definitions;
 mod guest;
 mod idle;
@@ -54,6 +55,12 @@ pub(crate) const TESTS: &[Test] = &[
         "narrow",
         "installs the operator again",
         narrow::narrow,
+    ),
+    test(
+        "an_alert_that_is_due_when_the_operator_is_killed_is_sent_by_the_next",
+        "due",
+        "kills the operator",
+        alerts::due,
     ),
     test("of_two_operators_one_acts_and_the_other_takes_over", "replicas", "kills the operator", leadership::replicas),
     test(

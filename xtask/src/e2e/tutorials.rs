@@ -31,7 +31,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("the_introductory_tutorial_can_be_followed", "intro", |stage| follow(stage, &INTRO)),
     test("the_istio_canary_tutorial_can_be_followed", "istio-canary", |stage| follow(stage, &ISTIO_CANARY)),
     test("the_production_tutorial_can_be_followed", "production", |stage| follow(stage, &PRODUCTION)),
-    test("the_smi_tutorial_can_be_followed", "smi", |stage| follow(stage, &SMI)),
+    test("the_smi_tutorial_can_be_followed", "tutorial-smi", |stage| follow(stage, &SMI)),
 ];
 
 const fn test(name: &'static str, space: &'static str, run: fn(&Stage<'_>) -> Result<()>) -> Test {

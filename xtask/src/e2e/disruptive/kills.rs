@@ -71,7 +71,7 @@ fn check_routes(stage: &Stage<'_>, weights: usize) -> Result<()> {
 }
 
 /// Kills the operator while the canaries are in these phases, and waits until it is started again.
-fn kill(operators: &Operators<'_>, lives: &mut Lives, during: &[(&Stage<'_>, &str)]) -> Result<()> {
+pub(super) fn kill(operators: &Operators<'_>, lives: &mut Lives, during: &[(&Stage<'_>, &str)]) -> Result<()> {
     lives.collect(operators)?;
     let process = operators.process(lives.pod()).context("the operator does not run")?;
     for (stage, phase) in during {
