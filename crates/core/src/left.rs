@@ -55,9 +55,11 @@ pub fn scalers(rollout: &Rollout, canary: &Canary) -> Vec<ObjectKey> {
     copies(rollout, noted(canary)).into_iter().filter(|copy| named.as_ref() != Some(copy)).collect()
 }
 
+/// The newest of those that the status names. It may name thousands, as only others would write it, and each is looked at.
 fn noted(canary: &Canary) -> &[CopiedScaler] {
     let run = canary.status.as_ref().and_then(|status| status.run.as_ref());
-    run.map(|run| run.scalers.as_slice()).unwrap_or_default()
+    let scalers = run.map(|run| run.scalers.as_slice()).unwrap_or_default();
+    &scalers[scalers.len().saturating_sub(REMEMBERED)..]
 }
 
 /// The copies that are noted, the newest last.
@@ -189,6 +191,15 @@ mod tests {
         assert_eq!(run.routed, Some(routes("istio/frontend")));
         forget_routes(&mut run, &rollout);
         assert_eq!(run.routed, Some(routes("istio/podinfo")));
+    }
+
+    #[test]
+    fn no_more_copies_are_looked_at_than_are_noted_however_many_the_status_names() {
+        let mut canary = edited("istio/podinfo");
+        let scaler = |number| CopiedScaler { name: format!("copy-{number}"), ..copied("ScaledObject") };
+        canary.status.as_mut().and_then(|status| status.run.as_mut()).unwrap().scalers = (0..6_000).map(scaler).collect();
+        let names: Vec<String> = reads(&rollout(&json!({})), &canary).into_iter().map(|key| key.name).collect();
+        assert_eq!(names, [5_996, 5_997, 5_998, 5_999].map(|number| format!("copy-{number}-primary")));
     }
 
     #[test]
