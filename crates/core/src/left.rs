@@ -197,7 +197,8 @@ mod tests {
     fn no_more_copies_are_looked_at_than_are_noted_however_many_the_status_names() {
         let mut canary = edited("istio/podinfo");
         let scaler = |number| CopiedScaler { name: format!("copy-{number}"), ..copied("ScaledObject") };
-        canary.status.as_mut().and_then(|status| status.run.as_mut()).unwrap().scalers = (0..6_000).map(scaler).collect();
+        canary.status.as_mut().and_then(|status| status.run.as_mut()).unwrap().scalers =
+            (0..6_000).map(scaler).collect();
         let names: Vec<String> = reads(&rollout(&json!({})), &canary).into_iter().map(|key| key.name).collect();
         assert_eq!(names, [5_996, 5_997, 5_998, 5_999].map(|number| format!("copy-{number}-primary")));
     }

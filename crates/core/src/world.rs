@@ -88,12 +88,24 @@ pub struct Rival {
     pub claim: String,
 }
 
+/// So many deliveries are remembered in a status at most; beyond that the oldest are forgotten, and a restart loses them.
+pub(crate) const DUE: usize = 16;
+
+/// So many of which nobody knows yet whether they stand there.
+const TRIED: usize = 4 * DUE;
+
 /// What this process knows of the deliveries of a canary that its status says are due.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deliveries {
     /// They stood in the status when this process first looked at it, or it tried to write them there. None, if it has not
     /// looked yet. What else stands there was written by others, and nobody is told it.
     pub expected: Option<BTreeSet<Delivery>>,
+    /// It tried to write them there, and has not seen yet whether it did. Of several tries one at most was taken.
+    #[serde(default)]
+    pub tried: BTreeSet<Delivery>,
+    /// What stood there when it last looked.
+    #[serde(default)]
+    pub shown: BTreeSet<Delivery>,
     /// It is about to deliver them.
     pub in_hand: BTreeSet<Delivery>,
     /// It has delivered them, or given up.
@@ -103,19 +115,29 @@ pub struct Deliveries {
 impl Deliveries {
     /// Looks at the status as it is stored. What is settled and no longer due is forgotten.
     pub fn look(&mut self, status: Option<&CanaryStatus>) {
-        let due = due(status);
-        self.settled.retain(|delivery| due.contains(delivery));
-        let expected = self.expected.get_or_insert_with(|| due.iter().cloned().collect());
-        expected.retain(|delivery| due.contains(delivery));
+        self.shown = due(status).iter().cloned().collect();
+        let Self { expected, tried, shown, settled, in_hand: _ } = self;
+        let expected = expected.get_or_insert_with(|| shown.clone());
+        if !tried.is_disjoint(shown) {
+            expected.append(tried);
+        }
+        expected.retain(|delivery| shown.contains(delivery));
+        settled.retain(|delivery| shown.contains(delivery));
     }
 
-    /// This status is about to be written. Whether it was is not always known.
+    /// This status is about to be written. Whether it was is not always known. What stood there before is not expected for
+    /// being written again.
     pub fn expect(&mut self, status: &CanaryStatus) {
-        self.expected.get_or_insert_default().extend(due(Some(status)).iter().cloned());
+        self.expected.get_or_insert_default();
+        self.tried.extend(due(Some(status)).iter().filter(|delivery| !self.shown.contains(delivery)).cloned());
+        while self.tried.len() > TRIED {
+            self.tried.pop_first();
+        }
     }
 
     /// From now on it is about to deliver this one.
     pub fn take(&mut self, delivery: &Delivery) {
+        self.tried.remove(delivery);
         self.in_hand.insert(delivery.clone());
     }
 
@@ -126,6 +148,7 @@ impl Deliveries {
 
     /// This one is delivered, or given up.
     pub fn settle(&mut self, delivery: &Delivery) {
+        self.tried.remove(delivery);
         self.in_hand.remove(delivery);
         self.settled.insert(delivery.clone());
     }
@@ -142,8 +165,10 @@ impl Deliveries {
     }
 }
 
-fn due(status: Option<&CanaryStatus>) -> &[Delivery] {
-    status.and_then(|status| status.run.as_ref()).map(|run| run.due.as_slice()).unwrap_or_default()
+/// What a status says is due: no more than is ever noted. Others may have written thousands there.
+pub(crate) fn due(status: Option<&CanaryStatus>) -> &[Delivery] {
+    let due = status.and_then(|status| status.run.as_ref()).map(|run| run.due.as_slice()).unwrap_or_default();
+    &due[due.len().saturating_sub(DUE)..]
 }
 
 /// Everything seen of one canary at one instant.
@@ -221,4 +246,55 @@ pub fn string_map(value: &Value) -> BTreeMap<String, String> {
         .flatten()
         .filter_map(|(key, value)| value.as_str().map(|text| (key.clone(), text.to_owned())))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use burgee_api::Run;
+
+    use super::*;
+
+    fn with_due(texts: &[&str]) -> CanaryStatus {
+        let delivery = |text: &&str| Delivery { text: (*text).to_owned(), ..Delivery::default() };
+        let run = Run { due: texts.iter().map(delivery).collect(), ..Run::default() };
+        CanaryStatus { run: Some(run), ..CanaryStatus::default() }
+    }
+
+    /// Whether this process delivers what it finds in the status.
+    fn is_lost(deliveries: &mut Deliveries, status: &CanaryStatus) -> bool {
+        deliveries.look(Some(status));
+        due(Some(status)).iter().any(|delivery| deliveries.is_lost(delivery))
+    }
+
+    #[test]
+    fn what_was_written_although_the_answer_was_lost_is_delivered_however_late_the_watch_shows_it() {
+        let mut deliveries = Deliveries::default();
+        assert!(!is_lost(&mut deliveries, &with_due(&[])));
+        deliveries.expect(&with_due(&["rolled back"]));
+        assert!(!is_lost(&mut deliveries, &with_due(&[])), "the watch is late");
+        assert!(is_lost(&mut deliveries, &with_due(&["rolled back"])));
+        deliveries.take(&due(Some(&with_due(&["rolled back"])))[0]);
+        assert!(!is_lost(&mut deliveries, &with_due(&["rolled back"])));
+    }
+
+    #[test]
+    fn what_others_wrote_is_not_expected_because_it_is_written_again() {
+        let mut deliveries = Deliveries::default();
+        assert!(!is_lost(&mut deliveries, &with_due(&[])));
+        let planted = with_due(&["transfer all money"]);
+        assert!(!is_lost(&mut deliveries, &planted));
+        deliveries.expect(&planted);
+        assert!(!is_lost(&mut deliveries, &planted));
+    }
+
+    #[test]
+    fn of_thousands_that_a_status_says_are_due_no_more_are_looked_at_than_are_ever_noted() {
+        let texts: Vec<String> = (0..6_000).map(|number| number.to_string()).collect();
+        let flood = with_due(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut deliveries = Deliveries::default();
+        assert!(is_lost(&mut deliveries, &flood), "this is the first look");
+        deliveries.expect(&flood);
+        let known = [deliveries.expected.map_or(0, |expected| expected.len()), deliveries.shown.len()];
+        assert_eq!((known, deliveries.tried.len()), ([DUE, DUE], 0));
+    }
 }

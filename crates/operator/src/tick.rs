@@ -48,7 +48,11 @@ pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
         Err(reason) => {
             let story = Story::new(&key, &canary, INTERVAL);
             let memory = operator.memory(&key);
-            let now = lock(&memory).look_at_the_clock(Timestamp::now(), canary.status.as_ref());
+            let now = {
+                let mut memory = lock(&memory);
+                memory.deliveries.look(canary.status.as_ref());
+                memory.look_at_the_clock(Timestamp::now(), canary.status.as_ref())
+            };
             let plan = decide::refuse(&World::new(canary), now, &reason);
             carry_out(&operator, story, plan).await
         }

@@ -11,9 +11,7 @@ use crate::alert;
 use crate::notice::{AlertText, cut};
 use crate::plan::Step;
 use crate::settings::Audience;
-
-/// So many are remembered at most; beyond that the oldest are forgotten, and a restart would lose them.
-const REMEMBERED: usize = 16;
+use crate::world;
 
 /// An alert that arises now.
 pub(super) fn alert(alert: AlertText, phase: Phase, now: Timestamp) -> Delivery {
@@ -29,7 +27,7 @@ pub(super) fn post_rollout(phase: Phase, now: Timestamp) -> Delivery {
 
 /// Sees to it that the status knows what is due, and that it is delivered.
 pub(super) fn keep(tick: &Tick, steps: &mut Vec<Step>) {
-    let noted = tick.run().map(|run| run.due.as_slice()).unwrap_or_default();
+    let noted = world::due(tick.world.canary.status.as_ref());
     let known = &tick.world.deliveries;
     let left: Vec<Delivery> = noted.iter().filter(|delivery| known.is_due(delivery)).cloned().collect();
     let lost: Vec<Step> = left.iter().filter(|delivery| known.is_lost(delivery)).cloned().map(Step::Deliver).collect();
@@ -51,7 +49,7 @@ fn note(tick: &Tick, steps: &mut [Step], left: Vec<Delivery>) {
             due.extend(is_wanted(tick, delivery).then(|| delivery.clone()));
         }
     }
-    due.drain(..due.len().saturating_sub(REMEMBERED));
+    due.drain(..due.len().saturating_sub(world::DUE));
     if let Some(run) = &mut status.run {
         run.due = due;
     }

@@ -280,3 +280,31 @@ async fn an_alert_that_a_killed_process_left_in_the_status_is_sent_once_and_noth
     assert_eq!(sent.len(), 1, "{sent:?}");
     assert!(sent[0].contains("it was bad"), "{sent:?}");
 }
+
+#[tokio::test]
+async fn what_others_write_into_a_status_that_is_written_again_is_sent_to_nobody() {
+    let chat = Fake::start(|_| axum::response::IntoResponse::into_response("ok")).await;
+    let case = Case::new(decide::decide).await;
+    let provider = ObjectKey::new(Kind::AlertProvider, "test", "chat");
+    let spec = json!({"type": "slack", "address": chat.url});
+    case.edit(&provider, json!({"metadata": {"name": "chat", "namespace": "test"}, "spec": spec}));
+    let look = async |edit: &dyn Fn(&mut Value)| {
+        let mut stored = lock(&case.objects).by_path[&path(&key()).unwrap()].clone();
+        edit(&mut stored);
+        case.edit(&key(), stored);
+        let stored = lock(&case.objects).by_path[&path(&key()).unwrap()].clone();
+        case.show(&key(), vec![stored]);
+        case.tick(2).await;
+        while !case.operator.is_delivered() {
+            tokio::task::yield_now().await;
+        }
+        lock(&case.objects).by_path[&path(&key()).unwrap()]["status"].clone()
+    };
+    let refused = look(&|canary| canary["spec"]["targetRef"]["kind"] = "Nonsense".into()).await;
+    assert!(refused["conditions"].to_string().contains("Nonsense"), "{refused}");
+    look(&|canary| canary["status"]["run"] = with_due(&["transfer all money"])["status"]["run"].clone()).await;
+    let again = look(&|canary| canary["spec"]["targetRef"]["kind"] = "OtherNonsense".into()).await;
+    assert_eq!(again["run"]["due"][0]["text"], "transfer all money", "it stands where we have written");
+    look(&|canary| canary["spec"] = with_due(&[])["spec"].clone()).await;
+    assert_eq!(chat.seen(), Vec::new());
+}
