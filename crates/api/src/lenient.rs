@@ -1,6 +1,7 @@
 //! Reading what an API server may hold: numbers with or without a fraction, and null for absent.
 //! It must not reject what the schema lets through.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Whole numbers up to this magnitude are exact in a double.
@@ -67,6 +68,29 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Readable<T> {
+    Read(T),
+    Other(IgnoredAny),
+}
+
+/// Reads what only we write. What another version of us has left and cannot be read counts as its default: a canary that
+/// cannot be read at all would be left alone with its traffic.
+///
+/// # Errors
+/// When it is no value at all.
+pub fn if_readable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    match Option::<Readable<T>>::deserialize(deserializer)? {
+        Some(Readable::Read(value)) => Ok(value),
+        Some(Readable::Other(_)) | None => Ok(T::default()),
+    }
 }
 
 /// Writes a double as a whole number where it is one, as people write them.

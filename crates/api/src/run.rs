@@ -35,23 +35,23 @@ pub struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_started_at: Option<String>,
     /// How the canary is tried out in this run, once it has been given anything to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Option::is_none")]
     pub strategy: Option<RunStrategy>,
     /// Where the traffic is, beside what the weight says.
-    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "is_default")]
     pub traffic: Traffic,
     /// What the primary runs.
-    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "is_default")]
     pub primary: PrimaryState,
     /// Weights in percent that the canary has had of `stepWeights`, one for each step of this run.
     #[serde(deserialize_with = "lenient::integers", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<f64>")]
     pub weights: Vec<i64>,
     /// Who splits the traffic, and the Service that the routes are made for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Option::is_none")]
     pub routed: Option<Routed>,
     /// Autoscalers of which the primary may have copies, the newest last.
-    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Vec::is_empty")]
     pub scalers: Vec<CopiedScaler>,
     /// Digest of what the primary's autoscaler follows: of the target's, and of what the canary says of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,10 +75,10 @@ pub struct Run {
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "is_default")]
     pub providers_checked: bool,
     /// Hooks that passed and are not asked again.
-    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Vec::is_empty")]
     pub hooks_passed: Vec<PassedHook>,
     /// Names of the gates before a weight that somebody was told are closed.
-    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Vec::is_empty")]
     pub gates_closed: Vec<String>,
     /// Since when a metrics provider has not answered.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +87,7 @@ pub struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_reason: Option<String>,
     /// Since when the metrics provider has answered again, but has not all of the data yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Option::is_none")]
     pub catching_up: Option<CatchingUp>,
     /// Since when a rollback has waited for a pod of the primary.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,19 +105,19 @@ pub struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
     /// How the run ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Option::is_none")]
     pub outcome: Option<RunOutcome>,
     /// What was ordered and is still to be done.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Option::is_none")]
     pub ordered: Option<Ordered>,
     /// Since when the analysis is paused by order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_since: Option<String>,
     /// The last orders that were answered; none of them is taken again.
-    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<AnsweredOrder>,
     /// What may not have reached everybody yet, the newest last.
-    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "Vec::is_empty")]
     pub due: Vec<Delivery>,
     /// Number of events told in this run.
     #[serde(deserialize_with = "lenient::count")]
@@ -349,4 +349,25 @@ pub struct CatchingUp {
     /// Whether some metrics have a value.
     #[serde(deserialize_with = "lenient::or_default")]
     pub in_part: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::canary_status::CanaryStatus;
+
+    #[test]
+    fn what_another_version_has_left_makes_no_canary_unreadable_and_hides_nothing_that_can_be_read() {
+        let left = json!({"phase": "Progressing", "canaryWeight": 50, "run": {
+            "startedAt": "2026-01-31T12:00:00Z", "strategy": "spiral", "routed": "istio/podinfo", "traffic": "lost",
+            "primary": 7, "scalers": "HorizontalPodAutoscaler/podinfo", "hooksPassed": ["load test"],
+            "gatesClosed": [{}], "catchingUp": "since noon", "outcome": "tired", "ordered": "pizza", "orders": [1],
+            "due": [{"kind": "letter"}], "told": 3,
+        }});
+        let status: CanaryStatus = from_value(left).unwrap();
+        let run = Run { started_at: Some("2026-01-31T12:00:00Z".to_owned()), told: 3, ..Run::default() };
+        assert_eq!((status.canary_weight, status.run), (50, Some(run)));
+    }
 }
