@@ -18,6 +18,10 @@ pub const LONGEST_STANDSTILL: SignedDuration = SignedDuration::from_secs(5);
 /// How often whoever waits for an answer gives a sign of life.
 pub const BEAT: SignedDuration = SignedDuration::from_secs(1);
 
+/// The year 8000. A time after it is nobody's clock: at the end of time every wait is over at once, and a canary would be
+/// looked at without any pause.
+const LATEST: Timestamp = Timestamp::constant(190_288_396_800, 0);
+
 /// So many times that were written late are remembered.
 const REMEMBERED: usize = 4;
 
@@ -74,7 +78,7 @@ fn latest(status: &CanaryStatus) -> Option<Timestamp> {
         .iter()
         .flat_map(|run| [&run.started_at, &run.step_started_at, &run.fought_since, &run.held_since, &run.paused_since]);
     let times = of_run.chain([&status.last_transition_time]).flatten();
-    times.filter_map(|text| text.parse().ok()).max()
+    times.filter_map(|text| text.parse().ok()).filter(|time| *time < LATEST).max()
 }
 
 /// Times in statuses that were written later than they say.
@@ -229,6 +233,13 @@ mod tests {
         assert_eq!(look(&mut hours, at(3), at(50), Some(&status(1_000, Some(1_010)))), at(1_000));
         assert_eq!(look(&mut hours, at(3), at(52), Some(&status(1_000, Some(1_010)))), at(1_002));
         assert_eq!(look(&mut hours, at(3), at(52), Some(&status(1_500, None))), at(1_500));
+    }
+
+    #[test]
+    fn nobody_gets_to_the_end_of_time_where_every_wait_is_over() {
+        let (mut hours, planted) = (Hours::default(), status(Timestamp::MAX.as_second(), None));
+        assert_eq!(look(&mut hours, at(1_000), at(50), Some(&planted)), at(1_000));
+        assert_eq!(look(&mut hours, at(1_005), at(55), Some(&planted)), at(1_005));
     }
 
     #[test]
