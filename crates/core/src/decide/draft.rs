@@ -206,7 +206,7 @@ impl<'a> Draft<'a> {
             self.tell_doubts(&before);
             foreign::note_drained(&before, &mut self.status, self.tick.now);
             let same_run = run_start(self.status.run.as_ref()) == run_start(before.run.as_ref());
-            let told = if same_run { told_so_far(self.tick) + self.told.all() } else { 0 };
+            let told = if same_run { told_so_far(self.tick).saturating_add(self.told.all()) } else { 0 };
             let (tick, rollout) = (self.tick, self.tick.rollout);
             let run = self.run();
             run.told = told;
