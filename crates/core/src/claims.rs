@@ -2,6 +2,8 @@
 //! gateways, which all namespaces share (S29). Two that claim the same are rivals, and the younger one has to wait (S24). It
 //! decides nothing else.
 
+use crate::limits::allows;
+use crate::settings::Settings;
 use crate::world::Rival;
 use serde_json::Value;
 
@@ -46,17 +48,18 @@ impl Claim {
         }
     }
 
-    /// The oldest of the others that claims the same and is older than this one.
-    pub fn rival<'a>(&self, others: impl Iterator<Item = &'a Self>) -> Option<Rival> {
+    /// The oldest of the others that claims the same and is older than this one. A host that its namespace may not claim is
+    /// claimed by nobody.
+    pub fn rival<'a>(&self, others: impl Iterator<Item = &'a Self>, settings: &Settings) -> Option<Rival> {
         let older = others.filter(|other| other.age() < self.age());
-        let rivals = older.filter_map(|other| Some((other, self.shared(other)?)));
+        let rivals = older.filter_map(|other| Some((other, self.shared(other, settings)?)));
         let (oldest, claim) = rivals.min_by_key(|(other, _)| other.age())?;
         Some(Rival { name: oldest.name.clone(), namespace: oldest.namespace.clone(), claim })
     }
 
     /// Whether a canary of another namespace claims a host that this one claims.
     pub fn meets_elsewhere(&self, other: &Self) -> bool {
-        self.namespace != other.namespace && hosts::shared(&self.places, &other.places).is_some()
+        self.namespace != other.namespace && hosts::shared(&self.places, &other.places, |_| true).is_some()
     }
 
     /// The older, the less.
@@ -65,9 +68,9 @@ impl Claim {
     }
 
     /// What this one claims and another does as well.
-    fn shared(&self, other: &Self) -> Option<String> {
+    fn shared(&self, other: &Self, settings: &Settings) -> Option<String> {
         if self.namespace != other.namespace {
-            return hosts::shared(&self.places, &other.places);
+            return hosts::shared(&self.places, &other.places, |host| allows(settings, &other.namespace, host));
         }
         if meet(&self.target, &other.target, &MADE) {
             Some(format!("target {}", self.target))
@@ -111,8 +114,32 @@ mod tests {
     }
 
     fn check(own: &Claim, others: &[Claim], expected: Option<(&str, &str)>) {
-        let found = own.rival(others.iter());
+        let found = own.rival(others.iter(), &Settings::default());
         assert_eq!(found.as_ref().map(|rival| (rival.name.as_str(), rival.claim.as_str())), expected);
+    }
+
+    fn at_host(namespace: &str, created: &str) -> Claim {
+        Claim::of(&json!({
+            "metadata": {"name": "shop", "namespace": namespace, "creationTimestamp": created},
+            "spec": {
+                "targetRef": {"kind": "Deployment", "name": "shop"},
+                "service": {"hosts": ["shop.example.com"], "gateways": ["infra/public"]},
+            },
+        }))
+    }
+
+    #[test]
+    fn a_host_that_a_namespace_may_not_claim_is_kept_from_nobody() {
+        let (squatter, owner) = (at_host("evil", "1"), at_host("shop", "2"));
+        let check = |allowed: &[&str], expected: Option<&str>| {
+            let given = allowed.iter().map(|namespace| ((*namespace).to_owned(), vec!["shop.example.com".to_owned()]));
+            let settings = Settings { allowed_hosts: given.collect(), ..Settings::default() };
+            let rival = owner.rival([&squatter].into_iter(), &settings).map(|rival| rival.namespace);
+            assert_eq!(rival.as_deref(), expected, "{allowed:?}");
+        };
+        check(&["shop"], None);
+        check(&["shop", "evil"], Some("evil"));
+        check(&[], Some("evil"));
     }
 
     #[test]

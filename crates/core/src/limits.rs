@@ -29,7 +29,7 @@ pub fn verify(rollout: &Rollout, canary: &Canary, settings: &Settings) -> Result
 }
 
 /// Whether a namespace may claim a host: one of its own Services, or one that it or every namespace is given.
-fn allows(settings: &Settings, namespace: &str, host: &str) -> bool {
+pub(crate) fn allows(settings: &Settings, namespace: &str, host: &str) -> bool {
     if settings.allowed_hosts.is_empty() || is_own(namespace, host) {
         return true;
     }

@@ -59,7 +59,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
     let own = key_of(&canary);
     // Before the first look: a change that comes while the others are looked at wakes the canary once more.
     operator.reads(&own, &keys);
-    let rival = operator.stores.rival(&own);
+    let rival = operator.stores.rival(&own, &operator.settings);
     let mut sight = Sight { world: World::new(canary), again: None, forbidden: BTreeSet::new() };
     if rival.as_ref().is_some_and(|rival| rival.namespace != rollout.namespace) {
         // Nothing that this canary reads changes when the other one lets go of a host.

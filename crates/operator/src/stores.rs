@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use burgee_core::claims::Claim;
+use burgee_core::settings::Settings;
 use burgee_core::world::{Kind, ObjectKey, Rival};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -399,12 +400,12 @@ impl Stores {
     }
 
     /// The older canary that claims the same as this one, if there is one (S24).
-    pub fn rival(&self, canary: &ObjectKey) -> Option<Rival> {
+    pub fn rival(&self, canary: &ObjectKey, settings: &Settings) -> Option<Rival> {
         let stores = self.lock();
         let objects = &stores.get(&self.scope(canary))?.objects;
         let own = objects.get(&(canary.namespace.clone(), canary.name.clone()))?.claim.as_deref()?;
         let all = stores.iter().filter(|(scope, _)| scope.kind == Kind::Canary).flat_map(|(_, store)| &store.objects);
-        own.rival(all.filter_map(|(_, stored)| stored.claim.as_deref()))
+        own.rival(all.filter_map(|(_, stored)| stored.claim.as_deref()), settings)
     }
 
     /// The canaries of other namespaces that claim a host which this one claims (S29).

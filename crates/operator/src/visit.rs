@@ -134,7 +134,7 @@ impl Visit {
             let (seen, _) = configs.look(&self.cluster, &reference.key, Look::Ask).await;
             world.configs.push((reference.key, seen));
         }
-        world.rival = self.rival(&world.canary).await;
+        world.rival = self.rival(&world.canary, settings).await;
         world
     }
 
@@ -146,11 +146,11 @@ impl Visit {
         }
     }
 
-    async fn rival(&self, canary: &Canary) -> Option<burgee_core::world::Rival> {
+    async fn rival(&self, canary: &Canary, settings: &Settings) -> Option<burgee_core::world::Rival> {
         let collection = Resource::of(Kind::Canary).collection(canary.metadata.namespace.as_deref());
         let list = self.cluster.raw(Method::GET, &collection, None).await.ok()?;
         let claims: Vec<Claim> = list["items"].as_array()?.iter().map(Claim::of).collect();
-        Claim::of(&serde_json::to_value(canary).ok()?).rival(claims.iter())
+        Claim::of(&serde_json::to_value(canary).ok()?).rival(claims.iter(), settings)
     }
 
     /// What the controller that runs as `namespace/deployment` was started with, the brake included.

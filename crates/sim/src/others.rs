@@ -54,7 +54,7 @@ fn belongings(cluster: &Cluster, key: &ObjectKey, canary: &Value, settings: &Set
     let kept = kept.map(|(key, _)| key.clone());
     let rivals: Vec<Claim> =
         cluster.of_kind(Kind::Canary).filter(|(other, _)| *other != key).map(|(_, other)| Claim::of(other)).collect();
-    let is_refused = Claim::of(canary).rival(rivals.iter()).is_some();
+    let is_refused = Claim::of(canary).rival(rivals.iter(), settings).is_some();
     let read: Option<Canary> = Deserialize::deserialize(canary).ok().filter(|_| !is_refused);
     let rollout = read.and_then(|canary| Rollout::parse(&canary, settings).ok());
     kept.chain(rollout.iter().flat_map(reads::objects)).collect()

@@ -489,7 +489,7 @@ impl Stage {
         if others.is_empty() {
             return None;
         }
-        Claim::of(self.cluster.get(&self.canary)?).rival(others.iter())
+        Claim::of(self.cluster.get(&self.canary)?).rival(others.iter(), &self.settings)
     }
 
     /// Shows the checkers what has just happened.
