@@ -67,7 +67,9 @@ fn splits(stage: &Stage<'_>) -> Result<()> {
     if ended.is_err() {
         print_adapter(stage);
     }
-    ended
+    // Before the permissions go: nobody may look at a TrafficSplit any more.
+    let deleted = stage.kubectl(&["delete", "canary", "podinfo", "--wait", "--timeout=60s"]);
+    ended.and(deleted.map(drop))
 }
 
 /// What the adapter said last, for a failure.
