@@ -94,6 +94,21 @@ impl Case {
         let _ = lock(&self.objects).put(&path(key).unwrap(), object);
     }
 
+    /// The canary as it is in the cluster.
+    fn stored(&self) -> Value {
+        lock(&self.objects).by_path[&path(&key()).unwrap()].clone()
+    }
+
+    /// Somebody writes the canary, its watch shows it, and all that follows is delivered.
+    async fn follow_edit(&self, canary: Value) {
+        self.edit(&key(), canary);
+        self.show(&key(), vec![self.stored()]);
+        self.tick(2).await;
+        while !self.operator.is_delivered() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Looks at the canary so many times. Answers what was asked about single objects: watches do not count.
     async fn tick(&self, times: usize) -> Vec<String> {
         for _ in 0..times {
@@ -256,23 +271,23 @@ fn with_due(texts: &[&str]) -> Value {
     canary
 }
 
-#[tokio::test]
-async fn an_alert_that_a_killed_process_left_in_the_status_is_sent_once_and_nothing_that_others_write_there() {
+/// A chat, and a namespace whose provider leads to it.
+async fn with_chat() -> (Fake, Case) {
     let chat = Fake::start(|_| axum::response::IntoResponse::into_response("ok")).await;
     let case = Case::new(decide::decide).await;
     let provider = ObjectKey::new(Kind::AlertProvider, "test", "chat");
     let spec = json!({"type": "slack", "address": chat.url});
     case.edit(&provider, json!({"metadata": {"name": "chat", "namespace": "test"}, "spec": spec}));
+    (chat, case)
+}
+
+#[tokio::test]
+async fn an_alert_that_a_killed_process_left_in_the_status_is_sent_once_and_nothing_that_others_write_there() {
+    let (chat, case) = with_chat().await;
     let look = async |texts: &[&str]| {
-        case.edit(&key(), with_due(texts));
-        let stored = lock(&case.objects).by_path[&path(&key()).unwrap()].clone();
-        case.show(&key(), vec![stored]);
+        case.follow_edit(with_due(texts)).await;
         case.tick(2).await;
-        while !case.operator.is_delivered() {
-            tokio::task::yield_now().await;
-        }
-        case.tick(2).await;
-        lock(&case.objects).by_path[&path(&key()).unwrap()]["status"]["run"]["due"].clone()
+        case.stored()["status"]["run"]["due"].clone()
     };
     assert_eq!(look(&["it was bad"]).await, Value::Null, "it is due no longer");
     assert_eq!(look(&["transfer all money"]).await, Value::Null, "nobody wrote this for us");
@@ -283,22 +298,12 @@ async fn an_alert_that_a_killed_process_left_in_the_status_is_sent_once_and_noth
 
 #[tokio::test]
 async fn what_others_write_into_a_status_that_is_written_again_is_sent_to_nobody() {
-    let chat = Fake::start(|_| axum::response::IntoResponse::into_response("ok")).await;
-    let case = Case::new(decide::decide).await;
-    let provider = ObjectKey::new(Kind::AlertProvider, "test", "chat");
-    let spec = json!({"type": "slack", "address": chat.url});
-    case.edit(&provider, json!({"metadata": {"name": "chat", "namespace": "test"}, "spec": spec}));
+    let (chat, case) = with_chat().await;
     let look = async |edit: &dyn Fn(&mut Value)| {
-        let mut stored = lock(&case.objects).by_path[&path(&key()).unwrap()].clone();
-        edit(&mut stored);
-        case.edit(&key(), stored);
-        let stored = lock(&case.objects).by_path[&path(&key()).unwrap()].clone();
-        case.show(&key(), vec![stored]);
-        case.tick(2).await;
-        while !case.operator.is_delivered() {
-            tokio::task::yield_now().await;
-        }
-        lock(&case.objects).by_path[&path(&key()).unwrap()]["status"].clone()
+        let mut edited = case.stored();
+        edit(&mut edited);
+        case.follow_edit(edited).await;
+        case.stored()["status"].clone()
     };
     let refused = look(&|canary| canary["spec"]["targetRef"]["kind"] = "Nonsense".into()).await;
     assert!(refused["conditions"].to_string().contains("Nonsense"), "{refused}");
