@@ -61,6 +61,11 @@ pub(crate) fn check_golden(path: &str, value: &Value) {
     assert_eq!(text, golden, "{} differs; BLESS=1 rewrites it", path.display());
 }
 
+/// Compares what a router has rendered, or why it could not, with a golden file.
+pub(crate) fn check_rendered(path: &str, rendered: Result<Vec<Value>, String>) {
+    check_golden(path, &rendered.map_or_else(|error| json!({"error": error}), Value::Array));
+}
+
 /// The `*.in.yaml` files of a directory under `testdata`: their names without the ending, and their content.
 pub(crate) fn golden_inputs(directory: &str) -> Vec<(String, Value)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(directory);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixtures::{self, check_golden, golden_inputs};
+use crate::fixtures::{self, check_rendered, golden_inputs};
 use crate::object::LAST_APPLIED;
 use crate::reconcile::settle;
 use crate::settings::Settings;
@@ -31,11 +31,8 @@ fn goldens() {
     for (name, input) in golden_inputs("knative") {
         let (rollout, world) = scene(&input["seen"]);
         let canary = input["weight"].as_u64().and_then(|weight| u8::try_from(weight).ok()).unwrap_or(0);
-        let output = match Knative.render(&rollout, &world, Split::with_canary(canary)) {
-            Ok(objects) => json!(objects),
-            Err(error) => json!({"error": error}),
-        };
-        check_golden(&format!("knative/{name}.out.yaml"), &output);
+        let rendered = Knative.render(&rollout, &world, Split::with_canary(canary));
+        check_rendered(&format!("knative/{name}.out.yaml"), rendered);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixtures::{self, check_golden, golden_inputs};
+use crate::fixtures::{self, check_rendered, golden_inputs};
 use crate::object::entries;
 use crate::reconcile::settle;
 use crate::settings::Settings;
@@ -27,11 +27,8 @@ fn goldens() {
         let (rollout, mut world) = scene(&input["canary"], &input["seen"]);
         Arc::make_mut(&mut world.canary).status = serde_json::from_value(input["status"].clone()).unwrap();
         let canary = input["weight"].as_u64().and_then(|weight| u8::try_from(weight).ok()).unwrap_or(0);
-        let output = match Smi.render(&rollout, &world, Split::with_canary(canary)) {
-            Ok(objects) => json!(objects),
-            Err(error) => json!({"error": error}),
-        };
-        check_golden(&format!("smi/{name}.out.yaml"), &output);
+        let rendered = Smi.render(&rollout, &world, Split::with_canary(canary));
+        check_rendered(&format!("smi/{name}.out.yaml"), rendered);
     }
 }
 
