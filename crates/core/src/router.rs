@@ -3,8 +3,9 @@
 //! Laws, tested for all: what was rendered reads back as the same split; rendering twice is rendering once; fields of
 //! others survive.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::object::based_on;
 use crate::rollout::Rollout;
 use crate::split::Split;
 use crate::world::{ObjectKey, World};
@@ -61,6 +62,15 @@ pub trait Router: Sync {
 
     /// The user's own objects as they were before, for `revertOnDeletion`.
     fn finalize(&self, rollout: &Rollout, world: &World) -> Result<Vec<Value>, String>;
+}
+
+/// The object as seen, or a new one that belongs to the canary.
+fn owned(rollout: &Rollout, key: &ObjectKey, seen: Option<&Value>) -> Value {
+    let mut object = based_on(key, seen);
+    if seen.is_none() {
+        object["metadata"]["ownerReferences"] = json!([rollout.owner_reference()]);
+    }
+    object
 }
 
 /// The router of a rollout.

@@ -4,7 +4,7 @@ use burgee_api::CanaryStatus;
 use serde_json::{Value, json};
 
 use super::adopted::{give_back, remember};
-use super::{Router, Shares};
+use super::{Router, Shares, owned};
 use crate::object::{based_on, merge, put, toolkit_off};
 use crate::rollout::Rollout;
 use crate::split::Split;
@@ -95,15 +95,6 @@ fn destination_rule(rollout: &Rollout, key: &ObjectKey, seen: Option<&Value>) ->
     rule["spec"]["host"] = json!(key.name);
     put(&mut rule["spec"], "trafficPolicy", rollout.service_json["trafficPolicy"].clone());
     rule
-}
-
-/// The object as seen, or a new one that belongs to the canary.
-fn owned(rollout: &Rollout, key: &ObjectKey, seen: Option<&Value>) -> Value {
-    let mut object = based_on(key, seen);
-    if seen.is_none() {
-        object["metadata"]["ownerReferences"] = json!([rollout.owner_reference()]);
-    }
-    object
 }
 
 /// The VirtualService for a split. Of one that is there, metadata of others and fields of `spec` besides hosts, gateways

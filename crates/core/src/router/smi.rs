@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::adopted::{give_back, remember};
-use super::{Router, Shares};
+use super::{Router, Shares, owned};
 use crate::object::{based_on, items, items_mut, put};
 use crate::rollout::Rollout;
 use crate::split::Split;
@@ -46,10 +46,7 @@ impl Router for Smi {
     fn render(&self, rollout: &Rollout, world: &World, split: Split) -> Result<Vec<Value>, String> {
         let key = key(rollout);
         let seen = world.look(&key)?;
-        let mut object = based_on(&key, seen);
-        if seen.is_none() {
-            object["metadata"]["ownerReferences"] = json!([rollout.owner_reference()]);
-        }
+        let mut object = owned(rollout, &key, seen);
         object["spec"]["service"] = json!(rollout.service.hosts.first().unwrap_or(&rollout.apex));
         object["spec"]["backends"] = backends(rollout, split);
         annotate(rollout, &mut object);
