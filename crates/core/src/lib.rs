@@ -10,6 +10,7 @@ pub mod claims;
 pub mod decide;
 pub mod digest;
 pub mod dns;
+pub mod ending;
 pub mod expression;
 pub mod healing;
 pub mod kept;

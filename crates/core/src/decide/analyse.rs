@@ -1,12 +1,13 @@
 //! The metrics of a step: all asked together, joined into one verdict; a provider that does not answer is no verdict
 //! (S10, I20; contract: metrics §1).
 
-use burgee_api::{CatchingUp, Metric, MetricErrors, MetricTemplate, Run};
+use burgee_api::{CatchingUp, Metric, MetricErrors, MetricTemplate};
 
 use super::ask::Asker;
 use super::draft::{fraction, time};
 use super::start::wait_an_interval;
 use super::{Decision, Draft, Tick, foreign};
+use crate::ending;
 use crate::metric::builtin::{Builtin, Observer};
 use crate::metric::provider::ProviderError;
 use crate::metric::template::{Model, render};
@@ -362,12 +363,7 @@ pub(super) fn hold(tick: &Tick, mut draft: Draft, silence: Silence) -> Plan {
 pub(super) fn resume(draft: &mut Draft) {
     if draft.run().held_since.is_some() {
         draft.tell(Notice::ProviderAnswersAgain);
-        forget_hold(draft.run());
+        ending::forget_hold(draft.run());
         draft.drop_condition("Held");
     }
-}
-
-/// No provider is waited for any more.
-pub(super) fn forget_hold(run: &mut Run) {
-    (run.held_since, run.held_reason, run.catching_up) = (None, None, None);
 }

@@ -7,6 +7,7 @@ use super::draft::time;
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle;
 use super::{Decision, Draft, Stop, Tick, capacity, heal, orders, promote};
+use crate::ending;
 use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
@@ -80,7 +81,7 @@ fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {
     draft.reset_counters();
     let run = draft.run();
     run.drain_until = None;
-    orders::end(run, RunOutcome::Promoted);
+    ending::end(run, RunOutcome::Promoted);
     capacity::remember(tick, &mut draft);
     Ok(draft.finish(Wake::At(tick.now)))
 }

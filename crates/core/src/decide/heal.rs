@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::draft::{fraction, time};
 use super::scene::{Scene, kept_template, primary_readiness, ready_pods};
 use super::settle;
-use super::{Decision, Draft, Tick, capacity, orders};
+use super::{Decision, Draft, Tick, capacity};
+use crate::ending;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
 use crate::split::Split;
@@ -31,7 +32,7 @@ pub(super) fn is_wanted(tick: &Tick) -> bool {
 pub(super) fn turn_away(tick: &Tick, mut draft: Draft) -> Plan {
     draft.enter(Phase::Failed);
     draft.reset_counters();
-    orders::forget(draft.run());
+    ending::forget_orders(draft.run());
     draft.count(Count::Failed);
     draft.post_rollout();
     draft.finish(Wake::At(tick.now))

@@ -1,14 +1,14 @@
 //! Orders of people: each is answered exactly once, in the status write that carries out what it says. What does not fit
 //! the moment is refused, with the reason. It goes no way that a run does not go by itself.
 
-use burgee_api::{AnsweredOrder, Canary, OrderResult, Ordered, Phase, Run, RunOutcome, Traffic};
+use burgee_api::{AnsweredOrder, Canary, OrderResult, Ordered, Phase, Run, RunOutcome};
 
 use super::ask::Asker;
 use super::draft::{fraction, time};
 use super::scene::{Scene, ready_pods};
 use super::settle;
 use super::start::{record_revision, wait_an_interval};
-use super::{Decision, Draft, Tick, analyse, heal, progress, promote, rollback};
+use super::{Decision, Draft, Tick, heal, progress, promote, rollback};
 use crate::kept;
 use crate::notice::Notice;
 use crate::order::{self, Order, Unreadable, Word};
@@ -62,21 +62,6 @@ pub(super) fn is_paused(tick: &Tick) -> bool {
 pub(super) fn carry_over(draft: &Draft, next: Run) -> Run {
     let Run { orders, routed, scalers, kept_configs, .. } = draft.status.run.clone().unwrap_or_default();
     Run { orders, routed, scalers, kept_configs, ..next }
-}
-
-/// The run is over, and nothing of it goes on.
-pub(super) fn end(run: &mut Run, outcome: RunOutcome) {
-    run.outcome = Some(outcome);
-    run.traffic = Traffic::Weighted;
-    run.step_started_at = None;
-    analyse::forget_hold(run);
-    forget(run);
-}
-
-/// A run that has ended, or is being promoted, is neither paused nor waits for anything that was ordered.
-pub(super) fn forget(run: &mut Run) {
-    run.ordered = None;
-    run.paused_since = None;
 }
 
 /// Why an order does not fit the moment, if it does not.

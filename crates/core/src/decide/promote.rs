@@ -4,14 +4,14 @@
 use burgee_api::{Phase, PrimaryState, RunOutcome, Traffic};
 use jiff::{SignedDuration, Timestamp};
 
-use super::analyse::forget_hold;
 use super::ask::halt;
 use super::draft::{fraction, time};
 use super::initialize::known_copies;
 use super::revision::{self, Change};
 use super::scene::{Scene, primary_readiness, ready_pods};
 use super::settle::{self, intended_split};
-use super::{Decision, Draft, Tick, capacity, orders, progress, rollback, strategy};
+use super::{Decision, Draft, Tick, capacity, progress, rollback, strategy};
+use crate::ending;
 use crate::notice::Notice;
 use crate::plan::{Count, Plan, Step};
 use crate::rollout::Strategy;
@@ -38,7 +38,7 @@ pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Pl
         draft.run().traffic = Traffic::Weighted;
     }
     let run = draft.run();
-    forget_hold(run);
+    ending::forget_hold(run);
     run.paused_since = None;
     run.fought_since = None;
     run.step_started_at = Some(fraction(tick.now));
@@ -252,7 +252,7 @@ fn revoke(tick: &Tick, mut draft: Draft, (meant, outcome): (Split, RunOutcome)) 
     draft.status.canary_weight = i64::from(split.canary());
     draft.reset_counters();
     let run = draft.run();
-    orders::end(run, outcome);
+    ending::end(run, outcome);
     run.drain_until = None;
     healing::begin(run);
     draft.count(Count::Failed);

@@ -8,7 +8,8 @@ use super::draft::fraction;
 use super::mistake::Mistake;
 use super::scene::{Scene, missing_target, ready_pods};
 use super::start::record_revision;
-use super::{Decision, Draft, Tick, capacity, heal, orders, settle};
+use super::{Decision, Draft, Tick, capacity, heal, settle};
+use crate::ending;
 use crate::notice::{Gate, Notice};
 use crate::plan::{Count, Plan};
 use crate::scaler::Sync;
@@ -137,7 +138,7 @@ pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: RunOutcome) -> P
     draft.drop_condition("Held");
     let until = tick.drained_at();
     let run = draft.run();
-    orders::end(run, outcome);
+    ending::end(run, outcome);
     run.drain_until = Some(fraction(until));
     draft.count(Count::Failed);
     draft.post_rollout();

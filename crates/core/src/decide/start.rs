@@ -8,6 +8,7 @@ use super::revision::{self, Change};
 use super::scene::{Scene, odd_services, primary_readiness, ready_pods};
 use super::settle::{self, Standing};
 use super::{Decision, Draft, Tick, capacity, foreign, heal, initialize, orders, rollback, strategy};
+use crate::ending;
 use crate::notice::{Gate, Notice, Voice};
 use crate::plan::Plan;
 use crate::question::Answers;
@@ -63,7 +64,7 @@ pub(super) fn rest(tick: &Tick, scene: &Scene) -> Plan {
     if tick.phase() == Phase::Waiting {
         let is_promoted = draft.status.last_applied_spec == draft.status.last_promoted_spec;
         draft.enter(if is_promoted { Phase::Succeeded } else { Phase::Failed });
-        orders::forget(draft.run());
+        ending::forget_orders(draft.run());
         draft.clear_webhooks();
     }
     draft.tell_new_blame(tick);
