@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 pub(crate) use self::spec::Wanted;
-use self::spec::{REVISION, State};
+use self::spec::{CANARY, REVISION, State};
 use crate::process::spoken;
 
 /// How often a Job is looked at.
@@ -117,6 +117,10 @@ impl Jobs {
         };
         let revision = job["metadata"]["annotations"][REVISION].as_str();
         let uid = job["metadata"]["uid"].as_str().unwrap_or_default();
+        if let Some(other) = job["metadata"]["annotations"][CANARY].as_str().filter(|canary| *canary != wanted.canary) {
+            let reason = format!("there is one of canary {other:?}, give it another jobName");
+            return Ok(ControlFlow::Break(Err(format!("job {}: {reason}", wanted.title()))));
+        }
         match (revision, State::of(&job)) {
             (None, _) => {
                 let reason = "there is one that run-job has not made; it is left alone";

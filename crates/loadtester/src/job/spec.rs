@@ -14,6 +14,8 @@ use crate::payload::Payload;
 
 /// The annotation that says for which revision a Job was made, and that run-job made it.
 pub(super) const REVISION: &str = "burgee.flagger.app/job-revision";
+/// The annotation that says for which canary it was made: two that name one Job would delete each other's.
+pub(super) const CANARY: &str = "burgee.flagger.app/job-canary";
 /// Names of pods are made of a Job's, as are values of labels.
 const NAME_MAX: usize = 63;
 
@@ -25,6 +27,8 @@ type Object = Map<String, Value>;
 pub(crate) struct Wanted {
     pub(super) namespace: String,
     pub(super) name: String,
+    /// Name of the canary that waits for it.
+    pub(super) canary: String,
     /// Of the specs of Job and canary.
     pub(super) revision: String,
     labels: Object,
@@ -86,7 +90,8 @@ impl Wanted {
         let (labels, annotations) = (map("labels"), map("annotations"));
         complete(&mut spec);
         let revision = revision(&spec, &payload.checksum);
-        Ok(Self { namespace: namespace.clone(), name: name.to_owned(), revision, labels, annotations, spec })
+        let (namespace, name, canary) = (namespace.clone(), name.to_owned(), payload.name.clone());
+        Ok(Self { namespace, name, canary, revision, labels, annotations, spec })
     }
 
     pub(super) fn title(&self) -> String {
@@ -103,10 +108,11 @@ impl Wanted {
 
     /// The object to create. It ends by itself after the time that a task may take, unless it says otherwise.
     pub(super) fn object(&self, limit: Duration) -> Value {
-        let Self { namespace, name, revision, labels, annotations, spec } = self;
+        let Self { namespace, name, canary, revision, labels, annotations, spec } = self;
         let (mut labels, mut annotations, mut spec) = (labels.clone(), annotations.clone(), spec.clone());
         labels.insert("app.kubernetes.io/managed-by".to_owned(), "burgee-loadtester".into());
         annotations.insert(REVISION.to_owned(), revision.as_str().into());
+        annotations.insert(CANARY.to_owned(), canary.as_str().into());
         spec.entry("activeDeadlineSeconds").or_insert_with(|| limit.as_secs().max(1).into());
         json!({
             "apiVersion": "batch/v1",

@@ -185,6 +185,18 @@ async fn a_job_that_somebody_else_made_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_job_of_another_canary_is_left_alone() {
+    let case = Case::new().await;
+    case.runs("1", "Complete").await.unwrap();
+    let other = Payload { name: "backend".to_owned(), ..payload(SPEC, "2") };
+    let refused = case.jobs.run(&Wanted::of(&other).unwrap(), MINUTE).await.unwrap_err();
+    assert_eq!(refused, "job migrate.test: there is one of canary \"podinfo\", give it another jobName");
+    assert_eq!(case.created(), 1);
+    case.runs("2", "Complete").await.unwrap();
+    assert_eq!(case.created(), 2, "a revision of its own canary replaces it");
+}
+
+#[tokio::test]
 async fn trouble_of_the_api_server_is_waited_out_and_a_refusal_is_told() {
     let case = Case::new().await;
     case.server.trouble(Requests::of(Verb::Get, "jobs"), Fault::Refuse(503), Times::Next(2));
