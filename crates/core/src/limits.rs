@@ -34,7 +34,7 @@ pub(crate) fn allows(settings: &Settings, namespace: &str, host: &str) -> bool {
         return true;
     }
     let given = [namespace, "*"].into_iter().filter_map(|namespace| settings.allowed_hosts.get(namespace));
-    given.flatten().any(|allowed| covers(allowed, &host.to_lowercase()))
+    given.flatten().any(|allowed| covers(allowed, &host.trim_end_matches('.').to_lowercase()))
 }
 
 /// Whether a host is the name of a Service of the namespace.
@@ -80,7 +80,7 @@ mod tests {
         for host in ["shop", "shop.test", "shop.test.svc", "shop.test.svc.cluster.local", "shared.example.com"] {
             check(&given, host, &[host]);
         }
-        for host in ["a.test.example.com", "*.test.example.com", "*.a.test.example.com"] {
+        for host in ["a.test.example.com", "A.test.example.com.", "*.test.example.com", "*.a.test.example.com"] {
             check(&given, host, &[host]);
         }
         for host in

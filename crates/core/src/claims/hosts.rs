@@ -49,7 +49,8 @@ fn full_gateway(name: &str, namespace: &str) -> String {
 }
 
 fn full_host(host: &str, namespace: &str) -> String {
-    let host = host.to_lowercase();
+    // A dot at its end only says that it is written in full.
+    let host = host.trim_end_matches('.').to_lowercase();
     if host.contains('.') || host == "*" { host } else { format!("{host}.{namespace}.svc.cluster.local") }
 }
 
@@ -104,6 +105,11 @@ mod tests {
         check(
             &public("shop.example.com"),
             &public("Shop.example.com"),
+            Some("host shop.example.com of gateway istio-system/public"),
+        );
+        check(
+            &public("shop.example.com"),
+            &public("shop.example.com."),
             Some("host shop.example.com of gateway istio-system/public"),
         );
         check(&public("shop.example.com"), &public("blog.example.com"), None);
