@@ -3,6 +3,7 @@
 //! nothing of what is sent.
 
 mod guard;
+mod names;
 mod places;
 
 use std::sync::Arc;
@@ -129,7 +130,7 @@ impl Outside {
         // Another part of the program may have chosen the same one before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let guard = Arc::new(guard);
-        let administrator = Clients::new(builder)?;
+        let administrator = Clients::new(|| builder().dns_resolver(guard.names()))?;
         let objects = Clients::new(|| builder().dns_resolver(Resolver(guard.clone())))?;
         Ok(Self { guard, administrator, objects })
     }
@@ -153,7 +154,7 @@ impl Outside {
             let builder = builder().proxy(proxy.clone());
             match &of_object {
                 Some(resolver) => builder.dns_resolver(resolver.clone()),
-                None => builder,
+                None => builder.dns_resolver(self.guard.names()),
             }
         })?;
         Ok(Self { guard: self.guard.clone(), administrator: clients.clone(), objects: clients })

@@ -32,7 +32,7 @@ fn subscriber<W>(level: &str, format: LogFormat, writer: W) -> impl Subscriber +
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let silent = "kube=off,kube_client=off,kube_core=off,kube_runtime=off";
+    let silent = "kube=off,kube_client=off,kube_core=off,kube_runtime=off,hickory_net=off,hickory_resolver=off";
     let filter =
         EnvFilter::new(format!("warn,{silent},burgee={level},burgee_loadtester={level},burgee_operator={level}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);

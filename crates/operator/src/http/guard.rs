@@ -4,16 +4,20 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::names::Names;
 use super::places::{Exceptions, kind, spellings};
 
 /// How long the addresses of an API server that has a name are believed.
 const BELIEVED: Duration = Duration::from_mins(1);
+/// How long a request waits for them to be looked up anew.
+const LOOKED_UP: Duration = Duration::from_secs(2);
 /// Variables that name proxies, in which case does not matter.
 const PROXIES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 
@@ -25,13 +29,14 @@ pub struct Refusal(String);
 /// What may be reached by those who only write objects.
 #[derive(Debug, Default)]
 pub struct Guard {
+    names: Names,
     exceptions: Exceptions,
     /// Hosts of the API servers, as the configuration writes them: names and literal addresses.
     servers: Vec<Host<String>>,
     /// Names of the environment's proxies, which the administrator chose.
     proxies: BTreeSet<String>,
-    /// What the names among the servers led to, and when.
-    known: tokio::sync::Mutex<Option<(Instant, Vec<IpAddr>)>>,
+    /// What the names among the servers led to, and when they were looked up.
+    known: Mutex<Option<(Instant, Vec<IpAddr>)>>,
 }
 
 impl Guard {
@@ -85,7 +90,7 @@ impl Guard {
                 }
                 // The resolver lets the proxies' names through, because it does not see who asks for them.
                 if self.proxies.contains(&name) {
-                    let found = lookup(&name).await.map_err(|error| refusal(&error.to_string()))?;
+                    let found = self.names.addresses(&name).await.map_err(|error| refusal(&error.to_string()))?;
                     self.judge(&found.iter().map(SocketAddr::ip).collect::<Vec<_>>()).await?;
                 }
                 Ok(())
@@ -118,7 +123,7 @@ impl Guard {
         &self,
         name: &str,
     ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
-        let found = lookup(name).await?;
+        let found = self.names.addresses(name).await?;
         let name = named(name);
         if self.exceptions.has_name(&name) || self.proxies.contains(&name) {
             return Ok(found);
@@ -142,17 +147,30 @@ impl Guard {
         if names.is_empty() {
             return addresses;
         }
-        let mut known = self.known.lock().await;
-        if known.as_ref().is_none_or(|(at, _)| at.elapsed() > BELIEVED) {
-            let mut found = Vec::new();
-            for name in names {
-                found.extend(lookup(name).await.unwrap_or_default().iter().flat_map(|found| spellings(found.ip())));
-            }
-            let before = known.take().map(|(_, before)| before).filter(|_| found.is_empty()).unwrap_or_default();
-            *known = Some((Instant::now(), [found, before].concat()));
+        let known = self.known();
+        if let Some((_, found)) = known.as_ref().filter(|(at, _)| at.elapsed() <= BELIEVED) {
+            addresses.extend(found);
+            return addresses;
         }
-        addresses.extend(known.iter().flat_map(|(_, found)| found));
+        let found =
+            join_all(names.into_iter().map(|name| tokio::time::timeout(LOOKED_UP, self.names.addresses(name)))).await;
+        let mut found: Vec<IpAddr> =
+            found.into_iter().flatten().flatten().flatten().flat_map(|found| spellings(found.ip())).collect();
+        if found.is_empty() {
+            found = known.map(|(_, before)| before).unwrap_or_default();
+        }
+        addresses.extend(&found);
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), found));
         addresses
+    }
+
+    fn known(&self) -> Option<(Instant, Vec<IpAddr>)> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Names as this machine resolves them, for requests that the administrator aims.
+    pub(super) fn names(&self) -> Names {
+        self.names.clone()
     }
 }
 
@@ -163,10 +181,6 @@ fn refusal(what: &str) -> Refusal {
 /// A host's name as names are compared: in lower case, without the dot at its end.
 pub(super) fn named(host: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
-}
-
-async fn lookup(name: &str) -> std::io::Result<Vec<SocketAddr>> {
-    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
 }
 
 /// Resolves names for the clients of requests that objects aim.
