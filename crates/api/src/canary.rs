@@ -24,6 +24,10 @@ pub struct Canary {
     /// How far it is; absent before the first write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<CanaryStatus>,
+    /// Why not all of it could be read, if that is so: the rest of it is here, and nothing may be made of it. No field of an
+    /// object of the cluster, and never written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 crate::custom_resource!(Canary, "canaries");

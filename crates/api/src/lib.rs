@@ -15,6 +15,7 @@ pub mod hook;
 pub mod lenient;
 pub mod matching;
 pub mod metric_template;
+mod reading;
 pub mod run;
 mod schema;
 pub mod service;
@@ -33,6 +34,7 @@ pub use duration::GoDuration;
 pub use hook::{Webhook, WebhookType};
 pub use matching::{HttpMatch, StringMatch};
 pub use metric_template::{MetricProvider, MetricTemplate, MetricTemplateSpec, SecretRef};
+pub use reading::read_object;
 pub use run::{
     AlertDetail, AnsweredOrder, CatchingUp, CopiedScaler, Delivery, DeliveryKind, OrderResult, Ordered, PassedHook,
     PrimaryState, Routed, Run, RunOutcome, RunStrategy, Traffic,

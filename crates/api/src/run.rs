@@ -1,7 +1,8 @@
 //! What is remembered of a run, as stored. It decides nothing.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::analysis::Severity;
 use crate::canary_status::Phase;
@@ -41,7 +42,7 @@ pub struct Run {
     #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "is_default")]
     pub traffic: Traffic,
     /// What the primary runs.
-    #[serde(deserialize_with = "lenient::if_readable", skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "primary_state", skip_serializing_if = "is_default")]
     pub primary: PrimaryState,
     /// Weights in percent that the canary has had of `stepWeights`, one for each step of this run.
     #[serde(deserialize_with = "lenient::integers", skip_serializing_if = "Vec::is_empty")]
@@ -227,6 +228,14 @@ pub enum PrimaryState {
     Broken,
 }
 
+/// What another version of us has left of the primary and cannot be read is nothing that was promoted, for that is not
+/// written: it is put back.
+fn primary_state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PrimaryState, D::Error> {
+    let written = Option::<Value>::deserialize(deserializer)?;
+    Ok(written
+        .map_or(PrimaryState::Promoted, |state| PrimaryState::deserialize(state).unwrap_or(PrimaryState::Changed)))
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -367,7 +376,8 @@ mod tests {
             "due": [{"kind": "letter"}], "told": 3,
         }});
         let status: CanaryStatus = from_value(left).unwrap();
-        let run = Run { started_at: Some("2026-01-31T12:00:00Z".to_owned()), told: 3, ..Run::default() };
+        let started_at = Some("2026-01-31T12:00:00Z".to_owned());
+        let run = Run { started_at, primary: PrimaryState::Changed, told: 3, ..Run::default() };
         assert_eq!((status.canary_weight, status.run), (50, Some(run)));
     }
 }

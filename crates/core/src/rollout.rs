@@ -160,6 +160,9 @@ pub struct Rollout {
 impl Rollout {
     /// Parses a canary. The error is what is wrong with its spec, for the user.
     pub fn parse(canary: &Canary, settings: &Settings) -> Result<Self, String> {
+        if let Some(reason) = &canary.unreadable {
+            return Err(reason.clone());
+        }
         let mut rollout = Self::read(canary, settings, Provider::parse(provider_name(canary, settings))?)?;
         rollout.verify(canary, settings)?;
         rollout.verify_routes()?;

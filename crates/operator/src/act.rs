@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use burgee_api::CanaryStatus;
+use burgee_api::{Canary, CanaryStatus};
 use burgee_core::bounds::Trespass;
 use burgee_core::plan::{Count, Step};
 use burgee_core::times::{BEAT, Pulse};
@@ -249,7 +249,7 @@ fn status_patch(version: Option<&str>, status: &CanaryStatus) -> Value {
 fn follow(operator: &Operator, story: &mut Story, key: &ObjectKey, written: &Value) {
     operator.stores.wrote(key, written);
     if key.kind == Kind::Canary
-        && let Ok(canary) = serde_json::from_value(written.clone())
+        && let Ok(canary) = Canary::read_value(written)
     {
         story.canary = Arc::new(canary);
     }

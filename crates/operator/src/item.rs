@@ -3,8 +3,8 @@
 //! rest one at a time. It keeps nothing.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 /// Text that ought to be an object.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,6 +36,12 @@ impl Versioned {
 #[derive(Deserialize)]
 struct OnlyVersion {
     metadata: Versioned,
+}
+
+/// Of a canary how far it is alone.
+#[derive(Deserialize)]
+struct Run {
+    status: Option<Box<RawValue>>,
 }
 
 /// Who an object is, and which pods a workload makes. Nothing here is deep; `managedFields` is as deep as the object.
@@ -101,6 +107,15 @@ impl Text {
         serde_json::from_str(self.0.get()).ok()
     }
 
+    /// The outline of a canary that lies too deep to be read, with its status.
+    fn unreadable(&self, mut outline: Value) -> Value {
+        if let Ok(Run { status: Some(status) }) = serde_json::from_str(self.0.get()) {
+            outline["status"] = serde_json::from_str(status.get()).unwrap_or_default();
+        }
+        outline["unreadable"] = json!("the canary is nested too deeply to be read");
+        outline
+    }
+
     /// The object that it is; none if it is no object of Kubernetes.
     pub(crate) fn item(self) -> Option<Item> {
         let outline: Outline = serde_json::from_str(self.0.get()).ok()?;
@@ -115,8 +130,10 @@ impl Text {
 
 impl Item {
     /// All of it. What cannot be read is its outline: then the object is there, and has nothing that anybody could act on.
+    /// Of a canary the status is kept as well, and it says so, for its run must not be forgotten.
     pub(crate) fn whole(self) -> Value {
-        self.text.read().unwrap_or(self.outline)
+        let Self { outline, text } = self;
+        text.read().unwrap_or_else(|| if outline["kind"] == "Canary" { text.unreadable(outline) } else { outline })
     }
 }
 
@@ -124,5 +141,28 @@ impl Item {
 impl From<Value> for Text {
     fn from(object: Value) -> Self {
         Self(serde_json::value::to_raw_value(&object).unwrap())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burgee_api::Canary;
+
+    use super::*;
+
+    #[test]
+    fn a_canary_that_lies_too_deep_to_be_read_says_so_and_keeps_its_status() {
+        let (open, close) = ("[".repeat(200), "]".repeat(200));
+        let read = |kind: &str| {
+            let text = format!(
+                r#"{{"kind": "{kind}", "metadata": {{"name": "podinfo", "uid": "u"}}, "spec": {{"service": {open}{close}}},
+                    "status": {{"phase": "Progressing", "canaryWeight": 50}}}}"#
+            );
+            serde_json::from_str::<Text>(&text).unwrap().item().unwrap().whole()
+        };
+        let canary = Canary::read(&read("Canary").to_string()).unwrap();
+        assert_eq!(canary.unreadable.as_deref(), Some("the canary is nested too deeply to be read"));
+        assert_eq!(canary.status.map(|status| status.canary_weight), Some(50));
+        assert_eq!(read("Deployment")["status"], Value::Null, "nobody acts on what is left of another object");
     }
 }

@@ -26,9 +26,9 @@ pub struct Sight {
     pub forbidden: BTreeSet<String>,
 }
 
-/// A canary as the store has it. None if there is none; the error says why it cannot be read.
+/// A canary as the store has it. None if there is none; the error says why nothing of it can be read.
 pub fn canary(operator: &Operator, key: &ObjectKey) -> Option<Result<Canary, String>> {
-    operator.stores.read(key).map(|read| read.map_err(|error| error.to_string()))
+    operator.stores.read(key, Canary::read).map(|read| read.map_err(|error| error.to_string()))
 }
 
 /// Reads anew what the last plan could not write because it is not as it was seen. Its watch may be late, and who decided

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use burgee_core::claims::Claim;
 use burgee_core::settings::Settings;
 use burgee_core::world::{Kind, ObjectKey, Rival};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
@@ -17,14 +16,15 @@ use crate::operator::lock;
 use crate::supervise::supervise;
 use crate::vitals::Vitals;
 use crate::watch;
-pub(crate) use incoming::verify_size;
 use kept::{config_text, meaning, uid_of};
 pub(crate) use kept::{strip, version_of};
+pub(crate) use size::verify_size;
 
 mod incoming;
 mod kept;
 
 mod neighbours;
+mod size;
 
 /// So many objects that are gone are remembered of each watch, longer than any answer is on its way.
 const GONE: usize = 256;
@@ -99,6 +99,7 @@ impl Stored {
         let claim = (kind == Kind::Canary).then(|| Box::new(Claim::of(object)));
         let (json, refused) = match verify_size(object) {
             Ok(()) => (Some(object.to_string().into()), None),
+            Err(_) if kind == Kind::Canary => (Some(size::cut(object.clone()).to_string().into()), None),
             Err(reason) => (None, Some(reason.into())),
         };
         Self { json, claim, refused, meaning: meaning(kind, object), ..Self::outline(kind, object) }
@@ -365,9 +366,8 @@ impl Stores {
     }
 
     /// What is known of an object right now, as what it means; none if it is not known to be there.
-    pub fn read<T: DeserializeOwned>(&self, key: &ObjectKey) -> Option<Result<T, serde_json::Error>> {
-        let json = self.text(key).ok().flatten()?;
-        Some(serde_json::from_str(&json))
+    pub fn read<T>(&self, key: &ObjectKey, meaning: impl FnOnce(&str) -> T) -> Option<T> {
+        self.text(key).ok().flatten().map(|json| meaning(&json))
     }
 
     /// Whether an object is known to be there.

@@ -72,7 +72,7 @@ impl Visit {
         let object = self.cluster.get(key).await.map_err(|error| explain("get", key, &error))?;
         let object =
             object.ok_or_else(|| anyhow!("canaries.flagger.app {:?} not found in {}", key.name, key.namespace))?;
-        serde_json::from_value(object).with_context(|| format!("{key} cannot be understood"))
+        Canary::read_value(&object).with_context(|| format!("{key} cannot be understood"))
     }
 
     /// Who the API server takes the visitor for; none where it does not say.

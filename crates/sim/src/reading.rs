@@ -31,7 +31,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     fn new(object: &Value, settings: &Settings) -> Option<Self> {
-        let canary: Canary = serde::Deserialize::deserialize(object).ok()?;
+        let canary = Canary::read_value(object).ok()?;
         let rollout = Rollout::salvage(&canary, settings);
         let reads = rollout.as_ref().map_or_else(|_| Vec::new(), reads::objects);
         let routes = rollout.as_ref().map_or_else(|_| Vec::new(), |rollout| router::of(rollout).reads(rollout));

@@ -245,7 +245,7 @@ fn template_ask(tick: &Tick, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lo
 
 fn template(world: &World, key: &ObjectKey) -> Result<MetricTemplate, Fault> {
     let object = world.look(key).map_err(|error| template_fault(key, error))?.ok_or_else(|| missing(key))?;
-    serde_json::from_value(object.clone()).map_err(|error| template_fault(key, error.to_string()))
+    burgee_api::read_object(object).map_err(|error| template_fault(key, error))
 }
 
 fn template_source(template: &MetricTemplate, key: &ObjectKey) -> ProviderSource {

@@ -14,10 +14,13 @@ impl Rollout {
     /// error is why even that is too little.
     pub fn salvage(canary: &Canary, settings: &Settings) -> Result<Self, String> {
         Self::parse(canary, settings).or_else(|reason| {
-            let mut rollout = match left::standing(canary) {
-                Some(standing) => Self::routed(canary, settings, standing)?,
-                None => Self::written(canary, settings).map_err(|error| error.unwrap_or_else(|| reason.clone()))?,
+            let left = match left::standing(canary) {
+                Some(standing) => Self::routed(canary, settings, standing).map_err(Some),
+                None => Self::written(canary, settings),
             };
+            // What is wrong with what is left may only be that something could not be read.
+            let mut rollout =
+                left.map_err(|error| error.filter(|_| canary.unreadable.is_none()).unwrap_or_else(|| reason.clone()))?;
             // What the provider lacks is left out, whether or not that is refused.
             rollout.adapt(canary).unwrap_or_default();
             rollout.refused = Some(reason);
@@ -75,6 +78,27 @@ mod tests {
         check(&json!({"service": null}), (true, false));
         check(&json!({"provider": "nginx"}), (true, false));
         check(&json!({"targetRef": {"apiVersion": "v1", "kind": "Pod", "name": "podinfo"}}), (true, false));
+    }
+
+    #[test]
+    fn of_a_canary_that_cannot_be_read_as_a_whole_the_rest_leads_the_traffic_back_and_nothing_is_made_of_it() {
+        fn check(text: &Value, (refused, is_left): (&str, bool)) {
+            let canary = Canary::read(&text.to_string()).unwrap();
+            let left = Rollout::salvage(&canary, &Settings::default());
+            let reason = left.as_ref().map_or_else(Clone::clone, |left| left.refused.clone().unwrap_or_default());
+            assert!(reason.starts_with(refused) && left.is_ok() == is_left, "{reason}");
+        }
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"});
+        let status = json!({"phase": "Progressing", "canaryWeight": 50, "run": {"routed": {"provider": "istio", "name": "podinfo"}}});
+        let metadata = json!({"name": "podinfo", "namespace": "test"});
+        let canary = |spec: Value, status: &Value| json!({"metadata": metadata, "spec": spec, "status": status});
+        let port = json!({"targetRef": target, "service": {"port": {}}, "analysis": {"stepWeight": 10}});
+        check(&canary(port.clone(), &status), ("spec.service.port cannot be read", true));
+        check(&canary(port, &json!({})), ("spec.service.port cannot be read", false));
+        check(
+            &canary(json!({"targetRef": "podinfo", "service": {"port": 80}}), &status),
+            ("spec.targetRef cannot be", false),
+        );
     }
 
     #[test]

@@ -170,7 +170,7 @@ pub(super) async fn alert_provider(
         Look::Ask | Look::Unknown(_) => operator.cluster.get(key).await.map_err(|error| unread(&error))?,
     };
     let missing = || Trouble::for_good(format!("error: alertproviders.flagger.app {:?} not found", key.name));
-    let read = serde_json::from_value(object.ok_or_else(missing)?);
+    let read = burgee_api::read_object(&object.ok_or_else(missing)?);
     let provider: AlertProvider = read.map_err(|error| Trouble::for_good(format!("error: {error}")))?;
     let Some(reference) = &provider.spec.secret_ref else { return notify(operator, &provider.spec, None, alert).await };
     let secret = ObjectKey::new(Kind::Secret, &key.namespace, &reference.name);

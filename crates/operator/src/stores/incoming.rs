@@ -6,10 +6,6 @@ use serde_json::Value;
 use super::{Arrival, Deletion, Scope, Stored, Stores, strip};
 use crate::item::Item;
 
-/// So many values may an object have that a canary looks at: ten times what the largest route or workload has that people
-/// write. Read into memory each takes up to 600 bytes, and 16 ticks of a namespace hold three of them at a time.
-const MOST_VALUES: usize = 20_000;
-
 impl Stores {
     /// What is to be kept of an object; none if it is of no known kind. Of one that nobody wants only the outline is read.
     pub(crate) fn incoming(&self, kind: Kind, item: Item) -> Option<Arrival> {
@@ -58,47 +54,5 @@ impl Stores {
         if let Some(item) = crate::item::Text::from(object).item() {
             self.happened(scope, item, deletion);
         }
-    }
-}
-
-/// Whether an object is of a size that is read.
-///
-/// # Errors
-/// What is wrong with it, for the user; the object's name stands before it.
-pub(crate) fn verify_size(object: &Value) -> Result<(), String> {
-    let values = values(object);
-    if values <= MOST_VALUES {
-        return Ok(());
-    }
-    Err(format!("has {values} values, more than the {MOST_VALUES} that are read"))
-}
-
-/// How many values there are in an object. An empty list or map counts as one.
-fn values(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => items.len().max(1) + items.iter().map(values).sum::<usize>(),
-        Value::Object(fields) => fields.len().max(1) + fields.values().map(values).sum::<usize>(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn values_are_counted_and_not_what_stands_in_texts() {
-        assert_eq!(values(&json!({})), 1);
-        assert_eq!(values(&json!({"a": [1, 2, 3], "b": {"c": "x,{[\"\\\\,"}})), 6);
-    }
-
-    #[test]
-    fn an_object_of_too_many_values_is_not_read() {
-        let of = |number: usize| json!({"spec": vec![json!({}); number]});
-        assert_eq!(verify_size(&of(9_000)), Ok(()));
-        let refused = "has 100001 values, more than the 20000 that are read".to_owned();
-        assert_eq!(verify_size(&of(50_000)), Err(refused));
     }
 }

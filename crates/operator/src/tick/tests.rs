@@ -313,3 +313,30 @@ async fn what_others_write_into_a_status_that_is_written_again_is_sent_to_nobody
     look(&|canary| canary["spec"] = with_due(&[])["spec"].clone()).await;
     assert_eq!(chat.seen(), Vec::new());
 }
+
+/// Looks at a canary in the middle of a run that was made unreadable. Answers what was told, and its status.
+async fn look_at_unreadable(edit: impl FnOnce(&mut Value)) -> (Vec<Value>, Value) {
+    let case = Case::new(decide::decide).await;
+    let mut edited = canary("podinfo");
+    edited["status"] = json!({"phase": "Progressing", "canaryWeight": 0, "lastAppliedSpec": "b1"});
+    edit(&mut edited);
+    case.follow_edit(edited).await;
+    let events = case.api.seen().into_iter().filter(|seen| seen.method == "POST" && seen.path.contains("/events"));
+    let told = events.map(|seen| seen.body["message"].clone()).collect();
+    // Read by its watch, what was cut out of the canary is still there.
+    (told, case.stored()["status"].clone())
+}
+
+#[tokio::test]
+async fn a_canary_that_cannot_be_read_is_told_so_where_its_author_looks_and_keeps_its_run() {
+    fn check((told, status): &(Vec<Value>, Value), reason: &str) {
+        assert_eq!(told, &[json!(format!("Invalid canary spec: {reason}"))]);
+        let condition = &status["conditions"][0];
+        assert_eq!((&condition["type"], &condition["message"]), (&json!("Invalid"), &json!(reason)));
+        assert_eq!((&status["phase"], &status["lastAppliedSpec"]), (&json!("Progressing"), &json!("b1")));
+    }
+    let wrong = look_at_unreadable(|canary| canary["spec"]["service"]["port"] = json!(["s3cret"])).await;
+    check(&wrong, "spec.service.port cannot be read, it is of the wrong type or has an unknown value");
+    let large = look_at_unreadable(|canary| canary["spec"]["service"]["labels"] = json!(vec![json!({}); 10_000])).await;
+    check(&large, "the canary has more than the 20000 values that are read, most of them in spec.service");
+}
