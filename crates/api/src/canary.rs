@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use schemars::JsonSchema;
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
@@ -59,15 +60,15 @@ pub struct CanarySpec {
     pub autoscaler_ref: Option<AutoscalerRef>,
     /// Ingress of the nginx and skipper providers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::ingress_ref")]
+    #[schemars(schema_with = "ingress_ref")]
     pub ingress_ref: Option<ObjectRef>,
     /// Route of the apisix provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::route_ref")]
+    #[schemars(schema_with = "route_ref")]
     pub route_ref: Option<ObjectRef>,
     /// Upstream of the gloo provider whose settings are copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::upstream_ref")]
+    #[schemars(schema_with = "upstream_ref")]
     pub upstream_ref: Option<ObjectRef>,
     /// Service and routing; absent for Knative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +138,21 @@ pub struct ScalerReplicas {
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_replicas: Option<i64>,
+}
+
+/// A reference to an Ingress.
+fn ingress_ref(generator: &mut SchemaGenerator) -> Schema {
+    schema::local_ref::<ObjectRef>(generator, "Ingress")
+}
+
+/// A reference to an `ApisixRoute`.
+fn route_ref(generator: &mut SchemaGenerator) -> Schema {
+    schema::local_ref::<ObjectRef>(generator, "ApisixRoute")
+}
+
+/// A reference to an Upstream of any namespace.
+fn upstream_ref(generator: &mut SchemaGenerator) -> Schema {
+    schema::object_ref::<ObjectRef>(generator, "Upstream")
 }
 
 /// An object that a provider needs: an Ingress, a route or an upstream.

@@ -15,6 +15,7 @@ pub mod hook;
 pub mod lenient;
 pub mod matching;
 pub mod metric_template;
+pub mod phase;
 mod reading;
 pub mod run;
 mod schema;
@@ -28,12 +29,13 @@ pub use analysis::{
     Alert, Analysis, CrossNamespaceRef, Metric, MetricErrors, SessionAffinity, Severity, ThresholdRange,
 };
 pub use canary::{AutoscalerRef, Canary, CanarySpec, ObjectRef, ScalerReplicas, TargetRef};
-pub use canary_status::{CanaryStatus, Condition, Phase};
+pub use canary_status::{CanaryStatus, Condition};
 pub use crd::crds;
 pub use duration::GoDuration;
 pub use hook::{Webhook, WebhookType};
 pub use matching::{HttpMatch, StringMatch};
 pub use metric_template::{MetricProvider, MetricTemplate, MetricTemplateSpec, SecretRef};
+pub use phase::Phase;
 pub use reading::read_object;
 pub use run::{
     AlertDetail, AnsweredOrder, CatchingUp, CopiedScaler, Delivery, DeliveryKind, OrderResult, Ordered, PassedHook,

@@ -5,9 +5,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::analysis::Severity;
-use crate::canary_status::Phase;
 use crate::hook::WebhookType;
 use crate::lenient;
+use crate::phase::Phase;
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -4,9 +4,6 @@ use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::{Value, json};
 
-use crate::canary::ObjectRef;
-use crate::service::MirrorTarget;
-
 /// What `spec.provider` may be (contract: api §1.1). `gatewayapi` and the names of SMI for Istio are additions, for guides.
 pub(crate) const PROVIDERS: [&str; 23] = [
     "apisix",
@@ -145,25 +142,10 @@ fn described(mut schema: Schema, description: &str) -> Schema {
     schema
 }
 
-/// A reference to an Ingress.
-pub(crate) fn ingress_ref(generator: &mut SchemaGenerator) -> Schema {
-    local_ref(generator, "Ingress")
-}
-
-/// A reference to an `ApisixRoute`.
-pub(crate) fn route_ref(generator: &mut SchemaGenerator) -> Schema {
-    local_ref(generator, "ApisixRoute")
-}
-
-/// A reference to an Upstream of any namespace.
-pub(crate) fn upstream_ref(generator: &mut SchemaGenerator) -> Schema {
-    object_ref(generator, "Upstream")
-}
-
 /// `service.mirror`: true or false, or a list. No `type` can say that, so unknown fields have to be kept, and each other
 /// type is kept out by a bound that nothing meets; only `{}` passes and is left to the controller.
-pub(crate) fn mirror(generator: &mut SchemaGenerator) -> Schema {
-    let target = MirrorTarget::json_schema(generator);
+pub(crate) fn mirror<Target: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let target = Target::json_schema(generator);
     json_schema!({
         "x-kubernetes-preserve-unknown-fields": true,
         "items": target,
@@ -183,16 +165,18 @@ pub(crate) fn port_of_service() -> Value {
     ])
 }
 
-fn object_ref(generator: &mut SchemaGenerator, kind: &str) -> Schema {
-    let mut schema = ObjectRef::json_schema(generator);
+/// A reference to an object of this kind in any namespace.
+pub(crate) fn object_ref<Reference: JsonSchema>(generator: &mut SchemaGenerator, kind: &str) -> Schema {
+    let mut schema = Reference::json_schema(generator);
     if let Some(named) = schema.pointer_mut("/properties/kind").and_then(Value::as_object_mut) {
         named.insert("enum".to_owned(), json!([kind]));
     }
     schema
 }
 
-fn local_ref(generator: &mut SchemaGenerator, kind: &str) -> Schema {
-    let mut schema = object_ref(generator, kind);
+/// A reference to an object of this kind in the namespace of the canary.
+pub(crate) fn local_ref<Reference: JsonSchema>(generator: &mut SchemaGenerator, kind: &str) -> Schema {
+    let mut schema = object_ref::<Reference>(generator, kind);
     if let Some(properties) = schema.pointer_mut("/properties").and_then(Value::as_object_mut) {
         properties.remove("namespace");
     }

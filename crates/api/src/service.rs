@@ -84,7 +84,7 @@ pub struct ServiceSpec {
     pub headers: Option<Headers>,
     /// Gateway API mirrors, or true for `analysis.mirror`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::mirror")]
+    #[schemars(schema_with = "schema::mirror::<MirrorTarget>")]
     pub mirror: Option<Mirror>,
     /// Cross-origin policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]

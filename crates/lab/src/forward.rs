@@ -1,9 +1,8 @@
 //! Reads pages of a pod that listens on its own loopback address, by kubectl's forwarding. It knows no particular pod.
-use crate::cluster::Cluster;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// How long a pod may take to answer.
@@ -26,16 +25,19 @@ impl Drop for Forward {
 }
 
 impl Forward {
-    /// Begins to forward to a pod, which is named by its namespace, its name and its port.
+    /// Begins to forward with this kubectl to a pod, which is named by its namespace, its name and its port.
     ///
     /// # Errors
     /// With what kubectl says when the pod cannot be reached.
-    pub(crate) fn begin(cluster: &Cluster, pod: (&str, &str, u16)) -> Result<Self> {
+    pub(crate) fn begin(
+        mut kubectl: Command,
+        spawn: impl FnOnce(&mut Command) -> Result<Child>,
+        pod: (&str, &str, u16),
+    ) -> Result<Self> {
         let (namespace, name, port) = pod;
-        let mut command = cluster.command("kubectl");
-        command.args(["-n", namespace, "port-forward", "--address=127.0.0.1", &format!("pod/{name}")]);
-        command.arg(format!(":{port}")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = cluster.spawn(&mut command, "port-forward")?;
+        kubectl.args(["-n", namespace, "port-forward", "--address=127.0.0.1", &format!("pod/{name}")]);
+        kubectl.arg(format!(":{port}")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(&mut kubectl)?;
         let output = child.stdout.take().map(BufReader::new);
         let mut forward = Self { child, output, port: 0 };
         let mut line = String::new();

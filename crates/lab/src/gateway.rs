@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::net::TcpStream;
+use std::process::Command;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -121,7 +122,9 @@ impl Ways {
         self.pods.retain(|name, _| names.contains(name));
         for name in names {
             if let Entry::Vacant(place) = self.pods.entry(name) {
-                let forward = Forward::begin(cluster, (NAMESPACE, place.key(), ADMINISTRATION))?;
+                let spawn = |kubectl: &mut Command| cluster.spawn(kubectl, "port-forward");
+                let pod = (NAMESPACE, place.key().as_str(), ADMINISTRATION);
+                let forward = Forward::begin(cluster.command("kubectl"), spawn, pod)?;
                 place.insert(forward);
             }
         }

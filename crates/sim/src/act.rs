@@ -14,7 +14,8 @@ use burgee_core::workload::Side;
 use jiff::SignedDuration;
 
 use crate::cluster::Refusal;
-use crate::faults::Mishap;
+use crate::disturb;
+use crate::fault::Mishap;
 use crate::film::Frame;
 use crate::inspector::Report;
 use crate::kept::Noting;
@@ -240,7 +241,7 @@ impl Stage {
     /// Somebody does something between two steps of a plan.
     fn edit_between(&mut self, process: &mut Process) -> Result<(), Refusal> {
         let Some(mut faults) = self.faults.take() else { return Ok(()) };
-        let done = faults.edit(self);
+        let done = disturb::edit(&mut faults, self);
         self.faults = Some(faults);
         self.report(process.id, Report::Outside);
         let at = later(self.now, self.debounce);

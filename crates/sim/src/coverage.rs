@@ -5,7 +5,7 @@ use std::fmt;
 
 use burgee_api::Phase;
 
-use crate::faults::Fault;
+use crate::fault::Fault;
 
 /// Phases that are stored at some time. `Terminated` is never written: the object goes instead.
 pub const PHASES: [Phase; 11] = [

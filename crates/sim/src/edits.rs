@@ -6,9 +6,9 @@ use burgee_core::world::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
 use crate::faults::Faults;
-use crate::plays::{self, NAMESPACE};
+use crate::kinds::{self, NAMESPACE};
 use crate::stage::Stage;
-use crate::users::{Done, patch, rollout};
+use crate::writing::{Done, patch, rollout};
 
 /// What of an analysis makes its strategy.
 const OF_STRATEGY: [&str; 8] = [
@@ -151,7 +151,7 @@ pub(crate) fn autoscaler(faults: &mut Faults, stage: &mut Stage) -> Done {
         return Ok(false);
     }
     let wanted = faults.chance.choice([Some(SCALERS[0]), Some(SCALERS[1]), None]).flatten();
-    let reference = wanted.map_or(Value::Null, plays::autoscaler_ref);
+    let reference = wanted.map_or(Value::Null, kinds::autoscaler_ref);
     let key = stage.canary.clone();
     patch(stage, &key, "/spec/autoscalerRef", &reference)?;
     scale_as_named(stage)
@@ -160,7 +160,7 @@ pub(crate) fn autoscaler(faults: &mut Faults, stage: &mut Stage) -> Done {
 /// The target has the autoscaler that the canary names, and no other one.
 pub(crate) fn scale_as_named(stage: &mut Stage) -> Done {
     let named = stage.canary()["spec"]["autoscalerRef"]["kind"].clone();
-    for (kind, scaler) in SCALERS.into_iter().zip([plays::hpa(), plays::scaled_object()]) {
+    for (kind, scaler) in SCALERS.into_iter().zip([kinds::hpa(), kinds::scaled_object()]) {
         let key = ObjectKey::new(kind, NAMESPACE, "podinfo");
         if named != kind.name() {
             stage.cluster.delete(&key);

@@ -9,12 +9,15 @@ mod asked;
 pub mod checkers;
 pub mod cluster;
 pub mod coverage;
+mod disturb;
 mod edits;
+pub mod fault;
 pub mod faults;
 pub mod film;
 pub mod inspector;
 pub mod instant;
 mod kept;
+pub mod kinds;
 pub mod knative;
 pub mod mutations;
 pub mod neighbours;
@@ -31,6 +34,7 @@ pub mod stage;
 mod trouble;
 mod users;
 pub mod workloads;
+mod writing;
 
 /// Whether the simulator knows what to do with an object of this kind; others are left out.
 pub fn is_known(object: &serde_json::Value) -> bool {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::coverage::Coverage;
-use crate::plays::{KINDS, Kindred, play};
+use crate::kinds::{KINDS, Kindred};
+use crate::plays::play;
 
 /// A play in which something was wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

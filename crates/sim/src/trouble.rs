@@ -3,7 +3,9 @@
 use burgee_core::world::Kind;
 use jiff::SignedDuration;
 
-use crate::faults::{Fault, Faults};
+use crate::fault::Fault;
+use crate::faults::Faults;
+use crate::kinds::{CHECKS, GATES, HOOK_TIMEOUT_SECONDS, ROLLBACK};
 use crate::outside::Reply;
 use crate::process::{Blur, later};
 use crate::stage::Stage;
@@ -21,14 +23,6 @@ const WATCHED: [Kind; 10] = [
     Kind::VIRTUAL_SERVICE,
     Kind::DESTINATION_RULE,
 ];
-/// The gates of the plays' canaries, by name.
-pub(crate) const GATES: [&str; 3] = ["start", "traffic", "promote"];
-/// Their checks.
-pub(crate) const CHECKS: [&str; 2] = ["acceptance", "load-test"];
-/// Their hook that asks for a rollback when it passes.
-pub(crate) const ROLLBACK: &str = "rollback";
-/// After so long nobody waits for a hook any more: it has failed.
-pub(crate) const HOOK_TIMEOUT_SECONDS: i64 = 60;
 /// The builtin metrics, as [`crate::outside::Outside::set_metric`] knows them, each with a value that is bad: percent and
 /// milliseconds, whatever the provider's own unit is.
 const METRICS: [(&str, f64); 2] = [("success-rate", 69.0), ("latency", 690.0)];

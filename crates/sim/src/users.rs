@@ -9,12 +9,11 @@ use burgee_core::world::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
 use crate::edits;
-use crate::faults::{Fault, Faults};
-use crate::plays::{BROKEN, NAMESPACE};
+use crate::fault::Fault;
+use crate::faults::Faults;
+use crate::kinds::{BROKEN, NAMESPACE};
 use crate::stage::{Brake, Stage};
-
-/// Whether there was anything to do it to.
-pub(crate) type Done = Result<bool, String>;
+use crate::writing::{Done, patch, rollout};
 
 /// Whether this is something that somebody does.
 pub(crate) fn is_users(fault: Fault) -> bool {
@@ -86,19 +85,6 @@ pub(crate) fn act(faults: &mut Faults, stage: &mut Stage, fault: Fault) -> Done 
         | Fault::Autoscaling
         | Fault::Reapplied => Ok(false),
     }
-}
-
-pub(crate) fn rollout(stage: &mut Stage) -> Option<Rollout> {
-    stage.reading()?.rollout.as_ref().ok().cloned()
-}
-
-/// Patches an object; one that is not there is left alone.
-pub(crate) fn patch(stage: &mut Stage, key: &ObjectKey, pointer: &str, value: &Value) -> Done {
-    if stage.cluster.get(key).is_none() {
-        return Ok(false);
-    }
-    let operations = json!([{"op": "add", "path": pointer, "value": value}]);
-    stage.cluster.patch(key, &operations).map_err(|refusal| format!("{pointer} of {key}: {refusal}")).map(|()| true)
 }
 
 fn push(stage: &mut Stage, image: &str) -> Done {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use burgee_sim::checkers;
-use burgee_sim::faults::{Fault, Faults};
+use burgee_sim::fault::Fault;
+use burgee_sim::faults::Faults;
 use burgee_sim::mutations::{Mutation, plans, worlds, writes};
 use burgee_sim::plays::play_with;
 use burgee_sim::scenario::Scenario;

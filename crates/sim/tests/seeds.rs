@@ -2,8 +2,10 @@
 //! rests.
 
 use burgee_sim::coverage::{Coverage, PHASES};
-use burgee_sim::faults::{Fault, TRIED};
-use burgee_sim::plays::{TRAFFIC_SPLIT, play};
+use burgee_sim::fault::Fault;
+use burgee_sim::faults::TRIED;
+use burgee_sim::kinds::TRAFFIC_SPLIT;
+use burgee_sim::plays::play;
 use burgee_sim::soak::soak;
 
 /// Seeds that every test run plays. `SEEDS=n` plays another number of them, `SEED=n` one alone, with its film.

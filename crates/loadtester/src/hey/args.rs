@@ -11,10 +11,9 @@ use burgee_operator::flags::{Flag, Trouble, Values, milliseconds, parse};
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
-use url::Url;
 
 use crate::hey::client::spoken;
-use crate::hey::target::Target;
+use crate::hey::target::{Choice, Target};
 
 const AGENT: &str = "hey/0.0.1";
 /// More workers than this are no load that one machine makes.
@@ -103,13 +102,6 @@ pub(crate) enum Form {
     Csv,
     /// `hey` takes what it does not know for the form itself, and prints that.
     Literal(String),
-}
-
-/// A choice between two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
-    On,
-    Off,
 }
 
 impl Choice {
@@ -281,15 +273,4 @@ fn headers(values: &Values) -> Result<HeaderMap, String> {
     let agent = [values.text("U"), of_header].into_iter().find(|agent| !agent.is_empty());
     headers.insert(USER_AGENT, header(&agent.map_or(AGENT.to_owned(), |agent| format!("{agent} {AGENT}")))?);
     Ok(headers)
-}
-
-/// A URL that can be asked for; the error is Go's.
-pub(super) fn url(text: &str) -> Result<Url, String> {
-    let unsupported = |scheme: &str| format!("unsupported protocol scheme \"{scheme}\"");
-    let url = Url::parse(text).map_err(|_| unsupported(""))?;
-    match (url.scheme(), url.host_str()) {
-        ("http" | "https", Some(_)) => Ok(url),
-        ("http" | "https", None) => Err("http: no Host in request URL".to_owned()),
-        (other, _) => Err(unsupported(other)),
-    }
 }

@@ -17,11 +17,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::hey::args::{Amount, Choice, Form, Load};
+use crate::hey::args::{Amount, Form, Load};
 use crate::hey::client::{Connection, Dialed, Failure, Sent, nanoseconds};
 use crate::hey::report;
 use crate::hey::tally::{Answered, Tally};
-use crate::hey::target::{Origin, Target};
+use crate::hey::target::{Choice, Origin, Target};
 use crate::output::Output;
 
 /// As many redirects as Go follows.

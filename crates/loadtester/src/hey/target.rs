@@ -4,7 +4,12 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 use url::Url;
 
-use crate::hey::args::{Choice, url};
+/// A choice between two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    On,
+    Off,
+}
 
 /// How a server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,5 +79,16 @@ impl Target {
     pub(crate) fn redirected(&self, location: &str) -> Result<Self, String> {
         let joined = self.url.join(location).map_err(|_| format!("failed to parse Location header {location:?}"))?;
         Self::at(url(joined.as_str())?, self.h2)
+    }
+}
+
+/// A URL that can be asked for; the error is Go's.
+fn url(text: &str) -> Result<Url, String> {
+    let unsupported = |scheme: &str| format!("unsupported protocol scheme \"{scheme}\"");
+    let url = Url::parse(text).map_err(|_| unsupported(""))?;
+    match (url.scheme(), url.host_str()) {
+        ("http" | "https", Some(_)) => Ok(url),
+        ("http" | "https", None) => Err("http: no Host in request URL".to_owned()),
+        (other, _) => Err(unsupported(other)),
     }
 }

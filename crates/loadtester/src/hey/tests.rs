@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::args::{Amount, Choice, Form};
+use super::args::{Amount, Form};
+use super::target::Choice;
 use super::*;
 
 fn words(line: &str) -> Vec<String> {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::wait::Wait;
 use super::{Checker, Moment, Verdict, What, without_marks};
 use crate::instant::{Instant, Part};
-use crate::trouble::HOOK_TIMEOUT_SECONDS;
+use crate::kinds::HOOK_TIMEOUT_SECONDS;
 
 /// Since when nobody has asked how the canary does.
 #[derive(Clone, Debug, Default)]
