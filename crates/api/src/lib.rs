@@ -41,6 +41,7 @@ pub use run::{
     AlertDetail, AnsweredOrder, CatchingUp, CopiedScaler, Delivery, DeliveryKind, OrderResult, Ordered, PassedHook,
     PrimaryState, Routed, Run, RunOutcome, RunStrategy, Traffic,
 };
+pub use schema::{ALERT_PROVIDERS, METRIC_PROVIDERS};
 pub use service::{
     BackendRef, CorsPolicy, HeaderOperations, Headers, Mirror, MirrorTarget, ObjectMetadata, ParentRef, Retries,
     Rewrite, ServiceSpec, UnmanagedMetadata,

@@ -32,7 +32,7 @@ pub(crate) const PROVIDERS: [&str; 23] = [
 ];
 
 /// What `spec.provider.type` of a `MetricTemplate` may be (contract: api §2).
-pub(crate) const METRIC_PROVIDERS: [&str; 11] = [
+pub const METRIC_PROVIDERS: [&str; 11] = [
     "prometheus",
     "influxdb",
     "datadog",
@@ -45,6 +45,9 @@ pub(crate) const METRIC_PROVIDERS: [&str; 11] = [
     "keptn",
     "splunk",
 ];
+
+/// What `spec.type` of an `AlertProvider` may be (contract: api §3); the last two are additions.
+pub const ALERT_PROVIDERS: [&str; 7] = ["slack", "msteams", "discord", "rocket", "gchat", "webhook", "alertmanager"];
 
 /// A lower case DNS name, or nothing for the core group.
 pub(crate) const DNS_SUBDOMAIN_OR_EMPTY: &str = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";

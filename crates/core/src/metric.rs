@@ -2,6 +2,7 @@
 //! (contract: metrics §1–6; S10).
 
 pub mod builtin;
+pub mod error;
 pub mod observer;
 pub mod provider;
 pub mod template;

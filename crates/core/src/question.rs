@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::metric::error::MeasureError;
 use crate::plan::Step;
 use burgee_api::{Address, Webhook};
 
@@ -73,6 +74,8 @@ pub enum Ask {
         source: ProviderSource,
         /// The rendered query.
         query: String,
+        /// How far the metric looks back: its `interval`.
+        window: SignedDuration,
     },
     /// Ask whether a provider answers at all.
     Online {
@@ -124,23 +127,6 @@ impl HookError {
             Self::TooLong(_) => "too-long",
         }
     }
-}
-
-/// Why a provider gave no number (S10).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum MeasureError {
-    /// It answered that there is nothing: a failed check.
-    #[error("{0}")]
-    NoValues(String),
-    /// The question is wrong: a failed check.
-    #[error("{0}")]
-    Wrong(String),
-    /// The Secret with the credentials is missing or unusable: a failed check, with its own text.
-    #[error("{0}")]
-    Secret(String),
-    /// It does not answer: the run is held.
-    #[error("{0}")]
-    Unavailable(String),
 }
 
 /// Whether a plan ends the round of questions that led to it.

@@ -3,7 +3,8 @@
 
 use burgee_api::{Webhook, WebhookType};
 use burgee_core::metric::builtin::Builtin;
-use burgee_core::question::{Answer, Ask, HookError, MeasureError};
+use burgee_core::metric::error::MeasureError;
+use burgee_core::question::{Answer, Ask, HookError};
 
 /// The longest text of a hook that a row shows, in characters.
 const TEXT_MAX: usize = 12;
@@ -88,6 +89,7 @@ fn of_provider(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use burgee_core::question::ProviderSource;
+    use jiff::SignedDuration;
 
     use super::*;
 
@@ -105,7 +107,8 @@ mod tests {
     }
 
     fn measure(metric: &str, scale: f64) -> Ask {
-        Ask::Measure { metric: metric.to_owned(), scale, source: ProviderSource::default(), query: String::new() }
+        let (source, window) = (ProviderSource::default(), SignedDuration::from_mins(1));
+        Ask::Measure { metric: metric.to_owned(), scale, source, query: String::new(), window }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use burgee_api::{GoDuration, Metric, Webhook, WebhookType};
 use burgee_core::metric::builtin::Builtin;
-use burgee_core::metric::provider::{Provider, ProviderError};
-use burgee_core::question::{Answer, Ask, HookError, MeasureError};
+use burgee_core::metric::error::MeasureError;
+use burgee_core::metric::provider::{self, Next, Query};
+use burgee_core::question::{Answer, Ask, HookError, ProviderSource};
 use bytes::Bytes;
 use http::Response;
 use jiff::{SignedDuration, Timestamp};
@@ -218,12 +219,13 @@ fn told_by_prometheus(values: &[f64]) -> Result<f64, MeasureError> {
         .map(|(value, pod)| json!({"metric": {"pod": format!("podinfo-{pod}")}, "value": [0, number(value)]}));
     let result: Vec<Value> = series.collect();
     let answer = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
-    let read = Provider::Prometheus.parse(&Response::new(Bytes::from(answer.to_string())));
-    read.map_err(|error| match error {
-        ProviderError::NoValues(text) => MeasureError::NoValues(text),
-        ProviderError::Wrong(text) => MeasureError::Wrong(text),
-        ProviderError::Unavailable(text) => MeasureError::Unavailable(text),
-    })
+    let source = &ProviderSource { address: "http://prometheus".into(), ..ProviderSource::default() };
+    let query = Query { source, text: "", window: SignedDuration::ZERO, now: Timestamp::UNIX_EPOCH };
+    let asked = provider::row("prometheus")?.start(&query, None)?;
+    match (asked.answered)(&Response::new(Bytes::from(answer.to_string())), query.now)? {
+        Next::Sample(value) => Ok(value),
+        Next::Send(_) => Err(silence()),
+    }
 }
 
 /// Hooks pass; one that would roll back does not ask for it.
@@ -246,7 +248,7 @@ fn hung() -> HookError {
 }
 
 fn no_values() -> MeasureError {
-    MeasureError::NoValues("no values found".to_owned())
+    MeasureError::no_values()
 }
 
 fn silence() -> MeasureError {

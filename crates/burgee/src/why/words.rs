@@ -131,6 +131,7 @@ fn standing(phase: Phase, run: &burgee_api::Run) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::SignedDuration;
     use serde_json::json;
 
     #[test]
@@ -141,7 +142,8 @@ mod tests {
         assert_eq!(ask(&hook), "webhook load at http://tester.test");
         let source = ProviderSource { provider_type: "prometheus".to_owned(), ..ProviderSource::default() };
         let query = "sum(\n  rate(x[1m])\n)".to_owned();
-        let measure = Ask::Measure { metric: "rate".to_owned(), scale: 1.0, source, query };
+        let (metric, window) = ("rate".to_owned(), SignedDuration::from_mins(1));
+        let measure = Ask::Measure { metric, scale: 1.0, source, query, window };
         assert_eq!(ask(&measure), "metric rate of prometheus: sum( rate(x[1m]) )");
     }
 

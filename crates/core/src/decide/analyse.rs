@@ -9,12 +9,12 @@ use super::start::wait_an_interval;
 use super::{Decision, Draft, Tick, foreign};
 use crate::ending;
 use crate::metric::builtin::{Builtin, Observer};
-use crate::metric::provider::ProviderError;
+use crate::metric::error::MeasureError;
 use crate::metric::template::{Model, render};
 use crate::metric::verdict::{self, Bounds, Fault, Outcome, Source, Subject, Unready};
 use crate::notice::Notice;
 use crate::plan::Plan;
-use crate::question::{Answer, Ask, MeasureError, ProviderSource};
+use crate::question::{Answer, Ask, ProviderSource};
 use crate::rollout::Rollout;
 use crate::workload::{self, Side};
 use crate::world::{Kind, ObjectKey, Observed, World};
@@ -80,7 +80,7 @@ pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
         .filter(|check| clean_at(check).is_none())
         .map(|check| match &check.ask {
             Err(Lost::Fault(fault)) => Outcome::Failed(fault.to_string()),
-            Err(Lost::Query(error)) => subject(asker.tick, check).explain(&ProviderError::Wrong(error.clone())),
+            Err(Lost::Query(error)) => subject(asker.tick, check).explain(&MeasureError::Wrong(error.clone())),
             Ok(_) => judge(asker.tick, check, answers.next()),
         })
         .collect();
@@ -157,8 +157,8 @@ fn judge(tick: &Tick, check: &Check, answer: Option<Answer>) -> Outcome {
         Some(Answer::Measured(Err(MeasureError::Secret(text)))) => {
             Outcome::Failed(secret_fault(check, text).to_string())
         }
-        Some(Answer::Measured(Err(error))) => subject.explain(&provider_error(error)),
-        Some(Answer::Hook(_)) | None => Outcome::ProviderError("the answer was lost".to_owned()),
+        Some(Answer::Measured(Err(error))) => subject.explain(&error),
+        Some(Answer::Hook(_)) | None => Outcome::Unanswered("the answer was lost".to_owned()),
     }
 }
 
@@ -169,14 +169,6 @@ fn secret_fault(check: &Check, error: String) -> Fault {
     };
     let (namespace, name) = source.template.unwrap_or_default();
     Fault::Secret { name, namespace, secret: source.secret.unwrap_or_default().1, error }
-}
-
-fn provider_error(error: MeasureError) -> ProviderError {
-    match error {
-        MeasureError::NoValues(text) => ProviderError::NoValues(text),
-        MeasureError::Wrong(text) | MeasureError::Secret(text) => ProviderError::Wrong(text),
-        MeasureError::Unavailable(text) => ProviderError::Unavailable(text),
-    }
 }
 
 /// The checks in the contract's order: builtin and inline ones first, then those with templates (metrics §1).
@@ -212,7 +204,11 @@ fn prometheus_ask<E: ToString>(
     scale: f64,
 ) -> Result<Ask, Lost> {
     let query = query.map_err(|error| Lost::Query(error.to_string()))?;
-    Ok(Ask::Measure { metric: metric.name.clone(), scale, source: prometheus(rollout), query })
+    Ok(measure(metric, scale, prometheus(rollout), query))
+}
+
+fn measure(metric: &Metric, scale: f64, source: ProviderSource, query: String) -> Ask {
+    Ask::Measure { metric: metric.name.clone(), scale, source, query, window: foreign::window(metric) }
 }
 
 /// From what the provider answers to what `/metrics` shows.
@@ -240,7 +236,7 @@ fn template_ask(tick: &Tick, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lo
         namespace: key.namespace.clone(),
         error: error.to_string(),
     })?;
-    Ok(Ask::Measure { metric: metric.name.clone(), scale: 1.0, source: template_source(&template, key), query })
+    Ok(measure(metric, 1.0, template_source(&template, key), query))
 }
 
 fn template(world: &World, key: &ObjectKey) -> Result<MetricTemplate, Fault> {

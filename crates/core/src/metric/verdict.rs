@@ -7,7 +7,7 @@ use burgee_api::duration::GoDuration;
 use burgee_api::go_format::{number, two_decimals};
 
 use super::builtin::{Builtin, Observer};
-use super::provider::ProviderError;
+use super::error::MeasureError;
 
 /// The values that pass, ends included (contract: metrics §3).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -107,14 +107,14 @@ pub enum Outcome {
     /// The provider has no value; a failed check too.
     NoData(String),
     /// The provider does not answer; no verdict.
-    ProviderError(String),
+    Unanswered(String),
 }
 
 impl Subject<'_> {
     /// Judges a value: percent for success rates, milliseconds for durations. What is not a number never passes.
     pub fn judge(&self, value: f64, bounds: Bounds) -> Outcome {
         if value.is_nan() {
-            return self.explain(&ProviderError::no_values());
+            return self.explain(&MeasureError::no_values());
         }
         let (breach, observed): (Option<Breach>, Written) = match self.source {
             Source::Builtin(Builtin::SuccessRate) => (bounds.broken(Side::Least, value), percent),
@@ -134,11 +134,11 @@ impl Subject<'_> {
     }
 
     /// What an error of the provider means, in the contract's words.
-    pub fn explain(&self, error: &ProviderError) -> Outcome {
+    pub fn explain(&self, error: &MeasureError) -> Outcome {
         match error {
-            ProviderError::NoValues(text) => Outcome::NoData(self.no_values(text)),
-            ProviderError::Wrong(text) => Outcome::Failed(self.query_failed(text)),
-            ProviderError::Unavailable(text) => Outcome::ProviderError(self.query_failed(text)),
+            MeasureError::NoValues(text) => Outcome::NoData(self.no_values(text)),
+            MeasureError::Wrong(text) | MeasureError::Secret(text) => Outcome::Failed(self.query_failed(text)),
+            MeasureError::Unavailable(text) => Outcome::Unanswered(self.query_failed(text)),
         }
     }
 
@@ -221,7 +221,7 @@ pub fn join(outcomes: &[Outcome]) -> Verdict {
             Outcome::Passed(_) => {}
             Outcome::Failed(text) => failed.push(text.clone()),
             Outcome::NoData(text) => no_data = no_data.or_else(|| Some(text.clone())),
-            Outcome::ProviderError(text) => unanswered = unanswered.or_else(|| Some(text.clone())),
+            Outcome::Unanswered(text) => unanswered = unanswered.or_else(|| Some(text.clone())),
         }
     }
     if !failed.is_empty() {
@@ -418,10 +418,10 @@ mod tests {
 
     #[test]
     fn errors_have_the_contracts_text_and_meaning() {
-        fn check(source: Source, error: &ProviderError, expected: &Outcome) {
+        fn check(source: Source, error: &MeasureError, expected: &Outcome) {
             assert_eq!(subject(source).explain(error), *expected);
         }
-        let none = ProviderError::no_values();
+        let none = MeasureError::no_values();
         let traffic = "probably app.test is not receiving traffic";
         let rate = format!(
             "Halt advancement no values found for istio metric request-success-rate {traffic}: running query failed: no \
@@ -434,12 +434,12 @@ mod tests {
         check(Source::Inline, &none, &Outcome::NoData(text.into()));
         let text = "Halt advancement no values found for custom metric: error-rate: no values found";
         check(Source::Template, &none, &Outcome::NoData(text.into()));
-        let down = ProviderError::Unavailable("timeout".into());
+        let down = MeasureError::Unavailable("timeout".into());
         let text = "Prometheus query failed: running query failed: timeout";
-        check(RATE, &down, &Outcome::ProviderError(text.into()));
+        check(RATE, &down, &Outcome::Unanswered(text.into()));
         let text = "Metric query failed for error-rate: timeout";
-        check(Source::Template, &down, &Outcome::ProviderError(text.into()));
-        let wrong = ProviderError::Wrong("parse error".into());
+        check(Source::Template, &down, &Outcome::Unanswered(text.into()));
+        let wrong = MeasureError::Wrong("parse error".into());
         let text = "Prometheus query failed for error-rate: parse error";
         check(Source::Inline, &wrong, &Outcome::Failed(text.into()));
     }
@@ -462,7 +462,7 @@ mod tests {
             Just(Outcome::Passed(1.0)),
             "[a-c]".prop_map(Outcome::Failed),
             "[d-f]".prop_map(Outcome::NoData),
-            "[g-i]".prop_map(Outcome::ProviderError),
+            "[g-i]".prop_map(Outcome::Unanswered),
         ];
         prop::collection::vec(outcome, 0..6)
     }
@@ -487,8 +487,8 @@ mod tests {
         }
         let text = str::to_owned;
         let (passed, failed) = (Outcome::Passed(1.0), Outcome::Failed(text("f1")));
-        let (no_data, unanswered) = (Outcome::NoData(text("n1")), Outcome::ProviderError(text("p1")));
-        let later = [Outcome::Failed(text("f2")), Outcome::NoData(text("n2")), Outcome::ProviderError(text("p2"))];
+        let (no_data, unanswered) = (Outcome::NoData(text("n1")), Outcome::Unanswered(text("p1")));
+        let later = [Outcome::Failed(text("f2")), Outcome::NoData(text("n2")), Outcome::Unanswered(text("p2"))];
         check(&[], &Verdict::Passed);
         check(&[passed.clone(), passed.clone()], &Verdict::Passed);
         check(

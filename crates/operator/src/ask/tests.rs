@@ -7,10 +7,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
+use std::time::{Duration, Instant};
+
+use burgee_core::metric::provider::{Exchange, Next};
+use burgee_core::world::{Kind, ObjectKey};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use jiff::SignedDuration;
+
+use super::measure::{converse, measure};
 use super::*;
 use crate::fixtures::{Fake, failure, object};
-use crate::secrets::Secrets;
+use crate::secrets::{SecretError, Secrets};
 use crate::stores::Look;
+
+/// A query, and how far it looks back.
+const UP: (&str, SignedDuration) = ("up", SignedDuration::from_mins(1));
 
 /// A provider that takes one token at a time, an API server that has a Secret with one, and how often that was read.
 struct Case {
@@ -44,7 +56,7 @@ impl Case {
     }
 
     async fn ask(&self) -> Result<f64, MeasureError> {
-        measure(&self.operator, &self.source, "up").await
+        measure(&self.operator, &self.source, UP).await
     }
 
     /// How often the Secret was read, and the provider asked.
@@ -131,7 +143,7 @@ async fn where_references_across_namespaces_are_off_no_template_of_another_one_i
     let ask = |namespace: &str| {
         let template = Some((namespace.to_owned(), "rate".to_owned()));
         let source = ProviderSource { template, ..case.source.clone() };
-        Ask::Measure { metric: "rate".to_owned(), scale: 1.0, source, query: "up".to_owned() }
+        Ask::Measure { metric: "rate".to_owned(), scale: 1.0, source, query: "up".to_owned(), window: UP.1 }
     };
     let refused = MeasureError::Wrong("cross-namespace references are disabled".to_owned());
     assert_eq!(answer(&strict, &story, &ask("other")).await, Answer::Measured(Err(refused)));
@@ -150,15 +162,13 @@ async fn the_flags_prometheus_may_be_on_the_loopback_and_a_templates_may_not() {
     let template = ProviderSource { template: Some(("test".to_owned(), "rate".to_owned())), ..source.clone() };
     let inline = ProviderSource { address: format!("{}/", source.address.written()).into(), ..source.clone() };
     for aimed in [template, inline] {
-        let Err(MeasureError::Wrong(text)) = measure(&operator, &aimed, "up").await else { panic!("it was asked") };
+        let Err(MeasureError::Wrong(text)) = measure(&operator, &aimed, UP).await else { panic!("it was asked") };
         let expected = "request refused: 127.0.0.1, a loopback address, may not be asked by an object of the cluster, \
                         unless -allow-addresses lists it";
         assert_eq!(text, expected);
     }
     assert_eq!(case.provider.seen(), []);
-    let Err(MeasureError::Unavailable(text)) = measure(&operator, &source, "up").await else {
-        panic!("it was refused")
-    };
+    let Err(MeasureError::Unavailable(text)) = measure(&operator, &source, UP).await else { panic!("it was refused") };
     assert!(text.contains("401"), "{text}");
 }
 
@@ -218,4 +228,87 @@ async fn a_question_that_panics_is_an_answer_that_says_nothing_of_the_version() 
     let ask = Ask::Online { source };
     let answer = answered(&crate::fixtures::story(), &ask, async { panic!("nobody thought of this") }).await;
     assert_eq!(answer, Answer::Measured(Err(MeasureError::Unavailable("internal error while asking".to_owned()))));
+}
+
+fn get(url: &str) -> Request<Bytes> {
+    Request::get(url).body(Bytes::new()).unwrap()
+}
+
+/// Talks as a provider would that gives a token, then a job, and then its number; the job is not done the first time.
+fn in_three_steps(url: &str) -> Exchange {
+    let base = url.to_owned();
+    Exchange::new(get(&format!("{url}/token")), move |token, _| {
+        let mut start = get(&format!("{base}/start"));
+        let token = format!("Bearer {}", String::from_utf8_lossy(token.body()));
+        start.headers_mut().insert("authorization", token.parse().unwrap());
+        Ok(Next::send(Exchange::new(start, move |_, _| Ok(Next::send(polled(base))))))
+    })
+}
+
+fn polled(base: String) -> Exchange {
+    let exchange = Exchange::new(get(&format!("{base}/poll")), move |answer, _| {
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        Ok(text.parse().map_or_else(|_| Next::send(polled(base)), Next::Sample))
+    });
+    exchange.after(Duration::from_millis(1))
+}
+
+/// How a conversation with a provider that answers so ends, and how often that was asked.
+async fn talked(
+    answer: impl Fn(&str, usize) -> axum::response::Response + Send + Sync + 'static,
+    first: impl Fn(&str) -> Exchange,
+) -> (Result<f64, MeasureError>, Vec<(String, String)>) {
+    let asked = AtomicUsize::new(0);
+    let provider = Fake::start(move |request| answer(&request.path, asked.fetch_add(1, Ordering::Relaxed))).await;
+    let operator = Fake::start(|_| failure(404, "none")).await.operator();
+    let source = ProviderSource { address: provider.url.as_str().into(), ..ProviderSource::default() };
+    let end = converse(&operator, &source, first(&provider.url)).await;
+    (end.result, provider.seen().into_iter().map(|seen| (seen.path, seen.authorization)).collect())
+}
+
+#[tokio::test]
+async fn a_conversation_has_as_many_steps_as_its_provider_needs() {
+    let answer = |path: &str, asked: usize| match (path, asked) {
+        ("/token", _) => "t".into_response(),
+        ("/poll", 3) => "42.5".into_response(),
+        _ => "not yet".into_response(),
+    };
+    let (result, asked) = talked(answer, in_three_steps).await;
+    assert_eq!(result, Ok(42.5));
+    let asked: Vec<_> = asked.iter().map(|(path, authorization)| (path.as_str(), authorization.as_str())).collect();
+    assert_eq!(asked, [("/token", ""), ("/start", "Bearer t"), ("/poll", ""), ("/poll", "")]);
+}
+
+#[tokio::test]
+async fn a_conversation_that_has_no_end_is_ended() {
+    let (result, asked) = talked(|_, _| "not yet".into_response(), in_three_steps).await;
+    let text = "request failed: no number after 8 answers".to_owned();
+    assert_eq!((result, asked.len()), (Err(MeasureError::Unavailable(text)), 8));
+}
+
+#[tokio::test]
+async fn the_deadline_is_that_of_the_whole_conversation() {
+    let patient = |url: &str| polled(url.to_owned()).after(Duration::from_secs(5));
+    let (result, asked) = talked(|_, _| "1".into_response(), patient).await;
+    let text = "request failed: operation timed out".to_owned();
+    assert_eq!((result, asked.len()), (Err(MeasureError::Unavailable(text)), 0), "it is not even waited for");
+}
+
+#[tokio::test]
+async fn the_bytes_are_those_of_the_whole_conversation() {
+    let (result, asked) = talked(|_, _| "x".repeat(100 << 10).into_response(), in_three_steps).await;
+    let text = "answer longer than 256 KiB, a query must give one number".to_owned();
+    assert_eq!((result, asked.len()), (Err(MeasureError::Unavailable(text)), 3));
+}
+
+#[tokio::test]
+async fn no_step_of_a_conversation_leads_where_an_object_may_not_aim() {
+    let first = |url: &str| {
+        let own = url.replace("127.0.0.1", "169.254.169.254");
+        Exchange::new(get(url), move |_, _| Ok(Next::send(polled(own))))
+    };
+    let (result, asked) = talked(|_, _| "1".into_response(), first).await;
+    let Err(MeasureError::Wrong(text)) = result else { panic!("it was asked: {result:?}") };
+    assert!(text.starts_with("request refused: 169.254.169.254"), "{text}");
+    assert_eq!(asked.len(), 1);
 }

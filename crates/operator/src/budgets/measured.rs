@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use burgee_api::Phase;
+use burgee_core::metric::error::MeasureError;
 use burgee_core::notice::EventType;
-use burgee_core::question::{Answer, Ask, AskKey, MeasureError, ProviderSource};
+use burgee_core::question::{Answer, Ask, AskKey, ProviderSource};
 use burgee_core::world::{Kind, ObjectKey};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -48,7 +49,8 @@ async fn ask_a_hundred(operator: &Arc<Operator>, story: &Story, address: &str) -
             address: address.into(),
             ..ProviderSource::default()
         };
-        (key(number), Ask::Measure { metric: format!("m{number}"), scale: 1.0, source, query: "up".to_owned() })
+        let (query, window) = ("up".to_owned(), SignedDuration::from_mins(1));
+        (key(number), Ask::Measure { metric: format!("m{number}"), scale: 1.0, source, query, window })
     });
     ask::ask(operator, story, asks.collect());
     let memory = operator.memory(&story.key);

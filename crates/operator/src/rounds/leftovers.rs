@@ -5,6 +5,7 @@ use burgee_core::decide::Tick;
 use burgee_core::notice::Notice;
 use burgee_core::plan::{Count, Plan, Step, Telling};
 use burgee_core::question::{Answers, Ask, AskKey, ProviderSource, Question, Round};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
@@ -26,10 +27,10 @@ fn questions(tick: &Tick) -> Vec<(AskKey, Ask)> {
         secret: Some(("test".to_owned(), "token".to_owned())),
         ..ProviderSource::default()
     };
-    let (metric, query) = ("latency".to_owned(), "up".to_owned());
+    let (metric, query, window) = ("latency".to_owned(), "up".to_owned(), SignedDuration::from_mins(1));
     vec![
         (key("webhook"), Ask::Hook { webhook, payload: json!({}) }),
-        (key("metric"), Ask::Measure { metric, scale: 1.0, source, query }),
+        (key("metric"), Ask::Measure { metric, scale: 1.0, source, query, window }),
     ]
 }
 
@@ -53,7 +54,7 @@ fn leave_traces(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
         Step::Deliver(hooks),
         Step::Replace(service),
     ];
-    let next = Wake::At(tick.now + jiff::SignedDuration::from_secs(1));
+    let next = Wake::At(tick.now + SignedDuration::from_secs(1));
     let repairs = vec![ObjectKey::new(Kind::Service, "test", &tick.rollout.name)];
     Ok(Plan { steps, next, quiet_until: None, round: Round::Open, repairs })
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use burgee_api::{Metric, WebhookType};
 use burgee_core::metric::builtin::Builtin;
-use burgee_core::question::{Answer, Ask, AskKey, MeasureError};
+use burgee_core::metric::error::MeasureError;
+use burgee_core::question::{Answer, Ask, AskKey};
 use burgee_core::rollout::Rollout;
 
 /// What one metric says, in the order in which they prevail (I20).

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use burgee_core::decide::template_key;
 use burgee_core::digest::is_foreign;
+use burgee_core::metric::error::MeasureError;
 use burgee_core::phase::PhaseRules;
-use burgee_core::question::{Answer, MeasureError};
+use burgee_core::question::Answer;
 use burgee_core::rollout::Rollout;
 use burgee_core::world::{ObjectKey, Observed, World};
 use jiff::{SignedDuration, Timestamp};

@@ -2,72 +2,93 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::{Endpoint, Provider, ProviderError, base_url, get, length, refused};
-use crate::metric::template::{QUERY_LIMIT_BYTES, collapse};
+use super::row::{Exchange, Protocol, Query, Secret};
+use super::wire::{self, Few, Login, brief, cut, length, refused, unreadable};
+use crate::metric::error::MeasureError;
+use crate::metric::template::collapse;
+use crate::question::ProviderSource;
 
+const WHOSE: &str = "Prometheus";
 const ONLINE_QUERY: &str = "vector(1)";
 /// How much of an error of Prometheus' is told, in letters: events are cut at 1,024 bytes anyway.
 const ERROR_LETTERS: usize = 512;
 
-/// `GET <address>/api/v1/query?query=…`, the query in one line (contract: metrics §6).
-pub(super) fn request(endpoint: &Endpoint, query: &str) -> Result<Request<Bytes>, ProviderError> {
-    if query.len() > QUERY_LIMIT_BYTES {
-        return Err(ProviderError::Wrong(format!("query is longer than {QUERY_LIMIT_BYTES} bytes")));
+pub(super) struct Prometheus;
+
+impl Protocol for Prometheus {
+    const NAME: &'static str = "prometheus";
+    const ABOUT: &'static str = "Prometheus, and whatever speaks its HTTP API";
+    const ADDRESS: Option<&'static str> = None;
+    const SECRET: &'static str = "`token`, or `username` and `password`";
+    type Credentials = Option<Login>;
+
+    /// White space around a token is dropped, for no header could carry a line's end.
+    fn credentials(secret: Option<&Secret>) -> Result<Self::Credentials, String> {
+        let Some(secret) = secret else { return Ok(None) };
+        match wire::entry(secret, "token") {
+            Some(token) => Ok(Some(Login::Bearer(token.trim().to_owned()))),
+            None => Login::basic(Self::NAME, secret).map(Some),
+        }
     }
-    let mut url = base_url(Provider::Prometheus, &endpoint.address)?;
-    url.set_path(&format!("{}/api/v1/query", url.path().trim_end_matches('/')));
-    url.set_query(None);
-    url.set_fragment(None);
+
+    fn start(query: &Query<'_>, login: Self::Credentials) -> Result<Exchange, MeasureError> {
+        Ok(Exchange::last(request(query.source, query.text, login)?, parse))
+    }
+
+    /// Asks what is known beforehand.
+    fn online(source: &ProviderSource, login: Self::Credentials, _: Timestamp) -> Result<Exchange, MeasureError> {
+        Ok(Exchange::last(request(source, ONLINE_QUERY, login)?, online))
+    }
+}
+
+/// `GET <address>/api/v1/query?query=…`, the query in one line (contract: metrics §6).
+fn request(source: &ProviderSource, query: &str, login: Option<Login>) -> Result<Request<Bytes>, MeasureError> {
+    let mut url = wire::within(wire::base_url::<Prometheus>(&source.address)?, "/api/v1/query");
     url.query_pairs_mut().append_pair("query", &collapse(query));
-    get(url, endpoint)
+    wire::get(url, &source.headers, login)
 }
 
 /// The one finite sample of an answer.
-pub(super) fn parse(response: &Response<Bytes>) -> Result<f64, ProviderError> {
+fn parse(response: &Response<Bytes>) -> Result<f64, MeasureError> {
     if response.status().as_u16() >= 300 {
         return Err(refused(response.status(), &told(response.body())));
     }
-    let answer: Answer<'_> = serde_json::from_slice(response.body()).map_err(|error| unreadable(&error))?;
+    let answer: Answer<'_> = wire::read(WHOSE, response.body())?;
     let Some(Data { result_type, result }) = answer.data else {
-        return Err(ProviderError::Unavailable(format!("error response: {}", told(response.body()))));
+        return Err(MeasureError::Unavailable(format!("error response: {}", told(response.body()))));
     };
     match result_type {
-        "vector" => vector(&read::<Samples>(result)?),
+        "vector" => vector(&read::<Few<Sample<'_>>>(result)?),
         "scalar" => number(&read::<(IgnoredAny, String)>(result)?.1),
-        "matrix" => Err(ProviderError::Wrong("query returned multiple values".to_owned())),
-        other => Err(ProviderError::Wrong(format!("query returned a {}, expected one number", brief(other)))),
+        "matrix" => Err(MeasureError::Wrong("query returned multiple values".to_owned())),
+        other => Err(MeasureError::Wrong(format!("query returned a {}, expected one number", brief(other)))),
     }
 }
 
-/// The request whose answer is known beforehand.
-pub(super) fn online_request(endpoint: &Endpoint) -> Result<Request<Bytes>, ProviderError> {
-    request(endpoint, ONLINE_QUERY)
-}
-
-/// Whether the answer is the known one.
-pub(super) fn online(response: &Response<Bytes>) -> Result<(), ProviderError> {
+/// The answer that is known beforehand.
+fn online(response: &Response<Bytes>) -> Result<f64, MeasureError> {
     let value = parse(response)?;
     if (value - 1.0).abs() < f64::EPSILON {
-        return Ok(());
+        return Ok(value);
     }
-    Err(ProviderError::Wrong(format!("value is not 1 for query: {ONLINE_QUERY}")))
+    Err(MeasureError::Wrong(format!("value is not 1 for query: {ONLINE_QUERY}")))
 }
 
-fn vector(samples: &Samples) -> Result<f64, ProviderError> {
+fn vector(samples: &Few<Sample<'_>>) -> Result<f64, MeasureError> {
     match samples.kept.as_slice() {
-        [] => Err(ProviderError::no_values()),
-        [Sample { values: Some(_), .. }] => Err(ProviderError::Wrong("query returned multiple values".to_owned())),
+        [] => Err(MeasureError::no_values()),
+        [Sample { values: Some(_), .. }] => Err(MeasureError::Wrong("query returned multiple values".to_owned())),
         [Sample { value: Some((_, text)), .. }] => number(text),
-        [_] => Err(ProviderError::Wrong("query returned a sample without a value, expected one number".to_owned())),
-        [first, second, ..] => Err(ProviderError::Wrong(format!(
+        [_] => Err(MeasureError::Wrong("query returned a sample without a value, expected one number".to_owned())),
+        [first, second, ..] => Err(MeasureError::Wrong(format!(
             "query returned multiple values: {} series, such as {} and {}, expected one",
             samples.count,
             first.labels(),
@@ -77,20 +98,13 @@ fn vector(samples: &Samples) -> Result<f64, ProviderError> {
 }
 
 /// NaN is what a division by no traffic gives: no value (contract: metrics §6). Infinity is none either, but a wrong query.
-fn number(text: &str) -> Result<f64, ProviderError> {
+fn number(text: &str) -> Result<f64, MeasureError> {
     match text.parse::<f64>() {
-        Ok(value) if value.is_nan() => Err(ProviderError::no_values()),
+        Ok(value) if value.is_nan() => Err(MeasureError::no_values()),
         Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err(ProviderError::Wrong(format!("query returned {}, expected a finite number", brief(text)))),
-        Err(_) => Err(ProviderError::Unavailable(format!("error unmarshaling result: {:?} is no number", brief(text)))),
+        Ok(_) => Err(wire::infinite(text)),
+        Err(_) => Err(MeasureError::Unavailable(format!("error unmarshaling result: {:?} is no number", brief(text)))),
     }
-}
-
-/// Where an answer stops being Prometheus'. The parser's own words would quote it.
-fn unreadable(error: &serde_json::Error) -> ProviderError {
-    let (line, column) = (error.line(), error.column());
-    let text = format!("error unmarshaling result: not an answer of Prometheus at line {line} column {column}");
-    ProviderError::Unavailable(text)
 }
 
 /// What Prometheus says went wrong, where the answer is such an error of its API; else how long the answer is.
@@ -103,19 +117,8 @@ fn told(body: &[u8]) -> String {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ProviderError> {
-    serde_json::from_str(raw.get()).map_err(|error| unreadable(&error))
-}
-
-/// What a stranger wrote, short enough for a sentence.
-fn brief(text: &str) -> String {
-    cut(text, 80)
-}
-
-fn cut(text: &str, limit: usize) -> String {
-    let mut letters = text.chars();
-    let head: String = letters.by_ref().take(limit).collect();
-    if letters.next().is_some() { format!("{head}…") } else { head }
+fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, MeasureError> {
+    serde_json::from_str(raw.get()).map_err(|error| unreadable(WHOSE, &error))
 }
 
 /// An error of Prometheus' API.
@@ -159,48 +162,16 @@ impl Sample<'_> {
     }
 }
 
-/// The first two samples and how many there are: an answer of megabytes is not kept, only counted.
-struct Samples<'a> {
-    kept: Vec<Sample<'a>>,
-    count: usize,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Samples<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(SamplesVisitor)
-    }
-}
-
-struct SamplesVisitor;
-
-impl<'de> Visitor<'de> for SamplesVisitor {
-    type Value = Samples<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of samples")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut samples = Samples { kept: Vec::new(), count: 0 };
-        while samples.count < 2 {
-            let Some(sample) = list.next_element()? else { return Ok(samples) };
-            samples.kept.push(sample);
-            samples.count += 1;
-        }
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            samples.count += 1;
-        }
-        Ok(samples)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use burgee_api::Address;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::metric::provider::Credentials;
+
+    fn source(address: &str) -> ProviderSource {
+        ProviderSource { address: address.into(), ..ProviderSource::default() }
+    }
 
     fn answer(status: u16, body: &str) -> Response<Bytes> {
         Response::builder().status(status).body(Bytes::from(body.to_owned())).expect("a response")
@@ -211,19 +182,18 @@ mod tests {
         answer(200, &format!(r#"{{"status":"success","data":{data}}}"#))
     }
 
-    fn check(response: &Response<Bytes>, expected: &Result<f64, ProviderError>) {
+    fn check(response: &Response<Bytes>, expected: &Result<f64, MeasureError>) {
         assert_eq!(parse(response), *expected);
     }
 
-    fn wrong(text: &str) -> Result<f64, ProviderError> {
-        Err(ProviderError::Wrong(text.to_owned()))
+    fn wrong(text: &str) -> Result<f64, MeasureError> {
+        Err(MeasureError::Wrong(text.to_owned()))
     }
 
     #[test]
     fn the_query_goes_where_the_address_says() {
         fn check(address: &str, expected: &str) {
-            let endpoint = Endpoint { address: address.into(), ..Endpoint::default() };
-            let request = request(&endpoint, "sum(\n  up{a=\"b\"}\n)").expect("a valid address");
+            let request = request(&source(address), "sum(\n  up{a=\"b\"}\n)", None).expect("a valid address");
             assert_eq!(request.uri().to_string(), expected);
         }
         let query = "api/v1/query?query=sum%28+up%7Ba%3D%22b%22%7D+%29";
@@ -236,24 +206,38 @@ mod tests {
     #[test]
     fn an_address_that_is_no_url_is_the_contracts_error() {
         for address in ["", "prometheus:9090", "://x", "ftp://x", "/path"] {
-            let endpoint = Endpoint { address: address.into(), ..Endpoint::default() };
-            let error = request(&endpoint, "up").expect_err(address);
+            let error = request(&source(address), "up", None).expect_err(address);
             let shown = Address::from(address);
-            assert_eq!(error, ProviderError::Wrong(format!("prometheus address {shown} is not a valid URL")));
+            assert_eq!(error, MeasureError::Wrong(format!("prometheus address {shown} is not a valid URL")));
         }
     }
 
     #[test]
+    fn secrets_hold_a_token_or_a_name_and_password() {
+        fn check(entries: &[(&str, &str)], expected: Result<Login, &str>) {
+            let entries = entries.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
+            let read = Prometheus::credentials(Some(&entries.collect()));
+            assert_eq!(read, expected.map(Some).map_err(str::to_owned));
+        }
+        let basic = Login::Basic { username: "u".into(), password: "p".into() };
+        let missing = "prometheus credentials does not contain a username/password";
+        check(&[("token", "t\n")], Ok(Login::Bearer("t".into())));
+        check(&[("username", "u"), ("password", "p")], Ok(basic));
+        check(&[("username", "u")], Err(missing));
+        check(&[], Err(missing));
+        assert_eq!(Prometheus::credentials(None), Ok(None));
+    }
+
+    #[test]
     fn headers_and_credentials_go_with_the_request() {
-        fn check(address: &str, credentials: Option<Credentials>, expected: &str) {
+        fn check(address: &str, login: Option<Login>, expected: &str) {
             let headers = BTreeMap::from([("X-Scope-OrgID".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
-            let endpoint = Endpoint { address: address.into(), headers, credentials, insecure_skip_verify: false };
-            let request = request(&endpoint, "up").expect("a valid endpoint");
+            let request = request(&ProviderSource { headers, ..source(address) }, "up", login).expect("a valid source");
             assert_eq!(request.headers().get_all("x-scope-orgid").iter().count(), 2);
             assert_eq!(request.headers()["authorization"], expected);
         }
-        let basic = Credentials::Basic { username: "Aladdin".into(), password: "open sesame".into() };
-        check("http://p", Some(Credentials::Bearer("t".into())), "Bearer t");
+        let basic = Login::Basic { username: "Aladdin".into(), password: "open sesame".into() };
+        check("http://p", Some(Login::Bearer("t".into())), "Bearer t");
         check("http://p", Some(basic), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         check("http://Aladdin:open%20sesame@p", None, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
     }
@@ -267,8 +251,8 @@ mod tests {
 
     #[test]
     fn nothing_and_nan_are_no_values() {
-        check(&success("vector", "[]"), &Err(ProviderError::no_values()));
-        check(&success("vector", r#"[{"metric":{},"value":[1,"NaN"]}]"#), &Err(ProviderError::no_values()));
+        check(&success("vector", "[]"), &Err(MeasureError::no_values()));
+        check(&success("vector", r#"[{"metric":{},"value":[1,"NaN"]}]"#), &Err(MeasureError::no_values()));
     }
 
     #[test]
@@ -296,9 +280,7 @@ mod tests {
         check(&answer(400, body), &wrong("error response: Status 400 Bad Request: bad_data: parse error"));
         check(
             &answer(503, "starting"),
-            &Err(ProviderError::Unavailable(
-                "error response: Status 503 Service Unavailable: answer of 8 bytes".into(),
-            )),
+            &Err(MeasureError::Unavailable("error response: Status 503 Service Unavailable: answer of 8 bytes".into())),
         );
     }
 
@@ -331,7 +313,7 @@ mod tests {
     fn an_answer_that_is_not_prometheus_holds() {
         fn check(response: &Response<Bytes>) {
             let error = parse(response).expect_err("no number");
-            assert!(matches!(error, ProviderError::Unavailable(_)), "{error}");
+            assert!(matches!(error, MeasureError::Unavailable(_)), "{error}");
         }
         check(&answer(200, "<html>login</html>"));
         check(&answer(200, ""));
@@ -348,12 +330,12 @@ mod tests {
 
     #[test]
     fn online_means_that_one_is_one() {
-        let ask = online_request(&Endpoint { address: "http://p".into(), ..Endpoint::default() });
-        assert_eq!(ask.expect("a request").uri(), "http://p/api/v1/query?query=vector%281%29");
-        assert_eq!(online(&success("vector", r#"[{"metric":{},"value":[1,"1"]}]"#)), Ok(()));
+        let asked = Prometheus::online(&source("http://p"), None, Timestamp::UNIX_EPOCH).expect("a request");
+        assert_eq!(asked.request.uri(), "http://p/api/v1/query?query=vector%281%29");
+        assert_eq!(online(&success("vector", r#"[{"metric":{},"value":[1,"1"]}]"#)), Ok(1.0));
         assert_eq!(
             online(&success("vector", r#"[{"metric":{},"value":[1,"2"]}]"#)),
-            Err(ProviderError::Wrong("value is not 1 for query: vector(1)".into()))
+            Err(MeasureError::Wrong("value is not 1 for query: vector(1)".into()))
         );
     }
 
