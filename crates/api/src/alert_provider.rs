@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::metric_template::SecretRef;
+use crate::schema;
 
 /// A chat or a program to be told (contract: api §3).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -26,7 +27,7 @@ crate::custom_resource!(AlertProvider, "alertproviders");
 pub struct AlertProviderSpec {
     /// Kind of chat; `webhook` and `alertmanager` are additions to the contract.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["slack", "msteams", "discord", "rocket", "gchat", "webhook", "alertmanager"]))]
+    #[schemars(extend("enum" = schema::ALERT_PROVIDERS))]
     pub kind: Option<String>,
     /// Channel of the chat (default general).
     #[serde(skip_serializing_if = "Option::is_none")]

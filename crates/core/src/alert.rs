@@ -1,105 +1,35 @@
-//! Alerts: whether a message goes to a chat or a program, and what is sent there. It never sends, and never shows such an
-//! address, which is a secret (contract: webhooks §4).
+//! Alerts: who gets one, and what is sent there. It never sends, and never shows such an address, which is a secret (contract:
+//! webhooks §4).
 
 mod alertmanager;
 mod discord;
 mod google_chat;
 mod markup;
+mod message;
+mod recipients;
 mod rocket;
+mod row;
 mod slack;
 mod teams;
 mod webhook;
 
-pub(crate) use self::teams::is_of_workflows;
+pub use self::message::Alert;
+use self::message::Poster;
+pub use self::recipients::{Recipients, recipients};
+pub(crate) use self::row::Hook;
+use self::row::{Row, Token};
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use burgee_api::Address;
 use burgee_api::alert_provider::AlertProviderSpec;
-use burgee_api::analysis::{Analysis, Severity};
-use burgee_api::{Address, Phase};
+use burgee_api::analysis::Analysis;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response};
-use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
-
-/// A message for people, and what programs want to know besides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alert {
-    /// Name of the canary.
-    pub canary: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// The text.
-    pub message: String,
-    /// How grave it is.
-    pub severity: Severity,
-    /// What is said besides, in order: title and value.
-    pub fields: Vec<(String, String)>,
-    /// Kind and name of the target; no chat shows them outside the fields.
-    pub target: (String, String),
-    /// `-cluster-name`; empty if it has none.
-    pub cluster_name: String,
-    /// The phase of the canary.
-    pub phase: Phase,
-    /// When it arose: it is the same however often, and however late, the alert is sent.
-    pub time: Timestamp,
-}
-
-impl Alert {
-    /// The same with every text that others wrote changed in this way.
-    fn each(&self, escape: fn(&str) -> String) -> Self {
-        let Self { canary, namespace, message, severity, fields, target: (kind, name), cluster_name, phase, time } =
-            self;
-        Self {
-            canary: escape(canary),
-            namespace: escape(namespace),
-            message: escape(message),
-            severity: *severity,
-            fields: fields.iter().map(|(title, value)| (escape(title), escape(value))).collect(),
-            target: (escape(kind), escape(name)),
-            cluster_name: escape(cluster_name),
-            phase: *phase,
-            time: *time,
-        }
-    }
-
-    /// `<canary>.<namespace>`, as every chat shows it.
-    fn subject(&self) -> String {
-        format!("{}.{}", self.canary, self.namespace)
-    }
-
-    fn is_error(&self) -> bool {
-        self.severity == Severity::Error
-    }
-
-    /// The severity in the words of the spec.
-    const fn severity_name(&self) -> &'static str {
-        match self.severity {
-            Severity::Unset | Severity::Info => "info",
-            Severity::Warn => "warn",
-            Severity::Error => "error",
-        }
-    }
-
-    /// The time as RFC 3339, in UTC.
-    fn rfc3339(&self) -> String {
-        format!("{:.3}", self.time)
-    }
-}
-
-/// Whether an alert of the spec wants a message. A severity that is not set means info, as documented (the peer sends
-/// such alerts never).
-pub fn is_wanted(wanted: Severity, message: Severity) -> bool {
-    let loudness = |severity| match severity {
-        Severity::Unset | Severity::Info => 0,
-        Severity::Warn => 1,
-        Severity::Error => 2,
-    };
-    loudness(message) >= loudness(wanted)
-}
 
 /// The fields of an alert that tells the whole canary (contract: webhooks §4, "Fields").
 #[derive(Clone, Copy, Debug)]
@@ -153,91 +83,59 @@ fn routing(analysis: &Analysis) -> Option<String> {
     Some(format!("Weight steps: {} max: {max}", steps.join(",")))
 }
 
-/// A kind of chat (contract: api §3), or a program that is none: the last two are additions to the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chat {
-    /// Slack, with a hook's address or a token.
-    Slack,
-    /// Discord, through its Slack compatible address.
-    Discord,
-    /// Rocket.Chat.
-    Rocket,
-    /// Microsoft Teams.
-    Teams,
-    /// Google Chat.
-    GoogleChat,
-    /// Whatever takes the alert as JSON.
-    Webhook,
-    /// Prometheus' Alertmanager.
-    Alertmanager,
-}
+/// The rows of all notifiers. Where an address could be several ones', the first that knows it as its own is meant.
+const TABLE: [&Row; 7] =
+    [&slack::ROW, &discord::ROW, &rocket::ROW, &teams::ROW, &google_chat::ROW, &webhook::ROW, &alertmanager::ROW];
+
+/// A kind of chat (contract: api §3), or a program that is none: a row of the table.
+#[derive(Clone, Copy)]
+pub struct Chat(&'static Row);
 
 impl Chat {
+    /// The chat of the flags `-slack-url` and the like.
+    pub const SLACK: Self = Self(&slack::ROW);
+    /// The chat of the flags `-msteams-url` and the like.
+    pub const TEAMS: Self = Self(&teams::ROW);
+
     /// The chat of `spec.type`.
     pub fn from_type(name: &str) -> Option<Self> {
-        match name {
-            "slack" => Some(Self::Slack),
-            "discord" => Some(Self::Discord),
-            "rocket" => Some(Self::Rocket),
-            "msteams" => Some(Self::Teams),
-            "gchat" => Some(Self::GoogleChat),
-            "webhook" => Some(Self::Webhook),
-            "alertmanager" => Some(Self::Alertmanager),
-            _ => None,
-        }
+        Self::all().find(|chat| chat.0.name == name)
     }
 
-    fn payload(self, destination: &Destination, url: &Url, alert: &Alert) -> Value {
-        let takes_cards = self == Self::Teams && teams::takes_adaptive_cards(url);
-        let alert = &alert.each(match self {
-            Self::Slack | Self::GoogleChat => markup::entities,
-            Self::Discord | Self::Rocket => markup::without_mentions,
-            // An adaptive card knows no entities.
-            Self::Teams if takes_cards => markup::without_mentions,
-            Self::Teams => markup::without_links,
-            Self::Webhook | Self::Alertmanager => markup::without_commands,
-        });
-        match self {
-            Self::Slack => slack::payload(destination, alert),
-            Self::Discord => discord::payload(destination, alert),
-            Self::Rocket => rocket::payload(destination, alert),
-            Self::Teams if takes_cards => teams::adaptive_card(alert),
-            Self::Teams => teams::payload(alert),
-            Self::GoogleChat => google_chat::payload(alert),
-            Self::Webhook => webhook::payload(alert),
-            Self::Alertmanager => alertmanager::payload(alert),
-        }
+    /// Every chat, in the order of the table.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.into_iter().map(Self)
     }
 
-    /// What the contract's errors call its address.
-    const fn address_name(self) -> &'static str {
-        match self {
-            Self::Slack => "Slack hook URL",
-            Self::Discord => "Discord hook URL",
-            Self::Rocket => "Rocket hook URL",
-            Self::Teams => "MS Teams webhook URL",
-            Self::GoogleChat => "Google Chat webhook URL",
-            Self::Webhook => "webhook URL",
-            Self::Alertmanager => "Alertmanager URL",
-        }
+    /// Its word in `spec.type`.
+    pub const fn as_str(self) -> &'static str {
+        self.0.name
     }
 
-    /// What the contract's errors call it where it wants a username and a channel.
-    const fn poster_name(self) -> Option<&'static str> {
-        match self {
-            Self::Slack => Some("Slack"),
-            Self::Discord => Some("Discord"),
-            Self::Rocket => Some("Rocket"),
-            Self::Teams | Self::GoogleChat | Self::Webhook | Self::Alertmanager => None,
-        }
+    /// How a webhook is known that is this chat in truth.
+    pub(crate) const fn hook(self) -> &'static Hook {
+        &self.0.hook
     }
 
-    /// Whether it is shown the Secret's token.
-    const fn takes_a_token(self) -> bool {
-        match self {
-            Self::Slack | Self::Webhook | Self::Alertmanager => true,
-            Self::Discord | Self::Rocket | Self::Teams | Self::GoogleChat => false,
-        }
+    /// The same alert has the same body, however often and late it is sent.
+    fn payload(self, poster: Poster<'_>, url: &Url, alert: &Alert) -> Value {
+        let form = (self.0.form)(url);
+        (form.payload)(poster, &alert.each(form.escape))
+    }
+}
+
+/// Rows have one name each.
+impl PartialEq for Chat {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Chat {}
+
+impl fmt::Debug for Chat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.name)
     }
 }
 
@@ -297,12 +195,16 @@ impl Destination {
             return Ok(None);
         }
         let url = self.url()?;
-        let body = self.chat.payload(self, &url, alert).to_string();
+        let poster = Poster { channel: &self.channel, username: &self.username };
+        let body = self.chat.payload(poster, &url, alert).to_string();
         let mut request = Request::post(url.as_str()).body(Bytes::from(body)).map_err(|_| self.invalid_address())?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let token = self.token.as_deref().filter(|token| self.chat.takes_a_token() && !token.is_empty());
-        if let Some(token) = token {
-            request.headers_mut().insert(AUTHORIZATION, slack::authorization(token)?);
+        let token = self.token.as_deref().filter(|token| !token.is_empty());
+        match (self.chat.0.token, token) {
+            (Token::Bearer, Some(token)) => {
+                request.headers_mut().insert(AUTHORIZATION, authorization(token)?);
+            }
+            (Token::Bearer, None) | (Token::Ignored, _) => {}
         }
         Ok(Some(request))
     }
@@ -310,24 +212,27 @@ impl Destination {
     fn url(&self) -> Result<Url, AlertError> {
         let url = Url::parse(self.address.written()).ok().filter(Url::has_host);
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(|| self.invalid_address())?;
-        if let Some(name) = self.chat.poster_name() {
+        if let Some(name) = self.chat.0.poster {
             for (what, text) in [("username", &self.username), ("channel", &self.channel)] {
                 if text.is_empty() {
                     return Err(AlertError(format!("empty {name} {what}")));
                 }
             }
         }
-        Ok(match self.chat {
-            Chat::Discord => discord::slack_compatible(url),
-            Chat::Alertmanager => alertmanager::taker_of_alerts(url),
-            Chat::Slack | Chat::Rocket | Chat::Teams | Chat::GoogleChat | Chat::Webhook => url,
-        })
+        Ok((self.chat.0.url)(url))
     }
 
     /// The contract's text prints the address; it is a secret, so here it is left out.
     fn invalid_address(&self) -> AlertError {
-        AlertError(format!("invalid {} (redacted)", self.chat.address_name()))
+        AlertError(format!("invalid {} (redacted)", self.chat.0.address))
     }
+}
+
+fn authorization(token: &str) -> Result<HeaderValue, AlertError> {
+    let value = HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut value = value.map_err(|_| AlertError("token cannot stand in a header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl fmt::Debug for Destination {

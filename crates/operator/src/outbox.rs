@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use burgee_api::{Address, AlertDetail, Delivery, DeliveryKind, Phase, Severity, Webhook, WebhookType};
-use burgee_core::alert::{self, Alert, Chat, Destination, Facts};
+use burgee_core::alert::{self, Alert, Chat, Destination, Facts, Recipients};
 use burgee_core::notice::{EventType, Gate, Notice};
 use burgee_core::plan::Telling;
 use burgee_core::webhook::{EventPayload, chat};
-use burgee_core::world::{Kind, ObjectKey};
+use burgee_core::world::ObjectKey;
 use jiff::Timestamp;
 
 use crate::clock;
@@ -382,27 +382,26 @@ fn worded(operator: &Operator, story: &Story, message: &str, severity: Severity)
     Alert { canary, namespace, message: message.to_owned(), severity, fields, target, cluster_name, phase, time }
 }
 
-/// An alert for the canary's providers, or for the global one if the canary names none (contract: webhooks §4).
+/// An alert for whoever gets it.
 fn alert_letters(operator: &Arc<Operator>, story: &Story, delivery: &Delivery) -> Vec<Letter> {
     let fields = fields(operator, story, delivery.detail);
     let worded = worded(operator, story, &delivery.text, delivery.severity);
     let alert = Alert { fields, phase: delivery.phase, time: delivery.at.parse().unwrap_or(worded.time), ..worded };
     let alert = Arc::new(Post { alert, _receipt: Some(Receipt::of(operator, story, delivery)) });
-    let wanted = story.canary.analysis().map(|analysis| analysis.alerts.as_slice()).unwrap_or_default();
-    if wanted.is_empty() {
-        let global = global_destination(operator);
-        let failure = "alert can't be sent";
-        let letter = |(to, proxy)| Letter::Chat { to: (to, Aim::Administrator), proxy, alert: alert.clone(), failure };
-        return global.into_iter().map(letter).collect();
+    let alerts = story.canary.analysis().map(|analysis| analysis.alerts.as_slice()).unwrap_or_default();
+    match alert::recipients(alerts, &story.key.namespace, delivery.severity, operator.settings.audience) {
+        Recipients::Providers(keys) => {
+            keys.into_iter().map(|key| Letter::Provider { key, alert: alert.clone() }).collect()
+        }
+        Recipients::Global => {
+            let letter = |(to, proxy)| {
+                let failure = "alert can't be sent";
+                Letter::Chat { to: (to, Aim::Administrator), proxy, alert: alert.clone(), failure }
+            };
+            global_destination(operator).into_iter().map(letter).collect()
+        }
+        Recipients::Nobody => Vec::new(),
     }
-    let wanted = wanted.iter().filter(|wanted| alert::is_wanted(wanted.severity, delivery.severity));
-    let letters = wanted.map(|wanted| {
-        let reference = &wanted.provider_ref;
-        let namespace = reference.namespace.as_deref().filter(|namespace| !namespace.is_empty());
-        let key = ObjectKey::new(Kind::AlertProvider, namespace.unwrap_or(&story.key.namespace), &reference.name);
-        Letter::Provider { key, alert: alert.clone() }
-    });
-    letters.collect()
 }
 
 fn fields(operator: &Operator, story: &Story, detail: AlertDetail) -> Vec<(String, String)> {
@@ -432,9 +431,9 @@ fn global_destination(operator: &Operator) -> Option<(Destination, Address)> {
     };
     if !notifier.msteams_url.is_empty() {
         let proxy = notifier.msteams_proxy_url.clone();
-        return Some((destination(Chat::Teams, &notifier.msteams_url, ""), proxy));
+        return Some((destination(Chat::TEAMS, &notifier.msteams_url, ""), proxy));
     }
-    let slack = destination(Chat::Slack, &notifier.slack_url, &notifier.slack_token);
+    let slack = destination(Chat::SLACK, &notifier.slack_url, &notifier.slack_token);
     (!notifier.slack_url.is_empty()).then(|| (slack, notifier.slack_proxy_url.clone()))
 }
 

@@ -4,14 +4,27 @@
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::Alert;
+use super::markup;
+use super::message::{Alert, Poster};
+use super::row::{Form, Hook, Row, Token};
 
 /// Where Alertmanager takes alerts.
 const PATH: &str = "/api/v2/alerts";
 
+pub(super) static ROW: Row = Row {
+    name: "alertmanager",
+    address: "Alertmanager URL",
+    poster: None,
+    token: Token::Bearer,
+    url: taker_of_alerts,
+    form: |_| Form { escape: markup::without_commands, payload },
+    hook: Hook::NONE,
+    examples: &[("alertmanager", "http://alertmanager.monitoring:9093")],
+};
+
 /// A list of one alert. What is the same in all labels is the same alert to Alertmanager, which tells it once: the text is
 /// one of them, so that two things that happen in one phase are two alerts.
-pub(super) fn payload(alert: &Alert) -> Value {
+fn payload(_: Poster<'_>, alert: &Alert) -> Value {
     let labels = [
         ("alertname", "CanaryAlert"),
         ("canary", &alert.canary),
@@ -35,7 +48,7 @@ pub(super) fn payload(alert: &Alert) -> Value {
 }
 
 /// The address with the path of the API at its end: Prometheus, too, is told where Alertmanager is, and not where in it.
-pub(super) fn taker_of_alerts(mut url: Url) -> Url {
+fn taker_of_alerts(mut url: Url) -> Url {
     if !url.path().ends_with(PATH) {
         let path = format!("{}{PATH}", url.path().trim_end_matches('/'));
         url.set_path(&path);

@@ -2,9 +2,26 @@
 
 use serde_json::{Value, json};
 
-use super::Alert;
+use super::markup;
+use super::message::{Alert, Poster};
+use super::row::{Form, Hook, Row, Token};
 
-pub(super) fn payload(alert: &Alert) -> Value {
+pub(super) static ROW: Row = Row {
+    name: "gchat",
+    address: "Google Chat webhook URL",
+    poster: None,
+    token: Token::Ignored,
+    url: |url| url,
+    form: |_| Form { escape: markup::entities, payload },
+    hook: Hook {
+        words: &["gchat", "googlechat", "google-chat"],
+        is_own: |url| url.host_str() == Some("chat.googleapis.com"),
+        may_be_own: |_| false,
+    },
+    examples: &[("gchat", "https://chat.googleapis.com/v1/spaces/x/messages")],
+};
+
+fn payload(_: Poster<'_>, alert: &Alert) -> Value {
     let fields = alert.fields.iter().map(|(name, value)| section(&format!("{name}<br>{}", strong(value))));
     let sections: Vec<Value> = std::iter::once(section(&strong(&alert.message))).chain(fields).collect();
     json!({

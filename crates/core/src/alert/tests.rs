@@ -1,10 +1,17 @@
 //! Goldens of the chats' payloads and the rules of what is sent where; nothing is sent here.
 
 use burgee_api::matching::HttpMatch;
+use burgee_api::{Phase, Severity};
 use serde_json::json;
 
 use super::*;
 use crate::fixtures::check_golden;
+
+const DISCORD: Chat = Chat(&discord::ROW);
+const ROCKET: Chat = Chat(&rocket::ROW);
+const GOOGLE_CHAT: Chat = Chat(&google_chat::ROW);
+const WEBHOOK: Chat = Chat(&webhook::ROW);
+const ALERTMANAGER: Chat = Chat(&alertmanager::ROW);
 
 fn destination(chat: Chat) -> Destination {
     Destination {
@@ -52,12 +59,12 @@ fn slack_like(color: &str, fields: &Value) -> Value {
 #[test]
 fn slack_discord_and_rocket_share_a_format() {
     let fields = json!([{ "title": "Cluster", "value": "eu", "short": false }]);
-    check(Chat::Slack, Severity::Info, &[("Cluster", "eu")], &slack_like("good", &fields));
-    check(Chat::Slack, Severity::Warn, &[], &slack_like("good", &json!([])));
-    check(Chat::Slack, Severity::Error, &[], &slack_like("danger", &json!([])));
-    check(Chat::Discord, Severity::Error, &[], &slack_like("danger", &json!([])));
-    check(Chat::Rocket, Severity::Info, &[], &slack_like("#0076D7", &json!([])));
-    check(Chat::Rocket, Severity::Error, &[], &slack_like("#FF0000", &json!([])));
+    check(Chat::SLACK, Severity::Info, &[("Cluster", "eu")], &slack_like("good", &fields));
+    check(Chat::SLACK, Severity::Warn, &[], &slack_like("good", &json!([])));
+    check(Chat::SLACK, Severity::Error, &[], &slack_like("danger", &json!([])));
+    check(DISCORD, Severity::Error, &[], &slack_like("danger", &json!([])));
+    check(ROCKET, Severity::Info, &[], &slack_like("#0076D7", &json!([])));
+    check(ROCKET, Severity::Error, &[], &slack_like("#FF0000", &json!([])));
 }
 
 #[test]
@@ -73,8 +80,8 @@ fn teams_gets_a_message_card() {
         })
     };
     let facts = json!([{ "name": "Cluster", "value": "eu" }]);
-    check(Chat::Teams, Severity::Info, &[("Cluster", "eu")], &card("0076D7", &facts));
-    check(Chat::Teams, Severity::Error, &[], &card("FF0000", &json!([])));
+    check(Chat::TEAMS, Severity::Info, &[("Cluster", "eu")], &card("0076D7", &facts));
+    check(Chat::TEAMS, Severity::Error, &[], &card("FF0000", &json!([])));
 }
 
 #[test]
@@ -86,7 +93,7 @@ fn google_chat_gets_a_card() {
     let header =
         json!({ "title": "Flagger", "subtitle": "podinfo.test", "imageUrl": "https://flagger.app/favicon.png" });
     let expected = json!({ "cards": [{ "header": header, "sections": [message, field] }] });
-    check(Chat::GoogleChat, Severity::Info, &[("Cluster", "eu")], &expected);
+    check(GOOGLE_CHAT, Severity::Info, &[("Cluster", "eu")], &expected);
 }
 
 /// A message is addressed so.
@@ -99,18 +106,18 @@ fn check_address(chat: Chat, address: &str, expected: &str) {
 #[test]
 fn discord_is_addressed_in_its_slack_way() {
     let expected = "https://discord.com/api/webhooks/1/x/slack";
-    check_address(Chat::Discord, "https://discord.com/api/webhooks/1/x", expected);
-    check_address(Chat::Discord, expected, expected);
+    check_address(DISCORD, "https://discord.com/api/webhooks/1/x", expected);
+    check_address(DISCORD, expected, expected);
 }
 
 #[test]
 fn alertmanager_is_addressed_by_its_host_or_by_its_api() {
     let expected = "http://alertmanager:9093/api/v2/alerts";
     for address in ["http://alertmanager:9093", "http://alertmanager:9093/", expected] {
-        check_address(Chat::Alertmanager, address, expected);
+        check_address(ALERTMANAGER, address, expected);
     }
-    check_address(Chat::Alertmanager, "https://a.example/am/", "https://a.example/am/api/v2/alerts");
-    check_address(Chat::Webhook, "https://a.example/hook?x=1", "https://a.example/hook?x=1");
+    check_address(ALERTMANAGER, "https://a.example/am/", "https://a.example/am/api/v2/alerts");
+    check_address(WEBHOOK, "https://a.example/hook?x=1", "https://a.example/hook?x=1");
 }
 
 #[test]
@@ -124,7 +131,7 @@ fn a_program_gets_all_that_is_known_as_json() {
         "fieldList": [{"name": "Cluster", "value": "eu"}, {"name": "Progress deadline", "value": "600s"}],
         "time": "2026-11-30T20:31:06.500Z",
     });
-    check(Chat::Webhook, Severity::Warn, &fields, &expected);
+    check(WEBHOOK, Severity::Warn, &fields, &expected);
 }
 
 #[test]
@@ -140,7 +147,7 @@ fn alertmanager_gets_a_list_of_one_alert() {
         },
         "startsAt": "2026-11-30T20:31:06.500Z",
     }]);
-    check(Chat::Alertmanager, Severity::Error, &[("Progress deadline", "600s")], &expected);
+    check(ALERTMANAGER, Severity::Error, &[("Progress deadline", "600s")], &expected);
 }
 
 #[test]
@@ -150,10 +157,10 @@ fn those_that_ask_for_a_token_get_it() {
         let request = destination.request(&alert(Severity::Info, &[])).expect("valid").expect("an address");
         request.headers().get(AUTHORIZATION).map(|value| value.to_str().expect("text").to_owned())
     };
-    for chat in [Chat::Slack, Chat::Webhook, Chat::Alertmanager] {
+    for chat in [Chat::SLACK, WEBHOOK, ALERTMANAGER] {
         assert_eq!(authorization(chat), Some("Bearer xoxb-1".to_owned()), "{chat:?}");
     }
-    for chat in [Chat::Rocket, Chat::Discord, Chat::Teams, Chat::GoogleChat] {
+    for chat in [ROCKET, DISCORD, Chat::TEAMS, GOOGLE_CHAT] {
         assert_eq!(authorization(chat), None, "{chat:?}");
     }
 }
@@ -165,29 +172,29 @@ fn what_is_wrong_is_said_without_the_address() {
         assert_eq!(error.to_string(), expected);
     }
     for (chat, expected) in [
-        (Chat::Slack, "invalid Slack hook URL (redacted)"),
-        (Chat::Discord, "invalid Discord hook URL (redacted)"),
-        (Chat::Rocket, "invalid Rocket hook URL (redacted)"),
-        (Chat::Teams, "invalid MS Teams webhook URL (redacted)"),
-        (Chat::GoogleChat, "invalid Google Chat webhook URL (redacted)"),
-        (Chat::Webhook, "invalid webhook URL (redacted)"),
-        (Chat::Alertmanager, "invalid Alertmanager URL (redacted)"),
+        (Chat::SLACK, "invalid Slack hook URL (redacted)"),
+        (DISCORD, "invalid Discord hook URL (redacted)"),
+        (ROCKET, "invalid Rocket hook URL (redacted)"),
+        (Chat::TEAMS, "invalid MS Teams webhook URL (redacted)"),
+        (GOOGLE_CHAT, "invalid Google Chat webhook URL (redacted)"),
+        (WEBHOOK, "invalid webhook URL (redacted)"),
+        (ALERTMANAGER, "invalid Alertmanager URL (redacted)"),
     ] {
         check(&Destination { address: "s3cr3t".into(), ..destination(chat) }, expected);
     }
-    check(&Destination { username: String::new(), ..destination(Chat::Slack) }, "empty Slack username");
-    check(&Destination { channel: String::new(), ..destination(Chat::Rocket) }, "empty Rocket channel");
+    check(&Destination { username: String::new(), ..destination(Chat::SLACK) }, "empty Slack username");
+    check(&Destination { channel: String::new(), ..destination(ROCKET) }, "empty Rocket channel");
 }
 
 #[test]
 fn without_an_address_nothing_is_sent() {
-    let destination = Destination { address: Address::default(), ..destination(Chat::Slack) };
+    let destination = Destination { address: Address::default(), ..destination(Chat::SLACK) };
     assert!(destination.request(&alert(Severity::Info, &[])).expect("no error").is_none());
 }
 
 #[test]
 fn debug_shows_neither_address_nor_token() {
-    let destination = Destination { token: Some("xoxb-1".into()), ..destination(Chat::Slack) };
+    let destination = Destination { token: Some("xoxb-1".into()), ..destination(Chat::SLACK) };
     let shown = format!("{destination:?}");
     assert!(shown.contains("general") && !shown.contains("s3cr3t") && !shown.contains("xoxb-1"), "{shown}");
 }
@@ -223,16 +230,6 @@ fn providers_and_their_secrets_are_read() {
         check(&AlertProviderSpec { kind: Some(kind.into()), ..spec.clone() }, None, Ok(("https://a", "general", None)));
     }
     check(&AlertProviderSpec { kind: Some("irc".into()), ..spec }, None, Err("provider irc not supported"));
-}
-
-#[test]
-fn severities_choose_who_is_told() {
-    use Severity::{Error, Info, Unset, Warn};
-    let told = |wanted| [Info, Warn, Error].map(|message| is_wanted(wanted, message));
-    assert_eq!(told(Unset), [true, true, true]);
-    assert_eq!(told(Info), [true, true, true]);
-    assert_eq!(told(Warn), [false, true, true]);
-    assert_eq!(told(Error), [false, false, true]);
 }
 
 #[test]
@@ -294,40 +291,37 @@ fn words_of_others_call_nobody_and_hide_no_link() {
         }
     }
     let words = "<!channel> <@U1> @everyone @all <https://evil.example|here> [here](https://evil.example) <b>x</b>";
-    check(Chat::Slack, words, &["<!", "<@", "<https", "<b>"]);
-    check(Chat::Discord, words, &["@everyone", "<@", "<!", "]("]);
-    check(Chat::Rocket, words, &["@all", "@everyone", "<https", "]("]);
-    check(Chat::Teams, words, &["](", "<https", "<b>"]);
-    check(Chat::GoogleChat, words, &["<https", "<b>", "<!"]);
-    for chat in [Chat::Slack, Chat::Discord, Chat::Rocket, Chat::Teams, Chat::GoogleChat] {
+    check(Chat::SLACK, words, &["<!", "<@", "<https", "<b>"]);
+    check(DISCORD, words, &["@everyone", "<@", "<!", "]("]);
+    check(ROCKET, words, &["@all", "@everyone", "<https", "]("]);
+    check(Chat::TEAMS, words, &["](", "<https", "<b>"]);
+    check(GOOGLE_CHAT, words, &["<https", "<b>", "<!"]);
+    for chat in [Chat::SLACK, DISCORD, ROCKET, Chat::TEAMS, GOOGLE_CHAT] {
         check(chat, "a\u{202e}b\u{1b}[2J\nc", &["\u{202e}", "\\u001b"]);
     }
     let line_ends = |body: &str| body.replace(r"\\", "").matches(r"\n").count();
-    assert_eq!((line_ends(&read_by(Chat::Slack, "a\nb")), line_ends(r#"{"text":"a\nb"}"#)), (0, 1));
-    assert!(read_by(Chat::Slack, "5 < 6 & 7").contains("5 &lt; 6 &amp; 7"));
-    assert!(read_by(Chat::GoogleChat, "x").contains("<strong>x</strong>"), "the format's own markup stays");
+    assert_eq!((line_ends(&read_by(Chat::SLACK, "a\nb")), line_ends(r#"{"text":"a\nb"}"#)), (0, 1));
+    assert!(read_by(Chat::SLACK, "5 < 6 & 7").contains("5 &lt; 6 &amp; 7"));
+    assert!(read_by(GOOGLE_CHAT, "x").contains("<strong>x</strong>"), "the format's own markup stays");
 }
-
-/// An address of each kind of receiver, with the name of its goldens.
-const RECEIVERS: [(&str, Chat, &str); 8] = [
-    ("slack", Chat::Slack, "https://hooks.slack.com/services/T0/B0/X"),
-    ("discord", Chat::Discord, "https://discord.com/api/webhooks/1/x"),
-    ("rocket", Chat::Rocket, "https://rocket.example/hooks/1/x"),
-    ("teams", Chat::Teams, "https://acme.webhook.office.com/webhookb2/x"),
-    (
-        "teams-workflow",
-        Chat::Teams,
-        "https://prod-1.westeurope.logic.azure.com/workflows/x/triggers/manual/paths/invoke",
-    ),
-    ("gchat", Chat::GoogleChat, "https://chat.googleapis.com/v1/spaces/x/messages"),
-    ("webhook", Chat::Webhook, "https://alerts.example/burgee"),
-    ("alertmanager", Chat::Alertmanager, "http://alertmanager.monitoring:9093"),
-];
 
 /// Words with the markup of every chat, and what commands terminals.
 const HOSTILE: &str = "a <!channel> <!here> <@U1> <users/all> @everyone @here @all <https://evil.example|b> \
                        [c](https://evil.example) <a href='https://evil.example'>d</a> <at>e</at> *f* & \"g\" \\ \
                        \u{1b}[2J\u{202e}h\ni";
+
+#[test]
+fn every_notifier_is_one_that_the_api_server_takes_and_there_once() {
+    let names: Vec<&str> = Chat::all().map(Chat::as_str).collect();
+    let mut taken = burgee_api::ALERT_PROVIDERS.to_vec();
+    for name in &names {
+        let place = taken.iter().position(|taken| taken == name);
+        taken.remove(place.unwrap_or_else(|| panic!("{name} is there twice, or refused by the schema")));
+        assert_eq!(Chat::from_type(name).map(Chat::as_str), Some(*name));
+    }
+    assert_eq!(taken, Vec::<&str>::new(), "the schema takes what nobody sends");
+    assert!(Chat::all().all(|chat| !chat.0.examples.is_empty()), "each has goldens");
+}
 
 #[test]
 fn every_receiver_has_its_goldens_with_fields_without_and_with_hostile_words() {
@@ -356,7 +350,8 @@ fn every_receiver_has_its_goldens_with_fields_without_and_with_hostile_words() {
         cluster_name: HOSTILE.into(),
         ..alert(Severity::Warn, &[("Cluster", HOSTILE)])
     };
-    for (name, chat, address) in RECEIVERS {
+    let examples = Chat::all().flat_map(|chat| chat.0.examples.iter().map(move |example| (chat, *example)));
+    for (chat, (name, address)) in examples {
         let destination = Destination { address: address.into(), ..destination(chat) };
         for (case, alert) in [("fields", &whole), ("bare", &bare), ("hostile", &hostile)] {
             let request = destination.request(alert).expect("valid").expect("an address");

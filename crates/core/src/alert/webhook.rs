@@ -3,9 +3,22 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Alert;
+use super::markup;
+use super::message::{Alert, Poster};
+use super::row::{Form, Hook, Row, Token};
 
-pub(super) fn payload(alert: &Alert) -> Value {
+pub(super) static ROW: Row = Row {
+    name: "webhook",
+    address: "webhook URL",
+    poster: None,
+    token: Token::Bearer,
+    url: |url| url,
+    form: |_| Form { escape: markup::without_commands, payload },
+    hook: Hook::NONE,
+    examples: &[("webhook", "https://alerts.example/burgee")],
+};
+
+fn payload(_: Poster<'_>, alert: &Alert) -> Value {
     let (kind, name) = &alert.target;
     let fields: Map<String, Value> =
         alert.fields.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();

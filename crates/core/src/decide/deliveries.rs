@@ -7,10 +7,9 @@ use jiff::Timestamp;
 
 use super::Tick;
 use super::draft::fraction;
-use crate::alert;
+use crate::alert::{self, Recipients};
 use crate::notice::{AlertText, cut};
 use crate::plan::Step;
-use crate::settings::Audience;
 use crate::world;
 
 /// An alert that arises now.
@@ -62,8 +61,10 @@ fn is_wanted(tick: &Tick, delivery: &Delivery) -> bool {
     let webhooks = analysis.map(|analysis| analysis.webhooks.as_slice()).unwrap_or_default();
     match delivery.kind {
         DeliveryKind::PostRollout => webhooks.iter().any(|webhook| webhook.kind == WebhookType::PostRollout),
-        DeliveryKind::Alert if alerts.is_empty() => tick.settings.audience == Audience::Chat,
-        DeliveryKind::Alert => alerts.iter().any(|wanted| alert::is_wanted(wanted.severity, delivery.severity)),
+        DeliveryKind::Alert => {
+            let namespace = &tick.rollout.namespace;
+            alert::recipients(alerts, namespace, delivery.severity, tick.settings.audience) != Recipients::Nobody
+        }
     }
 }
 

@@ -5,39 +5,30 @@ use burgee_api::analysis::Severity;
 use burgee_api::hook::{Webhook, WebhookType};
 use url::Url;
 
-use crate::alert::{Chat, Destination, is_of_workflows};
+use crate::alert::{Chat, Destination};
 
-/// The chat whose address a URL is, by its host alone.
-pub fn chat_of(url: &str) -> Option<Chat> {
-    let url = Url::parse(url).ok()?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return None;
-    }
-    match url.host_str()? {
-        "hooks.slack.com" => Some(Chat::Slack),
-        "discord.com" | "discordapp.com" => url.path().starts_with("/api/webhooks/").then_some(Chat::Discord),
-        "chat.googleapis.com" => Some(Chat::GoogleChat),
-        host if host.ends_with(".webhook.office.com") => Some(Chat::Teams),
-        _ => None,
-    }
+/// The chat of a webhook, by its address. Where others than the chat live as well, it is one only if the metadata say so.
+fn chat_of(webhook: &Webhook) -> Option<Chat> {
+    let url = Url::parse(webhook.url.written()).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let meant = |chat: &Chat| webhook.metadata.get("type").is_some_and(|name| is_word_for(name, *chat));
+    Chat::all()
+        .find(|chat| (chat.hook().is_own)(&url))
+        .or_else(|| Chat::all().find(|chat| (chat.hook().may_be_own)(&url) && meant(chat)))
 }
 
-/// The chat of a webhook. A workflow of Teams is one only if the metadata say so: others than Teams' live at these hosts.
-fn chat_of_hook(webhook: &Webhook) -> Option<Chat> {
-    let url = webhook.url.written();
-    let host = || Url::parse(url).ok().and_then(|url| Some(url.host_str()?.to_owned()));
-    let means_teams = || webhook.metadata.get("type").is_some_and(|name| names_teams(&name.to_ascii_lowercase()));
-    let is_workflow = || means_teams() && host().is_some_and(|host| is_of_workflows(&host));
-    chat_of(url).or_else(|| is_workflow().then_some(Chat::Teams))
+fn is_word_for(name: &str, chat: Chat) -> bool {
+    chat.hook().words.contains(&name.to_ascii_lowercase().as_str())
 }
 
 /// Where the messages of a webhook go, if it is a chat in disguise: the URL is a chat's, and the hook is of type `event`,
 /// or has no type and its metadata names a chat. It is then never asked as a check. `metadata.type` alone changes nothing.
 pub fn destination(webhook: &Webhook) -> Option<Destination> {
-    let chat = chat_of_hook(webhook)?;
+    let chat = chat_of(webhook)?;
     let meant = match webhook.kind {
         WebhookType::Event => true,
-        WebhookType::Untyped => webhook.metadata.get("type").is_some_and(|name| names_a_chat(name)),
+        WebhookType::Untyped => {
+            webhook.metadata.get("type").is_some_and(|name| Chat::all().any(|chat| is_word_for(name, chat)))
+        }
         WebhookType::ConfirmRollout
         | WebhookType::PreRollout
         | WebhookType::Rollout
@@ -61,15 +52,6 @@ pub fn severity_of(event_type: &str) -> Severity {
     if event_type == "Warning" { Severity::Warn } else { Severity::Info }
 }
 
-fn names_a_chat(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    names_teams(&name) || ["slack", "discord", "gchat", "googlechat", "google-chat"].contains(&name.as_str())
-}
-
-fn names_teams(name: &str) -> bool {
-    matches!(name, "teams" | "msteams")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,16 +61,16 @@ mod tests {
     #[test]
     fn a_chat_is_known_by_its_host() {
         fn check(url: &str, expected: Option<Chat>) {
-            assert_eq!(chat_of(url), expected, "{url}");
+            assert_eq!(chat_of(&webhook(WebhookType::Event, url, &[])), expected, "{url}");
         }
-        check(SLACK, Some(Chat::Slack));
-        check("https://HOOKS.slack.com/services/x", Some(Chat::Slack));
-        check("https://discord.com/api/webhooks/1/x", Some(Chat::Discord));
-        check("https://discordapp.com/api/webhooks/1/x", Some(Chat::Discord));
+        check(SLACK, Some(Chat::SLACK));
+        check("https://HOOKS.slack.com/services/x", Some(Chat::SLACK));
+        check("https://discord.com/api/webhooks/1/x", Chat::from_type("discord"));
+        check("https://discordapp.com/api/webhooks/1/x", Chat::from_type("discord"));
         check("https://discord.com/channels/1", None);
-        check("https://acme.webhook.office.com/webhookb2/x", Some(Chat::Teams));
+        check("https://acme.webhook.office.com/webhookb2/x", Some(Chat::TEAMS));
         check("https://webhook.office.com.evil.example/x", None);
-        check("https://chat.googleapis.com/v1/spaces/x", Some(Chat::GoogleChat));
+        check("https://chat.googleapis.com/v1/spaces/x", Chat::from_type("gchat"));
         check("http://tester.test/?to=hooks.slack.com", None);
         check("https://hooks.slack.com.evil.example/", None);
         check("slack", None);
@@ -104,7 +86,7 @@ mod tests {
         fn check(webhook: &Webhook, channel: &str, username: &str) {
             let found = destination(webhook).expect("a chat");
             let expected = Destination {
-                chat: Chat::Slack,
+                chat: Chat::SLACK,
                 address: SLACK.into(),
                 channel: channel.into(),
                 username: username.into(),
@@ -127,7 +109,7 @@ mod tests {
         let url = "https://prod-1.westeurope.logic.azure.com/workflows/x/triggers/manual/paths/invoke";
         let chat = |kind, metadata: &[(&str, &str)]| destination(&webhook(kind, url, metadata)).map(|found| found.chat);
         for kind in [WebhookType::Event, WebhookType::Untyped] {
-            assert_eq!(chat(kind, &[("type", "msteams")]), Some(Chat::Teams));
+            assert_eq!(chat(kind, &[("type", "msteams")]), Some(Chat::TEAMS));
             assert_eq!(chat(kind, &[]), None, "it takes the event as JSON");
             assert_eq!(chat(kind, &[("type", "slack")]), None);
         }

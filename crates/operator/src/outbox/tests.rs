@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use burgee_core::notice::AlertText;
 use burgee_core::settings::Settings;
+use burgee_core::world::Kind;
 use serde_json::json;
 
 use super::delivery::alert_provider;
