@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use burgee_operator::operator::lock;
+use burgee_operator::lock::lock;
 
 /// More open gates than this are none of a cluster's canaries.
 const MOST: usize = 10_000;

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use burgee_operator::cluster::{connect, escape, request};
-use burgee_operator::operator::lock;
+use burgee_operator::lock::lock;
 use http::Method;
 use kube::Client;
 use serde_json::{Value, json};

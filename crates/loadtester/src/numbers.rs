@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 
-use burgee_operator::operator::lock;
+use burgee_operator::lock::lock;
 use burgee_operator::telemetry;
 
 /// Name, type and help of every family, in the order of the output.

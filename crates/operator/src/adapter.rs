@@ -23,7 +23,7 @@ use crate::args::LogFormat;
 use crate::cluster::{ApiError, Cluster, Resource, connect};
 use crate::feed::{Depth, Feed, Happened, Lost};
 use crate::item::Item;
-use crate::operator::lock;
+use crate::lock::lock;
 use crate::run::{config, heed_signals};
 use crate::supervise::supervise;
 use crate::vitals::Vitals;

@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::hooks;
+use crate::lock::lock;
 use crate::memory::Memory;
-use crate::operator::{Operator, lock};
+use crate::operator::Operator;
+use crate::story::Story;
 use crate::supervise::caught;
-use crate::tell::Story;
 
 /// Asks everything in `asks` that is not being asked already.
 pub fn ask(operator: &Arc<Operator>, story: &Story, asks: Vec<(AskKey, Ask)>) {

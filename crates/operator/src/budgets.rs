@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use burgee_core::world::ObjectKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::operator::lock;
+use crate::lock::lock;
 
 /// So many may be under way at the same time.
 #[derive(Clone, Copy, Debug)]

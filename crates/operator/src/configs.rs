@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::clock;
 use crate::cluster::{ApiError, Cluster};
-use crate::operator::lock;
+use crate::lock::lock;
 use crate::stores::{Look, version_of};
 
 /// The same object is read at most this often.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tower::ServiceBuilder;
 
 use crate::cluster::ApiError;
-use crate::operator::lock;
+use crate::lock::lock;
 
 /// A connection that cannot be had in this time cannot be had.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -29,7 +29,7 @@ use crate::cluster::{Cluster, connect};
 use crate::http::{Exceptions, Guard, Outside};
 use crate::operator::{Decide, Operator, Parts};
 use crate::stores::Stores;
-use crate::tell::Story;
+use crate::story::Story;
 
 /// What a request looked like: method, path with query, content type, who asked, body.
 #[derive(Clone, Debug, PartialEq)]

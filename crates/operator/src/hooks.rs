@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::gauges;
 use crate::http::{Aim, Limits, Outside, SendError, Trust};
 use crate::operator::Operator;
-use crate::tell::Story;
+use crate::story::Story;
 
 /// Calls a webhook and counts it if it does not pass. The error is the contract's text.
 pub(crate) async fn ask(

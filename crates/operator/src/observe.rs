@@ -13,7 +13,8 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::operator::{Operator, lock};
+use crate::lock::lock;
+use crate::operator::Operator;
 use crate::stores::{Look, verify_size};
 
 /// What was seen, and when to look again whatever happens.

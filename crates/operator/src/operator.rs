@@ -1,7 +1,7 @@
 //! What every part of the edge shares. It holds things and does nothing itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use burgee_core::decide::{Tick, decide};
 use burgee_core::plan::Plan;
@@ -18,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::configs::Configs;
 use crate::http::{Guard, Outside};
 use crate::lead::Leadership;
+use crate::lock::lock;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::readers::{Readers, Shelves};
@@ -252,9 +253,4 @@ impl Operator {
     pub fn wish(&self, canary: &ObjectKey, at: Timestamp) {
         let _ = self.wishes.send((canary.clone(), at));
     }
-}
-
-/// The content of a lock, whatever became of its last holder: a tick that panicked leaves nothing half done in here.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use burgee_core::world::ObjectKey;
 
 use crate::configs::Configs;
-use crate::operator::lock;
+use crate::lock::lock;
 use crate::stores::Stores;
 
 /// What canaries look at, and what is kept for them because they do.

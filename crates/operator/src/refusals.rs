@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::cluster::ApiError;
-use crate::operator::lock;
+use crate::lock::lock;
 
 /// A refusal that has stood this long is a missing permission.
 pub(crate) const DOUBT: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::gauges;
 use crate::observe;
 use crate::operator::{Operator, Wish};
-use crate::tell::Story;
+use crate::story::Story;
 use crate::tick;
 use crate::watch;
 
@@ -93,7 +93,7 @@ impl Rounds {
                     }
                 }
                 Ok(()) = brake.changed() => {
-                    brake::show(&self.operator);
+                    brake::follow::show(&self.operator);
                     self.wake_all();
                 }
                 () = tokio::time::sleep(pause) => {}

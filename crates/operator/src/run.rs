@@ -84,7 +84,7 @@ async fn control(options: Options) -> Result<()> {
     }
     let brake = {
         let (operator, namespace) = (operator.clone(), options.lease_namespace.clone());
-        move || brake::follow(operator.clone(), namespace.clone())
+        move || brake::follow::follow(operator.clone(), namespace.clone())
     };
     tokio::spawn(supervise(vitals.clone(), "brake", brake));
     sync(&operator).await;
@@ -94,7 +94,7 @@ async fn control(options: Options) -> Result<()> {
     if tokio::time::timeout(brake::PATIENCE, operator.brake.known()).await.is_err() {
         tracing::warn!("ConfigMap {} could not be looked at yet; new runs wait until it can", brake::NAME);
     }
-    brake::show(&operator);
+    brake::follow::show(&operator);
     let greeter = operator.clone();
     tokio::spawn(async move { ask::greet(&greeter).await });
     announce_notifier(&operator.notifier);

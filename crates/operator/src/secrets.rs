@@ -11,7 +11,7 @@ use burgee_core::world::ObjectKey;
 use serde_json::Value;
 
 use crate::cluster::{ApiError, Cluster};
-use crate::operator::lock;
+use crate::lock::lock;
 use crate::stores::{Look, version_of};
 
 /// How long a content is believed that no watch covers.

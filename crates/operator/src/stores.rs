@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
 use crate::cluster::{ApiError, Cluster};
-use crate::operator::lock;
+use crate::lock::lock;
 use crate::supervise::supervise;
 use crate::vitals::Vitals;
 use crate::watch;

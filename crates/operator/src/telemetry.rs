@@ -253,7 +253,7 @@ impl Telemetry {
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
         let Self { series } = self;
-        let Series { values, histograms, clocks } = &*crate::operator::lock(series);
+        let Series { values, histograms, clocks } = &*crate::lock::lock(series);
         vec![("values", values.len()), ("histograms", histograms.len()), ("clocks", clocks.len())]
     }
 

@@ -16,14 +16,17 @@ use burgee_core::timetable::Wake;
 use burgee_core::world::{ObjectKey, World};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::act::{self, Stopped};
+use crate::act;
 use crate::ask;
 use crate::clock;
 use crate::fights::{self, Ruling};
 use crate::gauges;
+use crate::lock::lock;
 use crate::observe;
-use crate::operator::{Operator, lock};
-use crate::tell::{self, Story};
+use crate::operator::Operator;
+use crate::stopped::Stopped;
+use crate::story::Story;
+use crate::tell;
 
 /// Pace of a canary whose spec says nothing.
 const INTERVAL: SignedDuration = SignedDuration::from_secs(60);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::operator::lock;
+use crate::lock::lock;
 use crate::telemetry::Telemetry;
 
 /// A watch that has not been heard for so much longer than it may be quiet is stale.

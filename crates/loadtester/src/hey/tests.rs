@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use burgee_operator::operator::lock;
+use burgee_operator::lock::lock;
 use bytes::Bytes;
 use http::{Request as HttpRequest, Response};
 use http_body_util::{BodyExt as _, Full};

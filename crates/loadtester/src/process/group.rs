@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use burgee_operator::operator::lock;
+use burgee_operator::lock::lock;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};

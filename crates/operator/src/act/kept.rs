@@ -8,11 +8,13 @@ use burgee_core::tracked;
 use burgee_core::world::ObjectKey;
 use serde_json::{Value, json};
 
-use super::{Stopped, create, delete, follow, judge, key_of, may_write, replace};
+use super::{create, delete, follow, judge, key_of, may_write, replace};
 use crate::clock;
-use crate::operator::{Operator, lock};
+use crate::lock::lock;
+use crate::operator::Operator;
+use crate::stopped::Stopped;
 use crate::stores::Look;
-use crate::tell::Story;
+use crate::story::Story;
 
 /// Keeps an object. One of the same name that is there already is as good only if it is the canary's and holds the same.
 pub(super) async fn keep(operator: &Operator, story: &Story, object: &Value) -> Result<(), Stopped> {

@@ -1,6 +1,7 @@
 //! Each step is one request with its precondition, and each answer is read for what it means to the plan.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use burgee_api::Phase;
 use burgee_core::notice::Notice;

@@ -15,10 +15,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::fixtures::{Fake, canary};
-use crate::operator::{Operator, lock};
-use crate::outbox::News;
+use crate::lock::lock;
+use crate::operator::Operator;
+use crate::outbox::post::Announcement;
 use crate::stores::Scope;
-use crate::tell::Story;
+use crate::story::Story;
 use crate::{ask, fixtures};
 
 /// The most that one namespace may cause above what the process holds at rest, in bytes.
@@ -85,7 +86,10 @@ async fn measured_three_large_canaries_whose_event_hook_hangs() {
         let story = story(name, &url, 1_100_000);
         for number in 0..300 {
             let (text, at) = (format!("event {number}"), Timestamp::now());
-            operator.post(&story, &News::Event { text, event_type: EventType::Normal, phase: Phase::Progressing, at });
+            operator.post(
+                &story,
+                &Announcement::Event { text, event_type: EventType::Normal, phase: Phase::Progressing, at },
+            );
         }
     }
     assert!(!operator.is_delivered(), "nobody answers");

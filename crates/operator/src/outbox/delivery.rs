@@ -27,23 +27,6 @@ const CHAT_DEADLINE: Duration = Duration::from_secs(5);
 /// Nothing in a chat's answer is of interest but its status.
 const CHAT_BYTES: usize = 1 << 10;
 
-/// When a letter that was not taken is tried again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// The first pause; each one is twice as long.
-    pub(crate) first: Duration,
-    /// The longest pause, unless the receiver asks for a longer one.
-    pub(crate) longest: Duration,
-    /// From the first attempt on; after that the letter is given up.
-    pub(crate) patience: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { first: Duration::from_secs(1), longest: Duration::from_mins(1), patience: Duration::from_hours(1) }
-    }
-}
-
 /// Why a letter was not taken. The text is for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {

@@ -169,7 +169,7 @@ fn key(name: &str) -> ObjectKey {
 fn is_answered(operator: &Operator, canary: &ObjectKey) -> bool {
     let memory = operator.memory(canary);
     let asked = |what: &str| AskKey { what: what.to_owned(), moment: "once".to_owned() };
-    let memory = crate::operator::lock(&memory);
+    let memory = crate::lock::lock(&memory);
     ["webhook", "metric"].iter().all(|what| memory.answers.get(&asked(what)).is_some())
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Mutex;
 
-use burgee_core::world::Kind;
+use burgee_api::{Canary, Phase};
+use burgee_core::world::{Kind, ObjectKey};
+use jiff::SignedDuration;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::*;

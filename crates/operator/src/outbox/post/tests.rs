@@ -9,7 +9,8 @@ use burgee_core::settings::Settings;
 use burgee_core::world::Kind;
 use serde_json::json;
 
-use super::delivery::alert_provider;
+use super::super::delivery::alert_provider;
+use super::super::*;
 use super::*;
 use crate::fixtures::{Fake, object};
 use crate::http::{Exceptions, Guard, Outside};
@@ -241,8 +242,8 @@ fn alerting(name: &str) -> Story {
     story
 }
 
-fn alert(text: &str) -> News {
-    News::Alert(Delivery { text: text.to_owned(), severity: Severity::Error, ..Delivery::default() })
+fn alert(text: &str) -> Announcement {
+    Announcement::Alert(Delivery { text: text.to_owned(), severity: Severity::Error, ..Delivery::default() })
 }
 
 #[tokio::test]
@@ -346,7 +347,7 @@ async fn posted_to_slack(webhook: serde_json::Value) -> Vec<(String, serde_json:
     let analysis = json!({"webhooks": [webhook]});
     Arc::make_mut(&mut story.canary).spec.analysis = serde_json::from_value(analysis).unwrap();
     let (text, at) = ("Halt podinfo.test advancement".to_owned(), Timestamp::UNIX_EPOCH);
-    operator.post(&story, &News::Event { text, event_type: EventType::Warning, phase: Phase::Progressing, at });
+    operator.post(&story, &Announcement::Event { text, event_type: EventType::Warning, phase: Phase::Progressing, at });
     while !operator.is_delivered() {
         tokio::task::yield_now().await;
     }
@@ -394,7 +395,7 @@ async fn with_severity_info_everything_arrives_from_the_start_to_the_end_and_wit
         ];
         for alert in notices.iter().filter_map(|notice| notice.alert(&story.names)) {
             let AlertText { text, severity, detail } = alert;
-            operator.post(&story, &News::Alert(Delivery { text, severity, detail, ..Delivery::default() }));
+            operator.post(&story, &Announcement::Alert(Delivery { text, severity, detail, ..Delivery::default() }));
         }
         receiver.has_taken(expected).await;
         while !operator.is_delivered() {
@@ -422,7 +423,7 @@ async fn an_alert_is_settled_when_everybody_has_it_and_its_time_is_that_of_its_r
     let due = Delivery { at: "2026-11-30T20:31:06.500000Z".into(), text: "one".into(), ..Delivery::default() };
     let memory = operator.memory(&story.key);
     receiver.feels(Mood::Fails);
-    operator.post(&story, &News::Alert(due.clone()));
+    operator.post(&story, &Announcement::Alert(due.clone()));
     receiver.is_asked().await;
     assert!(lock(&memory).deliveries.settled.is_empty() && lock(&memory).deliveries.in_hand.contains(&due));
     receiver.feels(Mood::Takes);
