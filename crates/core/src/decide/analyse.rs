@@ -4,16 +4,17 @@
 use burgee_api::{CatchingUp, Metric, MetricErrors, MetricTemplate};
 
 use super::ask::Asker;
-use super::draft::{fraction, time};
-use super::start::wait_an_interval;
-use super::{Decision, Draft, Tick, foreign};
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::foreign;
+use super::proposal::{Decision, Proposal};
+use super::stamp::{fraction, time};
 use crate::ending;
 use crate::metric::builtin::{Builtin, Observer};
 use crate::metric::error::MeasureError;
 use crate::metric::template::{Model, render};
 use crate::metric::verdict::{self, Bounds, Fault, Outcome, Source, Subject, Unready};
 use crate::notice::Notice;
-use crate::plan::Plan;
 use crate::question::{Answer, Ask, ProviderSource};
 use crate::rollout::Rollout;
 use crate::workload::{self, Side};
@@ -93,7 +94,7 @@ pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
 /// The first sentence in the order of the spec is told. After an outage, "no data" holds too, until one metric interval
 /// after the first good answer: a provider that has just restarted has no rate yet, and has one of some series before it
 /// has one of others. One that gives no value at all has an interval as well, so that nothing is held for ever.
-fn conclude(tick: &Tick, outcomes: &[Outcome]) -> Verdict {
+fn conclude(tick: &Facts, outcomes: &[Outcome]) -> Verdict {
     let counts_errors =
         tick.rollout.analysis.as_ref().is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
     match verdict::join(outcomes) {
@@ -114,7 +115,7 @@ fn conclude(tick: &Tick, outcomes: &[Outcome]) -> Verdict {
 
 /// Since when a provider that came back has been catching up; nothing if the run was not held, or has been for long enough.
 /// Values that come and go begin nothing anew.
-fn catching_up(tick: &Tick, now: CatchingUp) -> Option<CatchingUp> {
+fn catching_up(tick: &Facts, now: CatchingUp) -> Option<CatchingUp> {
     let run = tick.run().filter(|run| run.held_since.is_some())?;
     let known = run.catching_up.as_ref().filter(|known| known.in_part || !now.in_part);
     let Some((known, since)) = known.and_then(|known| Some((known, time(&known.since)?))) else { return Some(now) };
@@ -133,7 +134,7 @@ fn longest_interval(rollout: &Rollout) -> SignedDuration {
     rollout.metrics().iter().map(foreign::window).max().unwrap_or(SignedDuration::from_mins(1))
 }
 
-fn subject<'a>(tick: &Tick<'a>, check: &Check<'a>) -> Subject<'a> {
+fn subject<'a>(tick: &Facts<'a>, check: &Check<'a>) -> Subject<'a> {
     Subject {
         canary: &tick.rollout.name,
         namespace: &tick.rollout.namespace,
@@ -144,7 +145,7 @@ fn subject<'a>(tick: &Tick<'a>, check: &Check<'a>) -> Subject<'a> {
     }
 }
 
-fn judge(tick: &Tick, check: &Check, answer: Option<Answer>) -> Outcome {
+fn judge(tick: &Facts, check: &Check, answer: Option<Answer>) -> Outcome {
     let subject = subject(tick, check);
     match answer {
         Some(Answer::Measured(Ok(value))) => {
@@ -172,14 +173,14 @@ fn secret_fault(check: &Check, error: String) -> Fault {
 }
 
 /// The checks in the contract's order: builtin and inline ones first, then those with templates (metrics §1).
-fn checks<'a>(tick: &Tick<'a>) -> Vec<Check<'a>> {
+fn checks<'a>(tick: &Facts<'a>) -> Vec<Check<'a>> {
     let metrics = tick.rollout.metrics();
     let first = metrics.iter().flat_map(|metric| direct_checks(tick, metric));
     let second = metrics.iter().filter_map(|metric| template_check(tick, metric));
     first.chain(second).collect()
 }
 
-fn direct_checks<'a>(tick: &Tick, metric: &'a Metric) -> Vec<Check<'a>> {
+fn direct_checks<'a>(tick: &Facts, metric: &'a Metric) -> Vec<Check<'a>> {
     let rollout = tick.rollout;
     let mut checks = Vec::new();
     if let Some(builtin) = Builtin::of(metric) {
@@ -219,7 +220,7 @@ fn scale(rollout: &Rollout, builtin: Builtin) -> f64 {
     }
 }
 
-fn template_check<'a>(tick: &Tick<'a>, metric: &'a Metric) -> Option<Check<'a>> {
+fn template_check<'a>(tick: &Facts<'a>, metric: &'a Metric) -> Option<Check<'a>> {
     let usable = Builtin::of(metric).is_some() || metric.query.as_deref().is_some_and(|query| !query.is_empty());
     let Some(key) = template_key(tick.rollout, metric) else {
         let ask = Err(Fault::NothingConfigured.into());
@@ -228,7 +229,7 @@ fn template_check<'a>(tick: &Tick<'a>, metric: &'a Metric) -> Option<Check<'a>> 
     Some(Check { metric, source: Source::Template, ask: template_ask(tick, metric, &key) })
 }
 
-fn template_ask(tick: &Tick, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lost> {
+fn template_ask(tick: &Facts, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lost> {
     let template = template(tick.world, key)?;
     let model = model(tick, metric);
     let query = render(&template.spec.query, &model).map_err(|error| Fault::Render {
@@ -258,7 +259,7 @@ fn template_source(template: &MetricTemplate, key: &ObjectKey) -> ProviderSource
 }
 
 /// What is wrong with the first MetricTemplate that is not there; nobody asks for it while the analysis is skipped.
-pub(super) fn missing_template(tick: &Tick) -> Option<String> {
+pub(super) fn missing_template(tick: &Facts) -> Option<String> {
     let metrics = if tick.rollout.skip_analysis { &[] } else { tick.rollout.metrics() };
     let mut keys = metrics.iter().filter_map(|metric| template_key(tick.rollout, metric));
     keys.find(|key| tick.world.seen(key) == Observed::Absent).map(|key| missing(&key).to_string())
@@ -323,7 +324,7 @@ fn observer(rollout: &Rollout) -> Observer {
     Observer::for_provider(&rollout.metrics_provider)
 }
 
-fn model(tick: &Tick, metric: &Metric) -> Model {
+fn model(tick: &Facts, metric: &Metric) -> Model {
     let rollout = tick.rollout;
     let revision = workload::revision(rollout, tick.world, Side::Canary).map(|revision| revision.name);
     let interval = metric.interval.clone().filter(|interval| !interval.is_empty());
@@ -340,7 +341,7 @@ fn model(tick: &Tick, metric: &Metric) -> Model {
 }
 
 /// The provider does not answer: weight and counters stay, it is said once, and asked again every interval (S10).
-pub(super) fn hold(tick: &Tick, mut draft: Draft, silence: Silence) -> Plan {
+pub(super) fn hold(tick: &Facts, mut draft: PlanBuilder, silence: Silence) -> Proposal {
     let (reason, catching_up) = match silence {
         Silence::Unanswered(reason) => (reason, None),
         Silence::CatchingUp(catching_up) => (progress(&catching_up), Some(catching_up)),
@@ -352,11 +353,11 @@ pub(super) fn hold(tick: &Tick, mut draft: Draft, silence: Silence) -> Plan {
     }
     let run = draft.run();
     (run.held_reason, run.catching_up) = (Some(reason), catching_up);
-    wait_an_interval(tick, draft)
+    draft.wait_an_interval()
 }
 
 /// The provider answers again.
-pub(super) fn resume(draft: &mut Draft) {
+pub(super) fn resume(draft: &mut PlanBuilder) {
     if draft.run().held_since.is_some() {
         draft.tell(Notice::ProviderAnswersAgain);
         ending::forget_hold(draft.run());

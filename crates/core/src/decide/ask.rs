@@ -1,20 +1,25 @@
 //! Getting an answer or leaving with the question. It never calls anything itself.
 
-use burgee_api::{PassedHook, Phase, Webhook, WebhookType};
+use burgee_api::{Condition, PassedHook, Phase, Webhook, WebhookType};
 use jiff::Timestamp;
 
-use super::draft::telling;
-use super::{Decision, Draft, Stop, Tick};
-use crate::notice::Notice;
+use super::builder::{PlanBuilder, telling};
+use super::facts::Facts;
+use super::heard::Heard;
+use super::mistake::{Mistake, is_of_webhooks};
+use super::proposal::{Decision, Proposal, Stop};
+use super::tick::Tick;
+use crate::notice::{Gate, Notice, Voice, cut};
+use crate::plain::plain;
 use crate::plan::{Plan, Step};
-use crate::question::{Answer, Answers, Ask, AskKey, HookError, Question};
+use crate::question::{Answer, Ask, AskKey, HookError, Question};
 use crate::timetable::Wake;
 use crate::webhook::{self, Payload, kind_name};
 
 /// What asking needs to know.
 pub(super) struct Asker<'a> {
-    pub(super) tick: &'a Tick<'a>,
-    pub(super) answers: &'a Answers,
+    pub(super) tick: &'a Facts<'a>,
+    pub(super) answers: &'a Heard<'a>,
     /// Names the revision and step, so that an answer is never used for another.
     pub(super) moment: String,
     /// The phase that webhooks see.
@@ -56,7 +61,7 @@ impl Asker<'_> {
         let key = self.hook_key(hook);
         // Whoever did not want a rollback is asked again, however long another hook takes (I22).
         let is_rollback = hook.kind == WebhookType::Rollback;
-        match if is_rollback { self.fresh(&key) } else { self.answers.get(&key) } {
+        match if is_rollback { self.fresh(&key) } else { self.answers.needed(&key) } {
             Some(Answer::Hook(answer)) => Ok(answer.clone()),
             Some(Answer::Measured(_)) | None => {
                 let ask = Ask::Hook { webhook: hook.clone(), payload: self.payload(hook) };
@@ -68,7 +73,7 @@ impl Asker<'_> {
     /// Every hook that did not pass at this moment, and why.
     pub(super) fn failed_hooks(&self) -> impl Iterator<Item = (&Webhook, &HookError)> {
         let hooks = self.tick.rollout.analysis.iter().flat_map(|analysis| &analysis.webhooks);
-        hooks.filter_map(|hook| match self.answers.get(&self.hook_key(hook))? {
+        hooks.filter_map(|hook| match self.answers.known(&self.hook_key(hook))? {
             Answer::Hook(Err(error)) => Some((hook, error)),
             Answer::Hook(Ok(())) | Answer::Measured(_) => None,
         })
@@ -104,13 +109,13 @@ impl Asker<'_> {
 
     /// An answer that is not older than an interval.
     fn fresh(&self, key: &AskKey) -> Option<&Answer> {
-        let Tick { now, rollout, .. } = self.tick;
-        self.answers.get_since(key, now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN))
+        let Tick { now, rollout, .. } = **self.tick;
+        self.answers.needed_since(key, now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN))
     }
 
     /// Whether everything that a question asks has been asked for longer than an interval already.
     pub(super) fn is_late(&self, question: &Question) -> bool {
-        let Tick { now, rollout, .. } = self.tick;
+        let Tick { now, rollout, .. } = **self.tick;
         let since = now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN);
         question.asks.iter().all(|(key, _)| self.answers.is_awaited_longer(key, since))
     }
@@ -122,7 +127,7 @@ impl Asker<'_> {
     /// Leaves with the question, or waits if it was answered less than an interval ago.
     fn leave(&self, asks: Vec<(AskKey, Ask)>) -> Stop {
         if let Some(until) = self.answers.quiet_until(self.tick.now) {
-            return Stop::Wait(Plan { next: Wake::At(until), ..Plan::idle() });
+            return Proposal::from(Plan { next: Wake::At(until), ..Plan::idle() }).into();
         }
         let tellings = (0..).zip(&self.before);
         let first = tellings.map(|(place, notice)| Step::Tell(telling(self.tick, notice.clone(), place, self.phase)));
@@ -140,10 +145,48 @@ fn is_message(hook: &Webhook) -> bool {
     hook.kind == WebhookType::Untyped && webhook::chat::destination(hook).is_some()
 }
 
-/// Ends a tick in which something is wrong that is not a verdict: it is said, and looked at again after an interval.
-pub(super) fn halt(tick: &Tick, problem: String) -> Stop {
-    let mut draft = Draft::new(tick);
-    draft.tell(Notice::Problem(problem));
-    let next = tick.after(tick.rollout.interval);
-    Stop::Wait(draft.finish(Wake::At(next)))
+/// Whether what is said of a gate is an alert as well.
+pub(super) fn voice(hook: &Webhook) -> Voice {
+    if hook.mute_alert { Voice::Muted } else { Voice::Loud }
+}
+
+/// Notes and tells the gates that passed. One that is asked only once in a run is not asked again (S18).
+pub(super) fn note_passed(draft: &mut PlanBuilder, gate: Gate, passed: Vec<String>) {
+    let once = match gate {
+        Gate::PreRollout => Some(WebhookType::PreRollout),
+        Gate::ConfirmPromotion => Some(WebhookType::ConfirmPromotion),
+        Gate::ConfirmRollout | Gate::ConfirmTrafficIncrease | Gate::PostRollout | Gate::Rollback => None,
+    };
+    for name in passed {
+        draft.run().hooks_passed.extend(once.map(|kind| PassedHook { kind, name: name.clone() }));
+        draft.tell(Notice::GatePassed(gate, name));
+    }
+}
+
+impl PlanBuilder<'_> {
+    /// Shows the first webhook of a moment that could not be asked as it should; takes the blame from one that answers.
+    /// The words stay those of the first time, so that a gate without an answer costs one write, however often it is
+    /// asked (I18).
+    pub(super) fn blame_webhooks(&mut self, asker: &Asker) {
+        let silent = asker.failed_hooks().find_map(|(hook, error)| Some((mistake(error)?, hook, error)));
+        let Some((mistake, hook, error)) = silent else { return self.clear_webhooks() };
+        let subject = format!("{} webhook {}: ", kind_name(hook.kind), hook.name);
+        let is_known = |blamed: &Condition| {
+            let message = blamed.message.as_deref().unwrap_or_default();
+            blamed.reason == mistake.reason() && message.starts_with(&subject)
+        };
+        let is_outranked = self.blamed().is_some_and(|blamed| !is_of_webhooks(blamed));
+        if !is_outranked && !self.blamed().is_some_and(is_known) {
+            self.blame(mistake, cut(&plain(&format!("{subject}{error}"))));
+        }
+    }
+}
+
+/// What is wrong with a webhook, unless it has simply said no.
+const fn mistake(error: &HookError) -> Option<Mistake> {
+    match error {
+        HookError::Refused(_) => None,
+        HookError::Unanswered(_) => Some(Mistake::WebhookNotAnswering),
+        HookError::TooLong(_) => Some(Mistake::WebhookAnswerTooLong),
+    }
 }

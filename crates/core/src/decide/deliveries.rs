@@ -5,8 +5,8 @@
 use burgee_api::{AlertDetail, Delivery, DeliveryKind, Phase, Severity, WebhookType};
 use jiff::Timestamp;
 
-use super::Tick;
-use super::draft::fraction;
+use super::stamp::fraction;
+use super::tick::Tick;
 use crate::alert::{self, Recipients};
 use crate::notice::{AlertText, cut};
 use crate::plan::Step;

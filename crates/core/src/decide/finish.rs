@@ -2,62 +2,67 @@
 
 use burgee_api::{Phase, RunOutcome};
 
-use super::ask::halt;
-use super::draft::time;
-use super::scene::{Scene, primary_readiness, ready_pods};
-use super::settle;
-use super::{Decision, Draft, Stop, Tick, capacity, heal, orders, promote};
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::mistake::{Obstacle, Seen};
+use super::proposal::{Decision, Proposal, Stop};
+use super::recorded::{is_fix, skips_analysis};
+use super::recreate::recreate_primary;
+use super::revision::generation;
+use super::scene::Scene;
+use super::stamp::time;
+use super::{autoscaler, capacity, promotion, reconcile, routes};
 use crate::ending;
 use crate::kept;
 use crate::notice::Notice;
-use crate::plan::{Count, Plan, Step};
+use crate::plan::{Count, Step};
 use crate::router;
 use crate::scaler::Sync;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
 
-pub(super) fn finish(tick: &Tick) -> Decision<Plan> {
-    let scene = Scene::find(tick)?;
-    if let Some(scene) = scene.as_ref().filter(|scene| scene.primary.is_none()) {
-        return super::initialize::recreate_primary(tick, scene);
+pub(super) fn finish(tick: &Facts) -> Decision<Proposal> {
+    let scene = tick.find_scene()?;
+    if let Some(scene) = scene.filter(|scene| scene.primary.is_none()) {
+        return Ok(recreate_primary(tick, scene)?);
     }
-    if let Some(plan) = settle::misrouted(tick)? {
+    if let Some(plan) = routes::misrouted(tick)? {
         return Ok(plan);
     }
     // Without a target nothing is left to scale down.
-    let Some(scene) = scene else { return succeed(tick, None) };
-    let standing = settle::standing(tick, &scene);
-    settle::with_repairs(tick, standing, succeed(tick, Some(&scene)))
+    let Some(scene) = scene else { return Ok(succeed(tick, None)?) };
+    let standing = reconcile::standing(tick, scene);
+    reconcile::with_repairs(tick, standing, succeed(tick, Some(scene)).map_err(Stop::from))
 }
 
-fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {
-    let mut draft = Draft::new(tick);
+fn succeed(tick: &Facts, scene: Option<&Scene>) -> Seen<Proposal> {
+    let mut draft = PlanBuilder::new(tick);
     if let Some(until) = draft.run().drain_until.as_deref().and_then(time).filter(|until| *until > tick.now) {
         return Ok(draft.finish(Wake::At(until)));
     }
-    router::of(tick.rollout).accepted(tick.rollout, tick.world).map_err(|reason| halt(tick, reason))?;
-    if ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0 {
-        if let Readiness::Failed(reason) = primary_readiness(tick) {
-            return Ok(promote::fail(tick, reason));
+    router::of(tick.rollout).accepted(tick.rollout, tick.world).map_err(Obstacle::Halt)?;
+    if tick.ready_pods(Side::Primary) == 0 && tick.ready_pods(Side::Canary) > 0 {
+        if let Readiness::Failed(reason) = tick.primary_readiness() {
+            return Ok(promotion::fail(tick, reason));
         }
         draft.tell(Notice::WaitingForCapacity(0, 1));
         return Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))));
     }
     let scale_down = scene.and_then(|scene| workload::scale_to_zero(tick.rollout, scene.target));
     if let Some(scene) = scene.filter(|_| scale_down.is_some()) {
-        let generation = super::revision::generation(scene.target);
+        let generation = generation(scene.target);
         let run = draft.run();
         // A revision that came meanwhile stays new: only the generation of the analysed one moves with the scale-down.
         if run.target_generation == Some(generation) {
             run.target_generation = Some(generation + 1);
         }
     }
-    draft.steps(settle::pause_target(tick));
+    draft.steps(autoscaler::pause_target(tick));
     draft.steps(scale_down);
-    match settle::primary_scaler(tick, Sync::Full, None) {
+    match autoscaler::primary_scaler(tick, Sync::Full, None) {
         Ok(steps) => draft.steps(steps),
-        Err(stop) if scene.is_some() => return Err(stop),
-        Err(Stop::Ask(_) | Stop::Wait(_)) => {}
+        Err(obstacle) if scene.is_some() => return Err(obstacle),
+        Err(_) => {}
     }
     let replaced = std::mem::take(&mut draft.status.last_promoted_spec);
     draft.status.last_promoted_spec.clone_from(&draft.status.last_applied_spec);
@@ -66,14 +71,13 @@ fn succeed(tick: &Tick, scene: Option<&Scene>) -> Decision<Plan> {
         draft.intend([Step::Drop(kept::key(tick.rollout, &replaced))]);
     }
     // A run that ships a fix may have found configs kept by the promotion that failed before it.
-    let may_be_kept =
-        orders::skips_analysis(tick) || heal::is_fix(tick) || scene.is_none_or(|scene| !scene.tracked.is_empty());
+    let may_be_kept = skips_analysis(tick) || is_fix(tick) || scene.is_none_or(|scene| !scene.tracked.is_empty());
     if tick.settings.config_tracking && may_be_kept {
         draft.step(Step::Drop(kept::configs_key(tick.rollout)));
         draft.run().kept_configs = None;
     }
     draft.enter(Phase::Succeeded);
-    let is_skipped = orders::skips_analysis(tick);
+    let is_skipped = skips_analysis(tick);
     draft.tell(if is_skipped { Notice::AnalysisSkipped } else { Notice::PromotionCompleted });
     draft.count(if is_skipped { Count::Skipped } else { Count::Completed });
     draft.post_rollout();

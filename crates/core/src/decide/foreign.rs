@@ -8,11 +8,13 @@
 use burgee_api::{CanaryStatus, GoDuration, Metric, Phase, Run};
 use jiff::{SignedDuration, Timestamp};
 
-use super::draft::{fraction, time};
-use super::scene::canary_readiness;
-use super::{Draft, Tick, heal, strategy, takeover};
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::proposal::Proposal;
+use super::recorded::{has_begun, is_fix, is_healing_wanted, peer_split};
+use super::stamp::{fraction, time};
+use super::tick::Tick;
 use crate::notice::Notice;
-use crate::plan::Plan;
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::Readiness;
@@ -48,9 +50,9 @@ fn is_open(run: &Run) -> bool {
 }
 
 /// Until when another run than the one that begins now had requests. Its pods may be there still; then it is not over.
-pub(super) fn before_a_run(tick: &Tick) -> Option<String> {
+pub(super) fn before_a_run(tick: &Facts) -> Option<String> {
     let run = tick.run()?;
-    if run.drain_until.is_some() || has_traffic(tick) || heal::is_wanted(tick) {
+    if run.drain_until.is_some() || has_traffic(tick) || is_healing_wanted(tick) {
         return Some(fraction(tick.now));
     }
     // By a clock that was set back since, nothing lies ahead.
@@ -59,23 +61,23 @@ pub(super) fn before_a_run(tick: &Tick) -> Option<String> {
 }
 
 /// Whether the canary has traffic: it was meant to, or somebody has led it there by hand.
-fn has_traffic(tick: &Tick) -> bool {
+fn has_traffic(tick: &Facts) -> bool {
     let is_meant = tick.world.canary.status.as_ref().is_some_and(|status| status.canary_weight > 0);
-    is_meant || takeover::split(tick).is_some_and(|split| split != Split::PRIMARY)
+    is_meant || peer_split(tick).is_some_and(|split| split != Split::PRIMARY)
 }
 
 /// The same of a run that begins again.
-pub(super) fn before_another_try(tick: &Tick) -> Option<String> {
+pub(super) fn before_another_try(tick: &Facts) -> Option<String> {
     let run = tick.run()?;
     let failed_checks = tick.world.canary.status.as_ref().map_or(0, |status| status.failed_checks);
     // Those of hooks too, such as an acceptance test.
-    let was_tested = failed_checks > 0 || !run.hooks_passed.is_empty() || heal::is_fix(tick);
-    let had_requests = has_traffic(tick) || strategy::has_begun(tick) || run.strategy.is_some() || was_tested;
+    let was_tested = failed_checks > 0 || !run.hooks_passed.is_empty() || is_fix(tick);
+    let had_requests = has_traffic(tick) || has_begun(tick) || run.strategy.is_some() || was_tested;
     if had_requests || is_open(run) { Some(fraction(tick.now)) } else { run.foreign_until.clone() }
 }
 
 /// Until when the target had requests under another operator: its last write was the end of a run.
-pub(super) fn before_the_takeover(tick: &Tick) -> Option<String> {
+pub(super) fn before_the_takeover(tick: &Facts) -> Option<String> {
     let last_write = tick.world.canary.status.as_ref()?.last_transition_time.as_deref().and_then(time)?;
     Some(fraction(last_write.min(tick.now)))
 }
@@ -100,9 +102,9 @@ pub(super) fn note_drained(before: &CanaryStatus, after: &mut CanaryStatus, now:
 
 /// Waits with the weight as it is until the first metric is clean, and no longer than an interval: hooks, and metrics that
 /// are clean, are looked at meanwhile. It is told once in a run.
-pub(super) fn wait(tick: &Tick, mut draft: Draft, (metric, clean_at): (String, Timestamp)) -> Plan {
+pub(super) fn wait(tick: &Facts, mut draft: PlanBuilder, (metric, clean_at): (String, Timestamp)) -> Proposal {
     // While pods are missing, those that are there may still be of the version before.
-    if canary_readiness(tick) == Readiness::Ready {
+    if tick.canary_readiness() == Readiness::Ready {
         close(draft.run(), tick.now);
     }
     if !std::mem::replace(&mut draft.run().foreign_told, true) {
@@ -115,7 +117,7 @@ pub(super) fn wait(tick: &Tick, mut draft: Draft, (metric, clean_at): (String, T
 
 /// The metrics that are neither passed nor failed yet, and when each is asked: of a run whose check is due.
 pub fn waiting_metrics<'a>(tick: &Tick<'a>) -> Vec<(&'a str, Timestamp)> {
-    if !matches!(tick.phase(), Phase::Progressing | Phase::WaitingPromotion) || !strategy::has_begun(tick) {
+    if !matches!(tick.phase(), Phase::Progressing | Phase::WaitingPromotion) || !has_begun(tick) {
         return Vec::new();
     }
     let metrics = tick.rollout.metrics().iter();

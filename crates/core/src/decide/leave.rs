@@ -1,12 +1,14 @@
 //! What an edit of the spec leaves behind: routes that nobody looks after lead to the primary, and the primary's copies of
 //! autoscalers go that the canary no longer names. It deletes nothing that others made.
 
-use super::draft::fraction;
-use super::scene::ready_pods;
-use super::settle::settle_seen;
-use super::{Draft, Tick};
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::look::settle_seen;
+use super::proposal::Proposal;
+use super::stamp::fraction;
+use super::tick::Tick;
 use crate::left;
-use crate::plan::{Plan, Step};
+use crate::plan::Step;
 use crate::router;
 use crate::scaler;
 use crate::split::Split;
@@ -16,10 +18,10 @@ use crate::world::{ObjectKey, Observed};
 
 /// The plan that leads routes to the primary that were made for another Service name or provider: the canary that they lead
 /// to may go to zero without them (I3). They are written before they are forgotten.
-pub(super) fn routes(tick: &Tick) -> Option<Plan> {
-    let Tick { rollout, world, .. } = tick;
+pub(super) fn routes(tick: &Facts) -> Option<Proposal> {
+    let Tick { rollout, world, .. } = **tick;
     let old = left::routed(rollout, &world.canary)?;
-    let has_refuge = ready_pods(tick, Side::Primary) > 0 || ready_pods(tick, Side::Canary) == 0;
+    let has_refuge = tick.ready_pods(Side::Primary) > 0 || tick.ready_pods(Side::Canary) == 0;
     let (keys, known) = (router::of(&old).reads(&old), router::of(rollout).reads(rollout));
     let are_known = keys.iter().all(|key| world.look(key).is_ok());
     if !has_refuge || !are_known {
@@ -28,7 +30,7 @@ pub(super) fn routes(tick: &Tick) -> Option<Plan> {
     let is_left = |key: &ObjectKey| !known.contains(key) && matches!(world.seen(key), Observed::Present(_));
     let objects = router::of(&old).render(&old, world, Split::PRIMARY).unwrap_or_default();
     let objects = objects.into_iter().filter(|object| ObjectKey::of(object).is_some_and(|key| is_left(&key)));
-    let mut draft = Draft::new(tick);
+    let mut draft = PlanBuilder::new(tick);
     draft.steps(objects.filter_map(|object| settle_seen(tick, object)));
     draft.tell(left::notice(rollout, &old));
     left::forget_routes(draft.run(), rollout);
@@ -42,20 +44,20 @@ pub(super) fn routes(tick: &Tick) -> Option<Plan> {
 
 /// The plan that notes of which autoscaler the primary is about to get a copy: whatever is made after it and goes wrong, and
 /// however often the canary names another one, no copy is forgotten.
-pub(super) fn scaler(tick: &Tick) -> Option<Plan> {
-    let Tick { rollout, world, .. } = tick;
+pub(super) fn scaler(tick: &Facts) -> Option<Proposal> {
+    let Tick { rollout, world, .. } = **tick;
     if tick.run().is_none() || left::is_noted(rollout, &world.canary) {
         return None;
     }
-    let mut draft = Draft::new(tick);
+    let mut draft = PlanBuilder::new(tick);
     left::note(draft.run(), rollout);
     Some(draft.finish(Wake::At(tick.now)))
 }
 
 /// The steps that drop the primary's copies of autoscalers that the canary no longer names. If it names another one, that
 /// one is there, or made right before: two of them would fight over the primary, but without any it would not be scaled.
-pub(super) fn scalers(tick: &Tick, made: &[Step]) -> Vec<Step> {
-    let Tick { rollout, world, .. } = tick;
+pub(super) fn scalers(tick: &Facts, made: &[Step]) -> Vec<Step> {
+    let Tick { rollout, world, .. } = **tick;
     let is_made = |key: &ObjectKey| {
         let makes = |step: &Step| matches!(step, Step::Create(object) if ObjectKey::of(object).as_ref() == Some(key));
         world.present(key).is_some() || made.iter().any(makes)

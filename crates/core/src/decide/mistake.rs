@@ -1,19 +1,7 @@
 //! What is wrong with what a canary names: told in an event, shown in the condition `Invalid` while it lasts, and never a
-//! phase of its own (S14).
+//! phase of its own (S14). Here are its names; it decides nothing.
 
-use burgee_api::{CanaryStatus, Condition};
-
-use super::analyse::missing_template;
-use super::ask::Asker;
-use super::scene::missing_config;
-use super::settle::{missing_scaler, unusable_scaler};
-use super::{Draft, Stop, Tick, names};
-use crate::notice::{Notice, cut};
-use crate::phase::PhaseRules;
-use crate::plain::plain;
-use crate::question::HookError;
-use crate::timetable::Wake;
-use crate::webhook::kind_name;
+use burgee_api::Condition;
 
 /// The type of the condition.
 pub(super) const INVALID: &str = "Invalid";
@@ -42,7 +30,8 @@ pub(super) enum Mistake {
 }
 
 impl Mistake {
-    const fn reason(self) -> &'static str {
+    /// The reason of the condition.
+    pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::TargetMissing => "TargetMissing",
             Self::NameTaken => "NameTaken",
@@ -57,114 +46,25 @@ impl Mistake {
     }
 }
 
-/// Ends a tick that a mistake leaves nothing to do: it is said once per interval and shown until it is mended. The status
-/// is written when the mistake comes and when it goes, not in between (I18).
-pub(super) fn mistaken(tick: &Tick, mistake: Mistake, problem: String) -> Stop {
-    let mut draft = Draft::new(tick);
-    draft.blame(mistake, &problem);
-    draft.tell_aside(Notice::Problem(problem));
-    let next = tick.after(tick.rollout.interval);
-    Stop::Wait(draft.finish(Wake::At(next)))
+/// Why something cannot be looked at or made. It is no verdict: it is said, and looked at again after an interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// Something cannot be read or made, for this reason.
+    Halt(String),
+    /// The canary names what is not there or cannot be used: that is also shown until it is mended.
+    Mistaken(Mistake, String),
 }
 
-impl Draft<'_> {
-    /// Shows a mistake.
-    pub(super) fn blame(&mut self, mistake: Mistake, text: &str) {
-        if self.is_refused() {
-            return;
-        }
-        self.set_condition(INVALID, "True", mistake.reason(), text);
-    }
+/// What can be seen and made, or why not.
+pub(super) type Seen<T> = Result<T, Obstacle>;
 
-    /// Shows a mistake that stops nothing, and takes away one that was mended. Whether a webhook answers by now is not
-    /// known before it is asked again.
-    pub(super) fn blame_standing(&mut self, tick: &Tick) {
-        if self.is_refused() {
-            return;
-        }
-        let known = [
-            (Mistake::NameTaken, names::taken(tick)),
-            (Mistake::ConfigMissing, missing_config(tick)),
-            (Mistake::ScalerMissing, missing_scaler(tick)),
-            (Mistake::ScalerUnusable, unusable_scaler(tick)),
-            (Mistake::TemplateMissing, missing_template(tick)),
-        ];
-        if let Some((mistake, text)) = known.into_iter().find_map(|(mistake, text)| Some((mistake, text?))) {
-            self.blame(mistake, &text);
-        } else if !self.blamed().is_some_and(is_of_webhooks) {
-            self.drop_condition(INVALID);
-        }
-    }
-
-    /// Shows the first webhook of a moment that could not be asked as it should; takes the blame from one that answers.
-    /// The words stay those of the first time, so that a gate without an answer costs one write, however often it is
-    /// asked (I18).
-    pub(super) fn blame_webhooks(&mut self, asker: &Asker) {
-        let silent = asker.failed_hooks().find_map(|(hook, error)| Some((mistake(error)?, hook, error)));
-        let Some((mistake, hook, error)) = silent else { return self.clear_webhooks() };
-        let subject = format!("{} webhook {}: ", kind_name(hook.kind), hook.name);
-        let is_known = |blamed: &Condition| {
-            let message = blamed.message.as_deref().unwrap_or_default();
-            blamed.reason == mistake.reason() && message.starts_with(&subject)
-        };
-        let is_outranked = self.blamed().is_some_and(|blamed| !is_of_webhooks(blamed));
-        if !is_outranked && !self.blamed().is_some_and(is_known) {
-            self.blame(mistake, cut(&plain(&format!("{subject}{error}"))));
-        }
-    }
-
-    /// Nothing is held against a webhook any more: it answers, or its run is over and was not ended by it.
-    pub(super) fn clear_webhooks(&mut self) {
-        if self.blamed().is_some_and(is_of_webhooks) {
-            self.drop_condition(INVALID);
-        }
-    }
-
-    /// Whether the canary cannot be meant at all: that stands first.
-    fn is_refused(&self) -> bool {
-        self.tick.rollout.refused.is_some()
-    }
-
-    fn blamed(&self) -> Option<&Condition> {
-        self.status.conditions.as_deref()?.iter().find(|condition| condition.kind == INVALID)
-    }
-
-    /// Tells of what a run goes on without, in the status write that shows it: a restart repeats neither.
-    pub(super) fn tell_what_is_missing(&mut self, before: &CanaryStatus) {
-        let missing = [Mistake::NameTaken, Mistake::ScalerMissing, Mistake::ScalerUnusable, Mistake::ConfigMissing];
-        let is_missing = |blamed: &&Condition| missing.iter().any(|mistake| blamed.reason == mistake.reason());
-        let Some(text) = self.blamed().filter(is_missing).and_then(|blamed| blamed.message.clone()) else { return };
-        // The bootstrap does not go on without it, and says so itself.
-        let is_known = before.phase.is_bootstrap() || blame(before.conditions.as_deref()) == Some(&text);
-        if !is_known && !self.has_told(&text) {
-            self.tell_aside(Notice::Problem(text));
-        }
-    }
-
-    /// Tells of a mistake that was not shown before.
-    pub(super) fn tell_new_blame(&mut self, tick: &Tick) {
-        let before = tick.world.canary.status.as_ref().and_then(|status| blame(status.conditions.as_deref()));
-        let text = blame(self.status.conditions.as_deref()).cloned();
-        if let Some(text) = text.filter(|text| Some(text) != before) {
-            self.tell(Notice::Problem(text));
-        }
-    }
-}
-
+/// What is shown in the condition.
 pub(super) fn blame(conditions: Option<&[Condition]>) -> Option<&String> {
     conditions?.iter().find(|condition| condition.kind == INVALID)?.message.as_ref()
 }
 
-/// What is wrong with a webhook, unless it has simply said no.
-const fn mistake(error: &HookError) -> Option<Mistake> {
-    match error {
-        HookError::Refused(_) => None,
-        HookError::Unanswered(_) => Some(Mistake::WebhookNotAnswering),
-        HookError::TooLong(_) => Some(Mistake::WebhookAnswerTooLong),
-    }
-}
-
-fn is_of_webhooks(blamed: &Condition) -> bool {
+/// Whether what is shown is about webhooks. Whether one answers by now is not known before it is asked again.
+pub(super) fn is_of_webhooks(blamed: &Condition) -> bool {
     let of_webhooks = [Mistake::WebhookNotAnswering, Mistake::WebhookAnswerTooLong];
     of_webhooks.iter().any(|mistake| blamed.reason == mistake.reason())
 }

@@ -1,37 +1,34 @@
 //! Names that the canary needs and that others have (S28). What is there and not the canary's is not written, and it is said
 //! whose it is. A run under way goes on without it.
 
+use super::builder::PlanBuilder;
+use super::facts::Facts;
 use super::mistake::blame;
-use super::{Draft, Tick};
+use super::proposal::Proposal;
+use super::recorded::is_busy;
 use crate::bounds::Bounds;
-use crate::healing;
 use crate::notice::Notice;
-use crate::ownership::{self, Claim};
-use crate::phase::PhaseRules;
+use crate::ownership::Claim;
 use crate::plan::{Plan, Step};
 use crate::timetable::Wake;
 use crate::world::ObjectKey;
 
-fn claims(tick: &Tick) -> Vec<(ObjectKey, Claim)> {
-    ownership::claims(tick.rollout, tick.settings, tick.world)
-}
-
 /// What of others stands in the way of the canary, for the user.
-pub(super) fn taken(tick: &Tick) -> Option<String> {
-    claims(tick).into_iter().find_map(|(_, claim)| match claim {
-        Claim::Taken(text) => Some(text),
+pub(super) fn taken(tick: &Facts) -> Option<String> {
+    tick.claims.iter().find_map(|(_, claim)| match claim {
+        Claim::Taken(text) => Some(text.clone()),
         Claim::Adopt | Claim::Wait(_) => None,
     })
 }
 
 /// The plan of a canary that finds its names in use, while nothing is under way that has to be ended: nothing is written but
 /// what it says; or what was its own before becomes so again.
-pub(super) fn claim(tick: &Tick) -> Option<Plan> {
-    let claims = claims(tick);
+pub(super) fn claim(tick: &Facts) -> Option<Proposal> {
+    let claims = &tick.claims;
     if claims.is_empty() || is_busy(tick) {
         return None;
     }
-    let mut draft = Draft::new(tick);
+    let mut draft = PlanBuilder::new(tick);
     if let Some(text) = taken(tick) {
         let before = tick.world.canary.status.as_ref().and_then(|status| blame(status.conditions.as_deref()));
         if before != Some(&text) {
@@ -44,10 +41,10 @@ pub(super) fn claim(tick: &Tick) -> Option<Plan> {
             Claim::Adopt => {
                 // All is told before anything is done: what was adopted already cannot be told by whoever starts anew.
                 draft.tell(Notice::Adopted(key.to_string()));
-                draft.intend(adopt(tick, &key));
+                draft.intend(adopt(tick, key));
             }
             Claim::Wait(text) => {
-                draft.tell(Notice::Problem(text));
+                draft.tell(Notice::Problem(text.clone()));
                 return Some(draft.finish(Wake::OnChange));
             }
             Claim::Taken(_) => {}
@@ -56,25 +53,18 @@ pub(super) fn claim(tick: &Tick) -> Option<Plan> {
     Some(draft.finish(Wake::At(tick.now)))
 }
 
-fn adopt(tick: &Tick, key: &ObjectKey) -> Option<Step> {
+fn adopt(tick: &Facts, key: &ObjectKey) -> Option<Step> {
     let bounds = Bounds::of(tick.rollout, &tick.world.canary);
     let object = tick.world.present(key)?.clone();
     Some(Step::Replace(bounds.owned(object)))
 }
 
-/// Whether something is under way that has to come to its end whatever others do.
-pub(super) fn is_busy(tick: &Tick) -> bool {
-    let Some(status) = &tick.world.canary.status else { return false };
-    let drains = status.phase.is_terminal() && tick.run().is_some_and(|run| run.drain_until.is_some());
-    status.phase.is_run() || healing::is_due(status) || drains
-}
-
 /// The steps that write nothing of others. What was the canary's before becomes so with the next write of it.
-pub(super) fn keep_off(tick: &Tick, steps: Vec<Step>) -> Vec<Step> {
+pub(super) fn keep_off(tick: &Facts, steps: Vec<Step>) -> Vec<Step> {
     if !steps.iter().any(|step| step.replacement().is_some()) {
         return steps;
     }
-    let claims = claims(tick);
+    let claims = &tick.claims;
     if claims.is_empty() {
         return steps;
     }
@@ -92,7 +82,7 @@ pub(super) fn keep_off(tick: &Tick, steps: Vec<Step>) -> Vec<Step> {
 }
 
 /// The plan without what it would write of others. A plan of which nothing is left would be made again at once.
-pub(super) fn without_others(tick: &Tick, mut plan: Plan) -> Plan {
+pub(super) fn without_others(tick: &Facts, mut plan: Plan) -> Plan {
     let before = plan.steps.len();
     plan.steps = keep_off(tick, plan.steps);
     if plan.steps.len() < before {

@@ -4,16 +4,20 @@
 use burgee_api::{AnsweredOrder, Canary, OrderResult, Ordered, Phase, Run, RunOutcome};
 
 use super::ask::Asker;
-use super::draft::{fraction, time};
-use super::scene::{Scene, ready_pods};
-use super::settle;
-use super::start::{record_revision, wait_an_interval};
-use super::{Decision, Draft, Tick, heal, progress, promote, rollback};
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::promotion::{self, is_copied};
+use super::proposal::{Decision, Proposal};
+use super::recorded::{is_healing_wanted, is_paused, skips_analysis};
+use super::restart::begin_again;
+use super::revision::record_revision;
+use super::scene::Scene;
+use super::stamp::{fraction, time};
+use super::{rollback, routes};
 use crate::kept;
 use crate::notice::Notice;
 use crate::order::{self, Order, Unreadable, Word};
 use crate::phase::PhaseRules;
-use crate::plan::Plan;
 use crate::timetable::Wake;
 use crate::workload::{self, Side};
 
@@ -21,7 +25,7 @@ use crate::workload::{self, Side};
 const REMEMBERED: usize = 8;
 
 /// Answers the order in the canary's annotation, if it was not answered before. It never waits for anything (I28).
-pub(super) fn answer(tick: &Tick) -> Option<Plan> {
+pub(super) fn answer(tick: &Facts) -> Option<Proposal> {
     if tick.phase().is_bootstrap() && tick.run().is_none() {
         // The record that remembers answers is made first.
         return None;
@@ -34,7 +38,7 @@ pub(super) fn answer(tick: &Tick) -> Option<Plan> {
             None => obey(tick, &order),
         }),
         Err(Unreadable { id, reason }) => {
-            let mut draft = Draft::new(tick);
+            let mut draft = PlanBuilder::new(tick);
             let refusal = Notice::OrderRefused(format!("({id})"), reason);
             note(&mut draft, (&id, OrderResult::Refused), refusal);
             Some(draft.finish(Wake::At(tick.now)))
@@ -42,30 +46,8 @@ pub(super) fn answer(tick: &Tick) -> Option<Plan> {
     }
 }
 
-/// Whether the run is to be promoted without further analysis, by its spec or by order.
-pub(super) fn skips_analysis(tick: &Tick) -> bool {
-    tick.rollout.skip_analysis || tick.run().and_then(|run| run.ordered) == Some(Ordered::Promote)
-}
-
-/// Whether the revision that failed is to be analysed again.
-pub(super) fn wants_retry(phase: Phase, run: &Run) -> bool {
-    matches!(phase, Phase::Failed | Phase::Waiting) && run.ordered == Some(Ordered::Retry)
-}
-
-/// Whether the analysis is paused.
-pub(super) fn is_paused(tick: &Tick) -> bool {
-    tick.run().is_some_and(|run| run.paused_since.is_some())
-}
-
-/// What is left of a run when the next one begins: an order is never taken twice, and what an edit has left behind is not
-/// forgotten.
-pub(super) fn carry_over(draft: &Draft, next: Run) -> Run {
-    let Run { orders, routed, scalers, kept_configs, .. } = draft.status.run.clone().unwrap_or_default();
-    Run { orders, routed, scalers, kept_configs, ..next }
-}
-
 /// Why an order does not fit the moment, if it does not.
-fn objection(tick: &Tick, order: &Order) -> Option<String> {
+fn objection(tick: &Facts, order: &Order) -> Option<String> {
     if let Some(reason) = order.mistimed(tick.clock).filter(|_| !is_about_the_run(tick, order)) {
         return Some(reason);
     }
@@ -90,13 +72,13 @@ fn objection(tick: &Tick, order: &Order) -> Option<String> {
 
 /// Whether an order takes back the very run that was under way when it was given. It is never too old for that: whatever
 /// kept it from being answered, the run has gone on meanwhile.
-fn is_about_the_run(tick: &Tick, order: &Order) -> bool {
+fn is_about_the_run(tick: &Facts, order: &Order) -> bool {
     let started = tick.run().and_then(|run| time(run.started_at.as_deref()?));
     let is_given_since = started.is_some_and(|started| order.at >= started && order.at <= tick.clock);
     order.word == Word::Abort && tick.phase().is_run() && is_given_since
 }
 
-fn already(tick: &Tick, word: Word) -> Option<String> {
+fn already(tick: &Facts, word: Word) -> Option<String> {
     match word {
         Word::Pause if is_paused(tick) => Some("the analysis is paused already".to_owned()),
         Word::Promote if skips_analysis(tick) => Some("the promotion waits only for the canary to be ready".to_owned()),
@@ -105,8 +87,8 @@ fn already(tick: &Tick, word: Word) -> Option<String> {
 }
 
 /// Why a failed canary cannot be tried again, if it cannot.
-fn unretriable(tick: &Tick) -> Option<String> {
-    if heal::is_wanted(tick) {
+fn unretriable(tick: &Facts) -> Option<String> {
+    if is_healing_wanted(tick) {
         return Some("the primary is being put back to the last promoted revision".to_owned());
     }
     let status = tick.world.canary.status.as_ref()?;
@@ -114,21 +96,21 @@ fn unretriable(tick: &Tick) -> Option<String> {
     is_promoted.then(|| "the target runs the promoted revision".to_owned())
 }
 
-fn refuse(tick: &Tick, order: &Order, reason: String) -> Plan {
-    let mut draft = Draft::new(tick);
+fn refuse(tick: &Facts, order: &Order, reason: String) -> Proposal {
+    let mut draft = PlanBuilder::new(tick);
     let refusal = Notice::OrderRefused(format!("{} by {}", order.word, by(order)), reason);
     note(&mut draft, (&order.id, OrderResult::Refused), refusal);
     draft.finish(Wake::At(tick.now))
 }
 
 /// Takes a run back that is ordered back, whatever else is wrong: also with a spec that cannot be meant.
-pub(super) fn recall(tick: &Tick) -> Option<Plan> {
+pub(super) fn recall(tick: &Facts) -> Option<Proposal> {
     let order = wanted_back(&tick.world.canary).filter(|_| !rollback::is_awaited(tick))?;
     objection(tick, &order).is_none().then(|| abort(tick, &order))
 }
 
 /// Why a canary that cannot be meant is not taken back, if somebody orders it.
-pub(super) fn not_recalled(tick: &Tick) -> Option<Plan> {
+pub(super) fn not_recalled(tick: &Facts) -> Option<Proposal> {
     let order = wanted_back(&tick.world.canary)?;
     Some(refuse(tick, &order, objection(tick, &order)?))
 }
@@ -138,8 +120,8 @@ fn wanted_back(canary: &Canary) -> Option<Order> {
 }
 
 /// Does what is ordered, or says why it cannot be done.
-fn obey(tick: &Tick, order: &Order) -> Plan {
-    let mut draft = Draft::new(tick);
+fn obey(tick: &Facts, order: &Order) -> Proposal {
+    let mut draft = PlanBuilder::new(tick);
     match order.word {
         Word::Abort => return abort(tick, order),
         Word::Retry if tick.phase() != Phase::Failed => return analyse_again(tick, order),
@@ -161,24 +143,24 @@ fn obey(tick: &Tick, order: &Order) -> Plan {
 }
 
 /// Rolls back: before the promotion has begun as ever; after that the primary is put back to what was promoted last.
-fn abort(tick: &Tick, order: &Order) -> Plan {
-    let mut draft = Draft::new(tick);
+fn abort(tick: &Facts, order: &Order) -> Proposal {
+    let mut draft = PlanBuilder::new(tick);
     accept(&mut draft, order);
     match tick.phase() {
         // A primary that cannot be read may have been changed, and is put back when it can be.
         Phase::Promoting | Phase::Finalising => match workload::find_primary(tick.rollout, tick.world) {
-            Ok(primary) if !primary.is_some_and(|primary| promote::is_copied(tick, primary)) => {
+            Ok(primary) if !primary.is_some_and(|primary| is_copied(tick, primary)) => {
                 rollback::roll_back(tick, draft, RunOutcome::Aborted)
             }
             Ok(_) | Err(_) => match irrevocable(tick) {
                 Some(reason) => refuse(tick, order, reason),
-                None => promote::abort(tick, draft, RunOutcome::Aborted),
+                None => promotion::abort(tick, draft, RunOutcome::Aborted),
             },
         },
         // The revision that was turned away is not asked about again.
-        Phase::Waiting => match Scene::look(tick) {
+        Phase::Waiting => match tick.scene() {
             Ok(scene) => {
-                record_revision(&mut draft, &scene, 0);
+                record_revision(&mut draft, scene, 0);
                 rollback::roll_back(tick, draft, RunOutcome::Aborted)
             }
             Err(_) => refuse(tick, order, UNSEEN.to_owned()),
@@ -200,25 +182,25 @@ const UNSEEN: &str = "the target cannot be read";
 
 /// Why a primary that has been changed already cannot be put back, if it cannot. What is kept and cannot be read is taken
 /// to be there.
-fn irrevocable(tick: &Tick) -> Option<String> {
+fn irrevocable(tick: &Facts) -> Option<String> {
     let promoted = tick.world.canary.status.as_ref().map_or("", |status| status.last_promoted_spec.as_str());
     let kept = tick.world.look(&kept::key(tick.rollout, promoted));
     if kept.is_ok_and(|kept| !kept.is_some_and(|kept| kept::is_true(tick.rollout, promoted, kept))) {
         return Some("the primary is changed already, and no promoted revision is kept to put it back to".to_owned());
     }
-    let has_refuge = ready_pods(tick, Side::Canary) > 0 || ready_pods(tick, Side::Primary) > 0;
+    let has_refuge = tick.ready_pods(Side::Canary) > 0 || tick.ready_pods(Side::Primary) > 0;
     let reason = "the primary is changed already, and no pod is ready to take the traffic meanwhile";
     (!has_refuge).then(|| reason.to_owned())
 }
 
 /// The run under way begins again, with the traffic on the primary; its first weight comes an interval from now, so that
 /// no two weights are closer than that, however often it is ordered.
-fn analyse_again(tick: &Tick, order: &Order) -> Plan {
-    let Ok(scene) = Scene::look(tick) else { return refuse(tick, order, UNSEEN.to_owned()) };
-    let mut draft = Draft::new(tick);
+fn analyse_again(tick: &Facts, order: &Order) -> Proposal {
+    let Ok(scene) = tick.scene() else { return refuse(tick, order, UNSEEN.to_owned()) };
+    let mut draft = PlanBuilder::new(tick);
     draft.enter(Phase::Progressing);
     accept(&mut draft, order);
-    progress::begin_again(tick, &scene, &mut draft);
+    begin_again(tick, scene, &mut draft);
     draft.run().paused_since = None;
     draft.drop_condition("Held");
     draft.run().step_started_at = Some(fraction(tick.now));
@@ -226,7 +208,7 @@ fn analyse_again(tick: &Tick, order: &Order) -> Plan {
 }
 
 /// The pause ends; a provider that did not answer before it is still not answering as far as anybody knows.
-fn unpause(tick: &Tick, draft: &mut Draft) {
+fn unpause(tick: &Facts, draft: &mut PlanBuilder) {
     // The checks do not wait for the next time at which rollback hooks would be asked.
     draft.quiet_until(tick.now);
     let run = draft.run();
@@ -239,22 +221,22 @@ fn unpause(tick: &Tick, draft: &mut Draft) {
 
 /// While paused no check is made; drift is repaired, and pods that fail or a hook that wants a rollback still end the run
 /// (S5).
-pub(super) fn rest(tick: &Tick, asker: &Asker, scene: &Scene) -> Decision<Plan> {
-    if let Some(plan) = settle::misrouted(tick)? {
+pub(super) fn rest(tick: &Facts, asker: &Asker, scene: &Scene) -> Decision<Proposal> {
+    if let Some(plan) = routes::misrouted(tick)? {
         return Ok(plan);
     }
     if let Some(plan) = rollback::manual(tick, asker, Some(scene))? {
         return Ok(plan);
     }
-    Ok(wait_an_interval(tick, Draft::new(tick)))
+    Ok(PlanBuilder::new(tick).wait_an_interval())
 }
 
-fn accept(draft: &mut Draft, order: &Order) {
+fn accept(draft: &mut PlanBuilder, order: &Order) {
     note(draft, (&order.id, OrderResult::Obeyed), Notice::Ordered(order.word, by(order)));
 }
 
 /// Tells the answer, and remembers it.
-fn note(draft: &mut Draft, (id, result): (&str, OrderResult), notice: Notice) {
+fn note(draft: &mut PlanBuilder, (id, result): (&str, OrderResult), notice: Notice) {
     let message = draft.text(&notice);
     if matches!(notice, Notice::Ordered(Word::Abort, _)) {
         draft.tell(notice);

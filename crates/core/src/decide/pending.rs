@@ -4,16 +4,18 @@
 use burgee_api::{Phase, Run};
 use jiff::{SignedDuration, Timestamp};
 
-use super::draft::{fraction, time};
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::passes;
+use super::recorded::{is_between_runs, is_healing_wanted};
 use super::revision::{self, Change};
-use super::scene::Scene;
-use super::{Draft, Tick, heal};
+use super::stamp::{fraction, time};
 use crate::notice::Notice;
 use crate::plan::{Plan, Step};
 use crate::timetable::Wake;
 
 /// The plan, and with it what has to be noted or told of a revision that waits.
-pub(super) fn watch(tick: &Tick, plan: Plan) -> Plan {
+pub(super) fn watch(tick: &Facts, plan: Plan) -> Plan {
     let Some(run) = tick.run().filter(|_| is_between_runs(tick.phase())) else { return plan };
     let since = run.pending_since.as_deref().and_then(time);
     if !waits(tick, &plan) {
@@ -42,21 +44,17 @@ fn sooner(plan: Plan, at: Timestamp) -> Plan {
     Plan { next: plan.next.sooner(Wake::At(at)), ..plan }
 }
 
-fn is_between_runs(phase: Phase) -> bool {
-    matches!(phase, Phase::Initialized | Phase::Succeeded | Phase::Failed | Phase::Waiting)
-}
-
 /// Whether the target runs what was neither promoted nor analysed, and goes on waiting.
-fn waits(tick: &Tick, plan: &Plan) -> bool {
+fn waits(tick: &Facts, plan: &Plan) -> bool {
     if tick.world.canary.metadata.deletion_timestamp.is_some() {
         return false;
     }
-    let Ok(scene) = Scene::look(tick) else { return false };
+    let Ok(scene) = tick.scene() else { return false };
     let (phase, seen) = match plan.status() {
         Some(status) => (status.phase, status.last_applied_spec.as_str()),
         None => (tick.phase(), tick.world.canary.status.as_ref().map_or("", |status| &status.last_applied_spec)),
     };
-    is_between_runs(phase) && seen != scene.revision && revision::change(tick, &scene) == Change::Revision
+    is_between_runs(phase) && seen != scene.revision && revision::change(tick, scene) == Change::Revision
 }
 
 fn forget(run: &mut Run) {
@@ -65,7 +63,7 @@ fn forget(run: &mut Run) {
 }
 
 /// Why no run begins.
-fn reason(tick: &Tick, plan: &Plan) -> String {
+fn reason(tick: &Facts, plan: &Plan) -> String {
     if tick.rollout.suspended {
         return "the canary is suspended".to_owned();
     }
@@ -75,7 +73,7 @@ fn reason(tick: &Tick, plan: &Plan) -> String {
     if tick.phase() == Phase::Waiting {
         return "a gate before the run is closed".to_owned();
     }
-    if heal::is_wanted(tick) {
+    if is_healing_wanted(tick) {
         return "the primary is put back first".to_owned();
     }
     let names = tick.rollout.names();
@@ -86,11 +84,11 @@ fn reason(tick: &Tick, plan: &Plan) -> String {
 }
 
 /// A plan with more to tell, and with more in the status that it writes, or with one.
-fn with(tick: &Tick, mut plan: Plan, change: impl FnOnce(&mut Draft)) -> Plan {
-    let mut draft = Draft::behind(tick, &plan);
+fn with(tick: &Facts, mut plan: Plan, change: impl FnOnce(&mut PlanBuilder)) -> Plan {
+    let mut draft = PlanBuilder::behind(tick, &plan);
     let place = plan.steps.iter().position(|step| matches!(step, Step::Status(_)));
     change(&mut draft);
-    let more = draft.finish(plan.next).steps;
+    let more = passes::plan(tick, draft.finish(plan.next)).steps;
     match place {
         Some(place) => plan.steps.splice(place..=place, more),
         None => plan.steps.splice(plan.steps.len().., more),

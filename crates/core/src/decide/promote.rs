@@ -1,106 +1,75 @@
 //! Promotion: what was analysed, and nothing else, becomes the primary (S22); traffic returns when the primary has its
 //! capacity (S13).
 
-use burgee_api::{Phase, PrimaryState, RunOutcome, Traffic};
+use burgee_api::{Phase, Traffic};
 use jiff::{SignedDuration, Timestamp};
 
-use super::ask::halt;
-use super::draft::{fraction, time};
-use super::initialize::known_copies;
+use super::builder::PlanBuilder;
+use super::copies::known_copies;
+use super::facts::Facts;
+use super::mistake::Obstacle;
+use super::promotion::{self, is_copied, promotion_id};
+use super::proposal::{Decision, Proposal};
+use super::recorded::{intended_split, keeps_routes};
+use super::recreate::recreate_primary;
+use super::restart::{self};
 use super::revision::{self, Change};
-use super::scene::{Scene, primary_readiness, ready_pods};
-use super::settle::{self, intended_split};
-use super::{Decision, Draft, Tick, capacity, progress, rollback, strategy};
-use crate::ending;
+use super::scene::Scene;
+use super::stamp::{fraction, time};
+use super::{autoscaler, capacity, reconcile, rollback, routes};
+use crate::kept;
 use crate::notice::Notice;
-use crate::plan::{Count, Plan, Step};
+use crate::plan::{Plan, Step};
 use crate::rollout::Strategy;
 use crate::router::row::Feature;
 use crate::scaler::Sync;
-use crate::split::{Mirror, Split};
+use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
-use crate::{healing, kept};
 
-/// The analysis is complete. The phase is written before the primary is touched: whoever finds the primary changed
-/// also finds the phase that says so.
-pub(super) fn begin(tick: &Tick, scene: &Scene, mut draft: Draft) -> Decision<Plan> {
-    if revision::change(tick, scene) == Change::Revision {
-        return Ok(progress::restart(tick, scene));
-    }
-    draft.tell(Notice::Copying);
-    draft.enter(Phase::Promoting);
-    draft.drop_condition("Held");
-    draft.clear_webhooks();
-    if intended_split(tick).mirror() == Mirror::On {
-        // An order or `skipAnalysis` came in the step with the copies.
-        draft.intend(settle::routes(tick, Split::with_canary(intended_split(tick).canary()))?);
-        draft.run().traffic = Traffic::Weighted;
-    }
-    let run = draft.run();
-    ending::forget_hold(run);
-    run.paused_since = None;
-    run.fought_since = None;
-    run.step_started_at = Some(fraction(tick.now));
-    Ok(draft.finish(Wake::At(tick.now)))
-}
-
-pub(super) fn promote(tick: &Tick) -> Decision<Plan> {
-    let Some(scene) = Scene::find(tick)? else { return orphaned(tick) };
-    let Some(primary) = scene.primary else { return super::initialize::recreate_primary(tick, &scene) };
+pub(super) fn promote(tick: &Facts) -> Decision<Proposal> {
+    let Some(scene) = tick.find_scene()? else { return orphaned(tick) };
+    let Some(primary) = scene.primary else { return Ok(recreate_primary(tick, scene)?) };
     if !is_copied(tick, primary) {
-        return copy(tick, &scene, primary);
+        return copy(tick, scene, primary);
     }
-    let misrouted = if strategy::keeps_routes(tick) { Ok(None) } else { settle::misrouted(tick) };
+    let misrouted = if keeps_routes(tick) { Ok(None) } else { routes::misrouted(tick) };
     // Nothing about the routes keeps the traffic on a primary that cannot start.
     if misrouted.is_err()
-        && let Readiness::Failed(reason) = primary_readiness(tick)
+        && let Readiness::Failed(reason) = tick.primary_readiness()
     {
-        return Ok(fail(tick, reason));
+        return Ok(promotion::fail(tick, reason));
     }
     let misrouted = misrouted?;
-    let mut standing = settle::standing(tick, &scene);
+    let mut standing = reconcile::standing(tick, scene);
     match misrouted {
         // Whoever fights for the routes does not keep the traffic from going back to the primary.
-        Some(_) if settle::is_fought(tick) => standing.extend(settle::routes_alone(tick, intended_split(tick))?),
+        Some(_) if routes::is_fought(tick) => standing.extend(routes::routes_alone(tick, intended_split(tick))?),
         Some(plan) => return Ok(plan),
         None => {}
     }
-    settle::with_repairs(tick, standing, shift(tick))
+    reconcile::with_repairs(tick, standing, shift(tick))
 }
 
 /// The target was deleted. A primary that has its template already does not need it any more.
-fn orphaned(tick: &Tick) -> Decision<Plan> {
-    let primary = workload::find_primary(tick.rollout, tick.world).map_err(|reason| halt(tick, reason))?;
+fn orphaned(tick: &Facts) -> Decision<Proposal> {
+    let primary = workload::find_primary(tick.rollout, tick.world).map_err(Obstacle::Halt)?;
     if !primary.is_some_and(|primary| is_copied(tick, primary)) {
         return Ok(rollback::without_target(tick));
     }
-    match settle::misrouted(tick)? {
+    match routes::misrouted(tick)? {
         Some(plan) => Ok(plan),
         None => shift(tick),
     }
 }
 
-/// Whether the primary has the template of this promotion, from us or from a peer whose run was taken over.
-pub(super) fn is_copied(tick: &Tick, primary: &serde_json::Value) -> bool {
-    let by_peer = tick.run().is_some_and(|run| run.primary == PrimaryState::Copied);
-    let revision = tick.run().map_or("", |run| run.revision.as_str());
-    by_peer || workload::is_copy(tick.rollout.target_kind, primary, &promotion_id(tick), revision)
-}
-
-/// Marks the primary of this promotion: a restarted operator finds out whether the copy was made.
-fn promotion_id(tick: &Tick) -> String {
-    let run = tick.run().cloned().unwrap_or_default();
-    kept::flagger_id(&tick.rollout.uid, &run.revision, &run.started_at.unwrap_or_default())
-}
-
 /// Copies configs and template to the primary. A target that moved meanwhile was not analysed: back to the start.
-fn copy(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Plan> {
+fn copy(tick: &Facts, scene: &Scene, primary: &serde_json::Value) -> Decision<Proposal> {
     if revision::change(tick, scene) == Change::Revision {
-        return Ok(progress::restart(tick, scene));
+        return Ok(restart::restart(tick, scene));
     }
     let status = tick.world.canary.status.clone().unwrap_or_default();
-    let mut draft = Draft::new(tick);
+    let mut draft = PlanBuilder::new(tick);
     let copies = known_copies(tick, scene)?;
     if !copies.is_empty() {
         draft.step(Step::KeepConfigs { key: kept::configs_key(tick.rollout), copies: copies.clone() });
@@ -109,28 +78,28 @@ fn copy(tick: &Tick, scene: &Scene, primary: &serde_json::Value) -> Decision<Pla
     draft.step(scene.keep(tick, &status.last_applied_spec));
     let id = promotion_id(tick);
     let promoted = workload::promoted(&scene.recipe(tick, &id), scene.target, primary, floor(tick));
-    draft.step(Step::Replace(promoted.map_err(|reason| halt(tick, reason))?));
-    draft.steps(settle::primary_scaler(tick, Sync::Full, capacity::floor(tick))?);
+    draft.step(Step::Replace(promoted.map_err(Obstacle::Halt)?));
+    draft.steps(autoscaler::primary_scaler(tick, Sync::Full, capacity::floor(tick))?);
     Ok(draft.finish(tick.primary_written()))
 }
 
-fn floor(tick: &Tick) -> i64 {
+fn floor(tick: &Facts) -> i64 {
     capacity::floor(tick).unwrap_or(0)
 }
 
 /// Waits for the primary and moves the traffic back to it.
-fn shift(tick: &Tick) -> Decision<Plan> {
+fn shift(tick: &Facts) -> Decision<Proposal> {
     if tick.rollout.skip_analysis && intended_split(tick) == Split::PRIMARY {
-        return Ok(route_to_primary(tick, Draft::new(tick), Vec::new()));
+        return Ok(route_to_primary(tick, PlanBuilder::new(tick), Vec::new()));
     }
-    match primary_readiness(tick) {
+    match tick.primary_readiness() {
         Readiness::Ready => {}
         Readiness::Waiting { reason, deadline } => {
-            let mut draft = Draft::new(tick);
+            let mut draft = PlanBuilder::new(tick);
             draft.tell(Notice::Problem(reason));
             return Ok(draft.finish(deadline.map_or(Wake::OnChange, Wake::At)));
         }
-        Readiness::Failed(reason) => return Ok(fail(tick, reason)),
+        Readiness::Failed(reason) => return Ok(promotion::fail(tick, reason)),
     }
     if let Some(plan) = missing_capacity(tick) {
         return Ok(plan);
@@ -140,8 +109,8 @@ fn shift(tick: &Tick) -> Decision<Plan> {
         Strategy::Canary(_) | Strategy::BlueGreen(_) | Strategy::AbTesting(_) => 0,
     };
     if step == 0 || intended_split(tick).canary() == 0 {
-        let steps = settle::routes(tick, Split::PRIMARY)?;
-        let mut draft = Draft::new(tick);
+        let steps = routes::routes(tick, Split::PRIMARY)?;
+        let mut draft = PlanBuilder::new(tick);
         if tick.rollout.provider.can(Feature::Weights) {
             draft.tell(Notice::RoutingToPrimary);
         }
@@ -151,8 +120,8 @@ fn shift(tick: &Tick) -> Decision<Plan> {
 }
 
 /// The primary has fewer pods than it began with: wait, say so, and give up after the progress deadline.
-fn missing_capacity(tick: &Tick) -> Option<Plan> {
-    let (ready, needed) = (ready_pods(tick, Side::Primary), capacity::needed_pods(tick));
+fn missing_capacity(tick: &Facts) -> Option<Proposal> {
+    let (ready, needed) = (tick.ready_pods(Side::Primary), capacity::needed_pods(tick));
     if ready >= needed {
         return None;
     }
@@ -161,9 +130,9 @@ fn missing_capacity(tick: &Tick) -> Option<Plan> {
     let deadline = SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
     let until = since.saturating_add(deadline).unwrap_or(Timestamp::MAX);
     if tick.now >= until {
-        return Some(fail(tick, format!("{ready} of {needed} replicas are ready")));
+        return Some(promotion::fail(tick, format!("{ready} of {needed} replicas are ready")));
     }
-    let mut draft = Draft::new(tick);
+    let mut draft = PlanBuilder::new(tick);
     draft.tell(Notice::WaitingForCapacity(ready, needed));
     if known.is_none() {
         // By a clock that was set back, or by nobody: the wait ends all the same.
@@ -172,24 +141,24 @@ fn missing_capacity(tick: &Tick) -> Option<Plan> {
     Some(draft.finish(Wake::At(until)))
 }
 
-fn step_started(tick: &Tick) -> Option<Timestamp> {
+fn step_started(tick: &Facts) -> Option<Timestamp> {
     time(tick.run()?.step_started_at.as_deref()?)
 }
 
 /// One step of `stepWeightPromotion`; the steps are an interval apart, the first comes at once.
-fn shift_by(tick: &Tick, step: u8) -> Decision<Plan> {
-    let Strategy::Canary(_) = &tick.rollout.strategy else { return Ok(Plan::idle()) };
+fn shift_by(tick: &Facts, step: u8) -> Decision<Proposal> {
+    let Strategy::Canary(_) = &tick.rollout.strategy else { return Ok(Plan::idle().into()) };
     let begun = tick.run().is_some_and(|run| run.traffic == Traffic::Returning);
     if begun && let Some(due) = step_started(tick).map(|at| at.saturating_add(tick.rollout.interval)) {
         let due = due.unwrap_or(Timestamp::MAX);
         if tick.now < due {
-            return Ok(Draft::new(tick).finish(Wake::At(due)));
+            return Ok(PlanBuilder::new(tick).finish(Wake::At(due)));
         }
     }
     let split = Split::with_canary(intended_split(tick).canary().saturating_sub(step));
-    let mut draft = Draft::new(tick);
+    let mut draft = PlanBuilder::new(tick);
     draft.tell(Notice::PrimaryAdvanced(split.primary()));
-    let steps = settle::routes(tick, split)?;
+    let steps = routes::routes(tick, split)?;
     if split == Split::PRIMARY {
         return Ok(route_to_primary(tick, draft, steps));
     }
@@ -200,7 +169,7 @@ fn shift_by(tick: &Tick, step: u8) -> Decision<Plan> {
     Ok(draft.finish(Wake::At(tick.after(tick.rollout.interval))))
 }
 
-fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
+fn route_to_primary(tick: &Facts, mut draft: PlanBuilder, steps: Vec<Step>) -> Proposal {
     draft.intend(steps);
     draft.enter(Phase::Finalising);
     draft.status.canary_weight = 0;
@@ -209,53 +178,4 @@ fn route_to_primary(tick: &Tick, mut draft: Draft, steps: Vec<Step>) -> Plan {
     draft.run().traffic = Traffic::Weighted;
     draft.run().drain_until = Some(fraction(until));
     draft.finish(Wake::At(until))
-}
-
-/// The primary cannot start: the canary, which runs the analysed revision, takes all traffic until the primary has
-/// been put back (S3, I2).
-pub(super) fn fail(tick: &Tick, reason: String) -> Plan {
-    let mut draft = Draft::new(tick);
-    draft.tell(Notice::PromotionFailed(reason));
-    revoke(tick, draft, (Split::CANARY, RunOutcome::PromotionFailed))
-}
-
-/// Somebody takes back a promotion that has begun. Whoever does trusts the version less than before: it gets no more
-/// traffic than it has, if the primary can keep its own.
-pub(super) fn abort(tick: &Tick, draft: Draft, outcome: RunOutcome) -> Plan {
-    let meant = match (ready_pods(tick, Side::Primary) > 0, strategy::has_changed(tick)) {
-        (true, false) => intended_split(tick),
-        // The routes of another strategy would give it more.
-        (true, true) => Split::PRIMARY,
-        (false, _) => Split::CANARY,
-    };
-    revoke(tick, draft, (meant, outcome))
-}
-
-/// Where the traffic waits until the primary has been put back. Only a canary that has pods and runs what was analysed
-/// takes what is meant for it; no other one gets more than it has (I1, I12).
-fn refuge(tick: &Tick, meant: Split) -> Split {
-    let is_analysed = Scene::look(tick).is_ok_and(|scene| revision::change(tick, &scene) != Change::Revision);
-    if is_analysed && ready_pods(tick, Side::Canary) > 0 {
-        meant
-    } else if ready_pods(tick, Side::Primary) > 0 {
-        Split::PRIMARY
-    } else {
-        intended_split(tick)
-    }
-}
-
-/// Ends a promotion that has begun. Wherever the traffic waits, the primary is put back.
-fn revoke(tick: &Tick, mut draft: Draft, (meant, outcome): (Split, RunOutcome)) -> Plan {
-    let split = refuge(tick, meant);
-    draft.intend(settle::towards(tick, split));
-    draft.enter(Phase::Failed);
-    draft.status.canary_weight = i64::from(split.canary());
-    draft.reset_counters();
-    let run = draft.run();
-    ending::end(run, outcome);
-    run.drain_until = None;
-    healing::begin(run);
-    draft.count(Count::Failed);
-    draft.post_rollout();
-    draft.finish(Wake::At(tick.now))
 }

@@ -5,11 +5,14 @@ use burgee_api::{AnsweredOrder, CanaryStatus, Condition, OrderResult, Phase};
 use jiff::{SignedDuration, Timestamp};
 use sha2::Digest as _;
 
-use super::draft::time;
-use super::mistake::INVALID;
+use super::facts::Facts;
+use super::mistake::{INVALID, Seen};
 use super::orders::{self, by};
-use super::scene::Scene;
-use super::{Decision, Stop, Tick, names, settle, start, terminate};
+use super::proposal::{Decision, Proposal};
+use super::recorded::is_busy;
+use super::stamp::time;
+use super::tick::Tick;
+use super::{routes, start, terminate};
 use crate::digest::hex;
 use crate::notice::{Names, Notice};
 use crate::order::{self, Order, Unreadable};
@@ -19,11 +22,11 @@ use crate::timetable::Wake;
 use crate::world::{Rival, World};
 
 /// Why a canary cannot be meant, if it cannot.
-pub(super) fn reason(tick: &Tick) -> Option<String> {
-    let Tick { world, rollout, .. } = tick;
+pub(super) fn reason(tick: &Facts) -> Option<String> {
+    let Tick { world, rollout, .. } = **tick;
     // Whoever claims a host from elsewhere stops no run that is under way: it could not be taken back.
     let is_elsewhere = |rival: &Rival| rival.namespace != rollout.namespace;
-    let rival = world.rival.as_ref().filter(|rival| !is_elsewhere(rival) || !names::is_busy(tick));
+    let rival = world.rival.as_ref().filter(|rival| !is_elsewhere(rival) || !is_busy(tick));
     let name = |rival: &Rival| {
         let Rival { name, namespace, .. } = rival;
         if is_elsewhere(rival) { format!("{name}.{namespace}") } else { name.clone() }
@@ -34,7 +37,7 @@ pub(super) fn reason(tick: &Tick) -> Option<String> {
 
 /// Why a run with traffic is not waited for any longer: its spec has been refused for longer than the progress deadline. It
 /// may have lost what could have failed it.
-pub(super) fn overdue(tick: &Tick) -> Option<String> {
+pub(super) fn overdue(tick: &Facts) -> Option<String> {
     let reason = reason(tick)?;
     let conditions = tick.world.canary.status.as_ref()?.conditions.as_deref()?;
     let told = conditions.iter().find(|condition| condition.kind == INVALID)?;
@@ -45,13 +48,13 @@ pub(super) fn overdue(tick: &Tick) -> Option<String> {
 }
 
 /// Leaves a canary alone, but for the end of a run that was taken back. What it waits for is a spec that can be meant.
-pub(super) fn refused(tick: &Tick, reason: &str) -> Decision<Plan> {
+pub(super) fn refused(tick: &Facts, reason: &str) -> Decision<Proposal> {
     let ended = end(tick, reason)?;
-    Err(Stop::Wait(ended.unwrap_or_else(|| refuse(tick.world, tick.now, reason))))
+    Err(ended.unwrap_or_else(|| refuse(tick.world, tick.now, reason).into()).into())
 }
 
 /// What ends a run that was taken back. The routes of a canary with a rival are the rival's.
-fn end(tick: &Tick, reason: &str) -> Decision<Option<Plan>> {
+fn end(tick: &Facts, reason: &str) -> Seen<Option<Proposal>> {
     let canary = &tick.world.canary;
     let is_told = canary.status.as_ref().is_some_and(|status| is_refused(status, reason));
     if canary.metadata.deletion_timestamp.is_some() || tick.world.rival.is_some() || !is_told {
@@ -64,9 +67,9 @@ fn end(tick: &Tick, reason: &str) -> Decision<Option<Plan>> {
     if !drains || tick.world.present(&tick.rollout.target_key()).is_none() {
         return Ok(None);
     }
-    match settle::misrouted(tick)? {
+    match routes::misrouted(tick)? {
         Some(plan) => Ok(Some(plan)),
-        None => Ok(Some(start::rest(tick, &Scene::look(tick)?))),
+        None => Ok(Some(start::rest(tick, tick.scene()?))),
     }
 }
 

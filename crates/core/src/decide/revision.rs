@@ -3,8 +3,10 @@
 use burgee_api::CanaryStatus;
 use serde_json::Value;
 
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::recorded::wants_retry;
 use super::scene::Scene;
-use super::{Tick, orders};
 use crate::digest::is_foreign;
 use crate::phase::PhaseRules;
 use crate::rollout::TargetKind;
@@ -22,7 +24,7 @@ pub(super) enum Change {
 }
 
 /// What is new about the target since the last analysed revision.
-pub(super) fn change(tick: &Tick, scene: &Scene) -> Change {
+pub(super) fn change(tick: &Facts, scene: &Scene) -> Change {
     let status = tick.world.canary.status.clone().unwrap_or_default();
     if is_foreign(&status.last_applied_spec) {
         return foreign_change(tick, scene, &status);
@@ -36,7 +38,7 @@ pub(super) fn change(tick: &Tick, scene: &Scene) -> Change {
 
 /// Somebody ordered to analyse the failed revision again, and the target still runs it.
 fn is_retried(scene: &Scene, status: &CanaryStatus) -> bool {
-    let is_ordered = status.run.as_ref().is_some_and(|run| orders::wants_retry(status.phase, run));
+    let is_ordered = status.run.as_ref().is_some_and(|run| wants_retry(status.phase, run));
     is_ordered && scene.revision == status.last_applied_spec
 }
 
@@ -46,7 +48,7 @@ fn is_retried(scene: &Scene, status: &CanaryStatus) -> bool {
 /// A new digest counts only if the object itself moved as well: an API server that defaults a new field on read
 /// changes what is stored of every template without anybody having edited one. A Knative revision has a name, which
 /// comes later than the edit and never by itself.
-fn target_changed(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> bool {
+fn target_changed(tick: &Facts, scene: &Scene, status: &CanaryStatus) -> bool {
     if status.last_applied_spec.is_empty() {
         return true;
     }
@@ -61,7 +63,7 @@ fn target_changed(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> bool {
 }
 
 /// Whether the target is what was promoted last. What the peer promoted is known by the primary alone.
-fn is_promoted(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> bool {
+fn is_promoted(tick: &Facts, scene: &Scene, status: &CanaryStatus) -> bool {
     let promoted = &status.last_promoted_spec;
     scene.revision == *promoted || (is_foreign(promoted) && runs_as_primary(tick, scene))
 }
@@ -77,7 +79,7 @@ fn configs_changed(scene: &Scene, status: &CanaryStatus) -> bool {
 }
 
 /// Taking over from the peer: its digests cannot be computed, so the target is compared with the primary.
-fn foreign_change(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> Change {
+fn foreign_change(tick: &Facts, scene: &Scene, status: &CanaryStatus) -> Change {
     use burgee_api::Phase;
     match status.phase {
         Phase::Initialized | Phase::Succeeded => {
@@ -101,7 +103,7 @@ fn foreign_change(tick: &Tick, scene: &Scene, status: &CanaryStatus) -> Change {
 }
 
 /// Whether the primary runs the target's template, modulo the rewriting of lifecycle §7.2.
-pub(super) fn runs_as_primary(tick: &Tick, scene: &Scene) -> bool {
+pub(super) fn runs_as_primary(tick: &Facts, scene: &Scene) -> bool {
     let Some(primary) = scene.primary else { return false };
     workload::runs(&scene.recipe(tick, ""), &scene.template, scene.target, primary).unwrap_or(false)
 }
@@ -116,4 +118,16 @@ pub(super) fn generation(object: &Value) -> i64 {
     let metadata = &object["metadata"];
     let version = || metadata["resourceVersion"].as_str()?.parse().ok();
     metadata["generation"].as_i64().or_else(version).unwrap_or(0)
+}
+
+/// Records which revision the status speaks of. `moved` is by how much the plan itself moves the target's generation.
+pub(super) fn record_revision(draft: &mut PlanBuilder, scene: &Scene, moved: i64) {
+    draft.status.last_applied_spec.clone_from(&scene.revision);
+    if scene.checksums.is_some() {
+        draft.status.tracked_configs.clone_from(&scene.checksums);
+    }
+    let run = draft.run();
+    run.revision.clone_from(&scene.revision);
+    run.target_uid = uid(scene.target);
+    run.target_generation = Some(generation(scene.target) + moved);
 }

@@ -1,26 +1,31 @@
 //! Rolling back: the traffic returns to the primary at once, the canary keeps its pods until it is drained, and the
 //! run has failed (contract: lifecycle §6.1; S21).
 
-use burgee_api::{Phase, Run, RunOutcome, WebhookType};
+use burgee_api::{Phase, RunOutcome, WebhookType};
 
 use super::ask::Asker;
-use super::draft::fraction;
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::look::look;
 use super::mistake::Mistake;
-use super::scene::{Scene, missing_target, ready_pods};
-use super::start::record_revision;
-use super::{Decision, Draft, Tick, capacity, heal, settle};
+use super::proposal::{Decision, Proposal};
+use super::recorded::{intended_split, is_healing_wanted};
+use super::revision::record_revision;
+use super::scene::{Scene, missing_target};
+use super::stamp::fraction;
+use super::{autoscaler, capacity, heal, routes};
 use crate::ending;
 use crate::notice::{Gate, Notice};
-use crate::plan::{Count, Plan};
+use crate::plan::Count;
 use crate::scaler::Sync;
 use crate::timetable::Wake;
 use crate::workload::Side;
 
 /// Rollback hooks: one that passes asks for a rollback.
-pub(super) fn manual(tick: &Tick, asker: &Asker, scene: Option<&Scene>) -> Decision<Option<Plan>> {
+pub(super) fn manual(tick: &Facts, asker: &Asker, scene: Option<&Scene>) -> Decision<Option<Proposal>> {
     for hook in tick.rollout.webhooks(WebhookType::Rollback) {
         if asker.hook(hook)?.is_ok() {
-            let mut draft = Draft::new(tick);
+            let mut draft = PlanBuilder::new(tick);
             draft.tell(Notice::GatePassed(Gate::Rollback, hook.name.clone()));
             draft.tell(Notice::ManualRollback);
             if tick.phase() == Phase::Waiting
@@ -36,13 +41,13 @@ pub(super) fn manual(tick: &Tick, asker: &Asker, scene: Option<&Scene>) -> Decis
 }
 
 /// What is said of rollback hooks that were asked and did not pass.
-pub(super) fn not_signaled(tick: &Tick) -> Vec<Notice> {
+pub(super) fn not_signaled(tick: &Facts) -> Vec<Notice> {
     let hooks = tick.rollout.webhooks(WebhookType::Rollback);
     hooks.into_iter().map(|hook| Notice::RollbackNotSignaled(hook.name.clone())).collect()
 }
 
 /// Too many checks failed.
-pub(super) fn threshold(tick: &Tick, mut draft: Draft) -> Plan {
+pub(super) fn threshold(tick: &Facts, mut draft: PlanBuilder) -> Proposal {
     if is_stuck(tick, &draft) {
         return wait(tick, draft);
     }
@@ -52,51 +57,51 @@ pub(super) fn threshold(tick: &Tick, mut draft: Draft) -> Plan {
 }
 
 /// A workload did not get ready in time (S4).
-pub(super) fn deadline(tick: &Tick, reason: String) -> Plan {
-    let mut draft = Draft::new(tick);
+pub(super) fn deadline(tick: &Facts, reason: String) -> Proposal {
+    let mut draft = PlanBuilder::new(tick);
     draft.tell(Notice::Problem(reason.clone()));
     draft.tell(Notice::DeadlineExceeded(reason));
     roll_back(tick, draft, RunOutcome::Deadline)
 }
 
 /// What a run waits for did not come in time: the traffic goes back as soon as the primary can take it.
-pub(super) fn overdue(tick: &Tick, reason: String) -> Plan {
-    let draft = Draft::new(tick);
+pub(super) fn overdue(tick: &Facts, reason: String) -> Proposal {
+    let draft = PlanBuilder::new(tick);
     if is_stuck(tick, &draft) { wait(tick, draft) } else { deadline(tick, reason) }
 }
 
 /// The target was deleted with traffic on it: back to the primary, if that can take it.
-pub(super) fn orphaned(tick: &Tick) -> Decision<Option<Plan>> {
-    let has_traffic = settle::intended_split(tick).canary() > 0;
-    if !has_traffic || settle::look(tick, &tick.rollout.target_key())?.is_some() {
+pub(super) fn orphaned(tick: &Facts) -> Decision<Option<Proposal>> {
+    let has_traffic = intended_split(tick).canary() > 0;
+    if !has_traffic || look(tick, &tick.rollout.target_key())?.is_some() {
         return Ok(None);
     }
     Ok(Some(without_target(tick)))
 }
 
 /// There is nothing left to analyse or to promote.
-pub(super) fn without_target(tick: &Tick) -> Plan {
-    let mut draft = Draft::new(tick);
+pub(super) fn without_target(tick: &Facts) -> Proposal {
+    let mut draft = PlanBuilder::new(tick);
     draft.blame(Mistake::TargetMissing, &missing_target(tick));
     draft.tell(Notice::Problem(missing_target(tick)));
     roll_back(tick, draft, RunOutcome::TargetMissing)
 }
 
 /// Whether only the canary has pods: the traffic that it has cannot go back (I2).
-fn is_stuck(tick: &Tick, draft: &Draft) -> bool {
-    let is_alone = ready_pods(tick, Side::Primary) == 0 && ready_pods(tick, Side::Canary) > 0;
-    is_alone && draft.status.canary_weight > 0 && !heal::is_wanted(tick)
+fn is_stuck(tick: &Facts, draft: &PlanBuilder) -> bool {
+    let is_alone = tick.ready_pods(Side::Primary) == 0 && tick.ready_pods(Side::Canary) > 0;
+    is_alone && draft.status.canary_weight > 0 && !is_healing_wanted(tick)
 }
 
 /// Whether a rollback waits for a pod of the primary, and that has been told.
-pub(super) fn is_awaited(tick: &Tick) -> bool {
+pub(super) fn is_awaited(tick: &Facts) -> bool {
     let is_told = tick.run().is_some_and(|run| run.rollback_waits_since.is_some());
-    is_told && is_stuck(tick, &Draft::new(tick))
+    is_told && is_stuck(tick, &PlanBuilder::new(tick))
 }
 
 /// A rollback that is due waits for the first pod of the primary, which gets its pods again if somebody took them. It is
 /// told once, however long it lasts.
-fn wait(tick: &Tick, mut draft: Draft) -> Plan {
+fn wait(tick: &Facts, mut draft: PlanBuilder) -> Proposal {
     draft.steps(capacity::replicas(tick, capacity::needed_pods(tick).max(1)));
     if draft.run().rollback_waits_since.is_none() {
         draft.run().rollback_waits_since = Some(fraction(tick.now));
@@ -105,24 +110,17 @@ fn wait(tick: &Tick, mut draft: Draft) -> Plan {
     draft.finish(Wake::At(tick.after(tick.rollout.interval)))
 }
 
-/// Forgets that a rollback waited once the primary has a pod: the next outage is told anew.
-pub(super) fn forget_wait(tick: &Tick, run: &mut Run) {
-    if ready_pods(tick, Side::Primary) > 0 {
-        run.rollback_waits_since = None;
-    }
-}
-
 /// The end of a run that went wrong, whatever it was. Nothing that cannot be seen or made stands before it (I28).
-pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: RunOutcome) -> Plan {
-    if heal::is_wanted(tick) {
+pub(super) fn roll_back(tick: &Facts, mut draft: PlanBuilder, outcome: RunOutcome) -> Proposal {
+    if is_healing_wanted(tick) {
         return heal::turn_away(tick, draft);
     }
     if is_stuck(tick, &draft) {
-        return wait(tick, Draft::new(tick));
+        return wait(tick, PlanBuilder::new(tick));
     }
     // Traffic that somebody shifted to the canary because the primary has no pod stays there until it has one (I2, I3).
-    if settle::led_astray(tick).is_none() {
-        draft.intend(settle::home(tick));
+    if routes::led_astray(tick).is_none() {
+        draft.intend(routes::home(tick));
     }
     // After the routes: nothing about the primary's pods may keep the traffic from going back to those that it has.
     draft.intend(capacity::replicas(tick, capacity::needed_pods(tick)));
@@ -132,7 +130,7 @@ pub(super) fn roll_back(tick: &Tick, mut draft: Draft, outcome: RunOutcome) -> P
     }
     draft.enter(Phase::Failed);
     draft.tell(Notice::CanaryFailed);
-    draft.intend(settle::primary_scaler(tick, Sync::CreateOnly, None).unwrap_or_default());
+    draft.intend(autoscaler::primary_scaler(tick, Sync::CreateOnly, None).unwrap_or_default());
     draft.status.canary_weight = 0;
     draft.reset_counters();
     draft.drop_condition("Held");

@@ -4,28 +4,31 @@
 
 use burgee_api::Phase;
 
-use super::progress::{self, asker, check, failed_checks};
-use super::settle::intended_split;
-use super::start::wait_an_interval;
-use super::{Decision, Draft, Stop, Tick, orders, refuge, refuse, rollback, takeover};
+use super::builder::{PlanBuilder, stopped};
+use super::facts::Facts;
+use super::heard::Heard;
+use super::progress::{asker, check};
+use super::proposal::{Proposal, Stop};
+use super::recorded::{due, failed_checks, intended_split, is_paused};
+use super::{failover, orders, passes, refuse, rollback, takeover};
 use crate::plan::{Plan, Step};
-use crate::question::Answers;
+use crate::question::Question;
 use crate::timetable::Wake;
 
 /// What comes before all else: a run that a peer began is made ours as far as it can be seen, a canary without pods loses
 /// its traffic, and whoever orders a run back is obeyed. None of this can fail.
-pub(super) fn first(tick: &Tick) -> Option<Plan> {
+pub(super) fn first(tick: &Facts) -> Option<Proposal> {
     if !is_free(tick) {
         return None;
     }
     let taken = takeover::take_over(tick).ok().flatten();
     // Before all orders: none of them may find the traffic where no pod is.
-    taken.or_else(|| refuge::seek(tick)).or_else(|| orders::recall(tick))
+    taken.or_else(|| failover::seek(tick)).or_else(|| orders::recall(tick))
 }
 
 /// Whether the traffic is ours to lead: nobody else claims it, nobody has told the operator to keep off, and it is not on
 /// its way back to the target.
-fn is_free(tick: &Tick) -> bool {
+fn is_free(tick: &Facts) -> bool {
     let is_deleted = tick.world.canary.metadata.deletion_timestamp.is_some();
     !is_deleted && tick.world.rival.is_none() && !tick.rollout.suspended
 }
@@ -33,55 +36,58 @@ fn is_free(tick: &Tick) -> bool {
 /// What becomes of a tick that waits: for pods, for what could not be read, for a spec that can be meant. A canary that has
 /// traffic is judged at every interval all the same. What is waited for stands before a raise, never before a check or a
 /// rollback (S46).
-pub(super) fn judged(tick: &Tick, answers: &Answers, waiting: Plan) -> Decision<Plan> {
+pub(super) fn judged(tick: &Facts, answers: &Heard, waiting: Plan) -> Result<Plan, Question> {
     let is_analysed = matches!(tick.phase(), Phase::Progressing | Phase::WaitingPromotion);
     if !is_analysed || !is_free(tick) || ends(tick, &waiting) {
-        return Err(Stop::Wait(waiting));
+        return Ok(waiting);
     }
-    let is_paused = orders::is_paused(tick);
+    let is_paused = is_paused(tick);
     if failed_checks(tick) >= tick.rollout.threshold && !is_paused {
-        return Ok(rollback::threshold(tick, Draft::new(tick)));
+        return Ok(passes::plan(tick, rollback::threshold(tick, PlanBuilder::new(tick))));
     }
     if intended_split(tick).canary() == 0 {
-        return Err(Stop::Wait(waiting));
+        return Ok(waiting);
     }
     if let Some(reason) = refuse::overdue(tick).filter(|_| !is_paused) {
-        return Ok(rollback::overdue(tick, reason));
+        return Ok(passes::plan(tick, rollback::overdue(tick, reason)));
     }
-    if let Some(due) = progress::due(tick).filter(|due| *due > tick.now && !is_paused) {
-        return Err(Stop::Wait(Plan { next: waiting.next.sooner(Wake::At(due)), ..waiting }));
+    if let Some(due) = due(tick).filter(|due| *due > tick.now && !is_paused) {
+        return Ok(Plan { next: waiting.next.sooner(Wake::At(due)), ..waiting });
     }
     // What was asked is not asked again before its interval is over. A check that has nothing to ask would pass until then,
     // and each time put off by an interval what is waited for.
     if let Some(until) = answers.quiet_until(tick.now) {
-        return Err(Stop::Wait(Plan { next: waiting.next.sooner(Wake::At(until)), ..waiting }));
+        return Ok(Plan { next: waiting.next.sooner(Wake::At(until)), ..waiting });
     }
     let asker = asker(tick, answers);
     let checked = if is_paused {
-        rollback::manual(tick, &asker, None).map(|plan| plan.map_or_else(|| Ok(Draft::new(tick)), Err))
+        rollback::manual(tick, &asker, None).map(|plan| plan.map_or_else(|| Ok(PlanBuilder::new(tick)), Err))
     } else {
         check(tick, &asker)
     };
     match checked {
-        Ok(Ok(draft)) => Ok(wait_on(tick, waiting, draft)),
-        Ok(Err(plan)) => Ok(plan),
-        Err(Stop::Wait(quiet)) => Err(Stop::Wait(Plan { next: waiting.next.sooner(quiet.next), ..waiting })),
+        Ok(Ok(draft)) => Ok(wait_on(waiting, passes::plan(tick, draft.wait_an_interval()))),
+        Ok(Err(proposal)) => Ok(passes::plan(tick, proposal)),
+        Err(Stop::Wait(quiet)) => Ok(Plan { next: waiting.next.sooner(quiet.next), ..waiting }),
+        Err(Stop::Blocked(obstacle)) => {
+            let next = waiting.next.sooner(stopped(tick, obstacle).next);
+            Ok(Plan { next, ..waiting })
+        }
         Err(Stop::Ask(mut question)) => {
             // What drifted is put back before asking, because the answer may take minutes.
             question.repairs.extend(waiting.steps.into_iter().filter(|step| step.written().is_some()));
-            Err(Stop::Ask(question))
+            Err(question)
         }
     }
 }
 
 /// Whether a plan that waits has ended the run by itself.
-fn ends(tick: &Tick, waiting: &Plan) -> bool {
+fn ends(tick: &Facts, waiting: &Plan) -> bool {
     waiting.status().is_some_and(|status| status.phase != tick.phase())
 }
 
 /// The check passed, and the wait goes on: until what is waited for comes, or the next check is due.
-fn wait_on(tick: &Tick, waiting: Plan, draft: Draft) -> Plan {
-    let passed = wait_an_interval(tick, draft);
+fn wait_on(waiting: Plan, passed: Plan) -> Plan {
     let next = waiting.next.sooner(passed.next);
     if waiting.status().is_some() {
         return Plan { next, quiet_until: passed.quiet_until, ..waiting };

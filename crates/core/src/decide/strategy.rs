@@ -1,63 +1,38 @@
 //! What follows from a passed check: the next weight, the next iteration, or the promotion (contract: lifecycle §9).
 
-use burgee_api::{PassedHook, Phase, Traffic, WebhookType};
+use burgee_api::{PassedHook, Phase, WebhookType};
 
-use super::ask::{Asker, Gates};
-use super::draft::fraction;
-use super::progress::{begin_again, note_passed};
+use super::ask::{Asker, Gates, note_passed, voice};
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::proposal::{Decision, Proposal};
+use super::recorded::{has_begun, has_changed_strategy, intended_split, is_fix, traffic};
+use super::restart::begin_again;
 use super::revision::{self, Change};
 use super::scene::Scene;
-use super::settle::{self, intended_split};
-use super::start::{voice, wait_an_interval};
-use super::{Decision, Draft, Tick, analyse, foreign, heal, promote};
+use super::stamp::fraction;
+use super::{analyse, foreign, promotion, routes};
 use crate::notice::{Gate, Notice};
-use crate::plan::Plan;
 use crate::rollout::{Ladder, Strategy};
 use crate::router::row::Feature;
 use crate::split::{Mirror, Split};
 use crate::timetable::Wake;
 
-/// Where the traffic of a run is when it is split so.
-pub(super) fn traffic(split: Split) -> Traffic {
-    match split.mirror() {
-        Mirror::On => Traffic::Mirrored,
-        Mirror::Off => Traffic::Weighted,
-    }
-}
-
-/// Whether the canary has been given anything to do in this run.
-pub(super) fn has_begun(tick: &Tick) -> bool {
-    let iterations = tick.world.canary.status.as_ref().map_or(0, |status| status.iterations);
-    iterations > 0 || intended_split(tick) != Split::PRIMARY
-}
-
-/// Whether the run was begun by another strategy than the canary has now.
-pub(super) fn has_changed(tick: &Tick) -> bool {
-    let known = tick.run().and_then(|run| run.strategy);
-    known.is_some_and(|known| known != tick.rollout.strategy.kind())
-}
-
-/// Whether the routes stay as they are, whatever the strategy is now: without the match of an A/B test they would lead
-/// everybody to the canary, and with one not all to the canary who are there because the primary cannot start.
-pub(super) fn keeps_routes(tick: &Tick) -> bool {
-    has_changed(tick) && intended_split(tick).canary() > 0
-}
-
 /// The strategy was edited in the middle of the analysis: its weights and iterations say nothing of the new one, and routes
 /// to one part of the users would lead all of them to the canary. So the analysis begins again, with the traffic on the
 /// primary; its first step comes an interval from now.
-pub(super) fn change(tick: &Tick) -> Option<Plan> {
+pub(super) fn change(tick: &Facts) -> Option<Proposal> {
     let is_analysed = matches!(tick.phase(), Phase::Progressing | Phase::WaitingPromotion);
-    if !is_analysed || !has_changed(tick) {
+    if !is_analysed || !has_changed_strategy(tick) {
         return None;
     }
     // What cannot be looked at, and a new revision, end or restart the analysis by themselves.
-    let scene = Scene::look(tick).ok().filter(|scene| revision::change(tick, scene) != Change::Revision)?;
+    let scene = tick.scene().ok().filter(|scene| revision::change(tick, scene) != Change::Revision)?;
     let before = tick.run().cloned().unwrap_or_default();
-    let mut draft = Draft::new(tick);
+    let mut draft = PlanBuilder::new(tick);
     draft.enter(Phase::Progressing);
     draft.tell(Notice::StrategyChanged);
-    begin_again(tick, &scene, &mut draft);
+    begin_again(tick, scene, &mut draft);
     if before.paused_since.is_none() {
         draft.drop_condition("Held");
     }
@@ -71,12 +46,12 @@ pub(super) fn change(tick: &Tick) -> Option<Plan> {
 }
 
 /// Whether a closed traffic gate has been told of, and with it all that comes before.
-pub(super) fn waits_for_traffic(tick: &Tick) -> bool {
+pub(super) fn waits_for_traffic(tick: &Facts) -> bool {
     tick.run().is_some_and(|run| !run.gates_closed.is_empty())
 }
 
 /// The check passed, or the run begins.
-pub(super) fn advance(tick: &Tick, asker: &Asker, draft: Draft, scene: &Scene) -> Decision<Plan> {
+pub(super) fn advance(tick: &Facts, asker: &Asker, draft: PlanBuilder, scene: &Scene) -> Decision<Proposal> {
     match &tick.rollout.strategy {
         Strategy::Canary(ladder) => advance_weight(tick, asker, draft, (scene, ladder)),
         Strategy::AbTesting(total) => advance_ab(tick, asker, draft, (scene, *total)),
@@ -85,7 +60,12 @@ pub(super) fn advance(tick: &Tick, asker: &Asker, draft: Draft, scene: &Scene) -
 }
 
 /// The next weight, after one step of mirroring if that is wanted, or the promotion.
-fn advance_weight(tick: &Tick, asker: &Asker, draft: Draft, (scene, ladder): (&Scene, &Ladder)) -> Decision<Plan> {
+fn advance_weight(
+    tick: &Facts,
+    asker: &Asker,
+    draft: PlanBuilder,
+    (scene, ladder): (&Scene, &Ladder),
+) -> Decision<Proposal> {
     if tick.rollout.mirror == Mirror::On && !has_begun(tick) {
         return step_to(tick, draft, Split::PRIMARY.mirrored(), Notice::CanaryAdvanced(0));
     }
@@ -103,7 +83,7 @@ fn advance_weight(tick: &Tick, asker: &Asker, draft: Draft, (scene, ladder): (&S
         draft.run().weights = if ladder.is_listed() { with_step(had, weight, next) } else { Vec::new() };
         return step_to(tick, draft, Split::with_canary(next), notice);
     }
-    promotion_gate(tick, asker, draft, |draft| promote::begin(tick, scene, draft))
+    promotion_gate(tick, asker, draft, |draft| Ok(promotion::begin(tick, scene, draft)?))
 }
 
 /// What a step is told as. A weight that the canary has had already is told with its place in the list: what has happened
@@ -122,18 +102,28 @@ fn with_step(had: &[i64], weight: u8, next: u8) -> Vec<i64> {
 }
 
 /// All matching traffic goes to the canary from the first iteration on.
-fn advance_ab(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, total): (&Scene, u32)) -> Decision<Plan> {
+fn advance_ab(
+    tick: &Facts,
+    asker: &Asker,
+    mut draft: PlanBuilder,
+    (scene, total): (&Scene, u32),
+) -> Decision<Proposal> {
     let done = iterations(&draft);
     if done < total {
         draft.status.iterations += 1;
         return step_to(tick, draft, Split::CANARY, Notice::IterationAdvanced(done + 1, total));
     }
-    promotion_gate(tick, asker, draft, |draft| promote::begin(tick, scene, draft))
+    promotion_gate(tick, asker, draft, |draft| Ok(promotion::begin(tick, scene, draft)?))
 }
 
 /// Iterations without traffic, or with copies of it; then one with all of it; then the promotion. The gate is asked
 /// before each of the two, and not again when it has passed (S18).
-fn advance_blue_green(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, total): (&Scene, u32)) -> Decision<Plan> {
+fn advance_blue_green(
+    tick: &Facts,
+    asker: &Asker,
+    mut draft: PlanBuilder,
+    (scene, total): (&Scene, u32),
+) -> Decision<Proposal> {
     let done = iterations(&draft);
     if done < total {
         draft.status.iterations += 1;
@@ -141,7 +131,7 @@ fn advance_blue_green(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, tota
     }
     let is_routed = intended_split(tick) == Split::CANARY;
     if is_routed || !tick.rollout.provider.can(Feature::Weights) {
-        return promotion_gate(tick, asker, draft, |draft| promote::begin(tick, scene, draft));
+        return promotion_gate(tick, asker, draft, |draft| Ok(promotion::begin(tick, scene, draft)?));
     }
     let notice = if tick.rollout.mirror == Mirror::On { Notice::MirroringStopped } else { Notice::RoutingToCanary };
     promotion_gate(tick, asker, draft, |mut draft| {
@@ -152,8 +142,8 @@ fn advance_blue_green(tick: &Tick, asker: &Asker, mut draft: Draft, (scene, tota
 
 /// Where the traffic is while blue/green is checked: on the primary, unless that cannot start and the target ships its fix
 /// (I6).
-fn checked_split(tick: &Tick) -> Split {
-    if heal::is_fix(tick) {
+fn checked_split(tick: &Facts) -> Split {
+    if is_fix(tick) {
         intended_split(tick)
     } else if tick.rollout.mirror == Mirror::On {
         Split::PRIMARY.mirrored()
@@ -162,13 +152,13 @@ fn checked_split(tick: &Tick) -> Split {
     }
 }
 
-fn iterations(draft: &Draft) -> u32 {
+fn iterations(draft: &PlanBuilder) -> u32 {
     u32::try_from(draft.status.iterations).unwrap_or(0)
 }
 
 /// Writes a step: the event, the status, the route. The next check is due an interval after this.
-fn step_to(tick: &Tick, mut draft: Draft, split: Split, notice: Notice) -> Decision<Plan> {
-    draft.intend(settle::routes(tick, split)?);
+fn step_to(tick: &Facts, mut draft: PlanBuilder, split: Split, notice: Notice) -> Decision<Proposal> {
+    draft.intend(routes::routes(tick, split)?);
     // Steps that were added while the promotion waited are analysed like any other; only the last one of blue/green, with
     // all of the traffic, comes after its gate.
     let is_step =
@@ -188,7 +178,11 @@ fn step_to(tick: &Tick, mut draft: Draft, split: Split, notice: Notice) -> Decis
 }
 
 /// The gate before each increase, and before the promotion (contract: lifecycle §9.1).
-fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decision<Result<Draft<'a>, Plan>> {
+fn traffic_gate<'a>(
+    tick: &Facts,
+    asker: &Asker,
+    mut draft: PlanBuilder<'a>,
+) -> Decision<Result<PlanBuilder<'a>, Proposal>> {
     if tick.phase() == Phase::WaitingPromotion {
         return Ok(Ok(draft));
     }
@@ -202,28 +196,28 @@ fn traffic_gate<'a>(tick: &Tick, asker: &Asker, mut draft: Draft<'a>) -> Decisio
         }
         Gates::Closed { hook, .. } => {
             if draft.run().gates_closed.contains(&hook.name) {
-                let mut waiting = Draft::new(tick);
+                let mut waiting = PlanBuilder::new(tick);
                 if draft.run().held_since.is_none() {
                     // A provider that answers again is told of, however long the gate stays closed.
                     analyse::resume(&mut waiting);
                 }
                 waiting.blame_webhooks(asker);
-                return Ok(Err(wait_an_interval(tick, waiting)));
+                return Ok(Err(waiting.wait_an_interval()));
             }
             draft.run().gates_closed.push(hook.name.clone());
             draft.tell(Notice::WaitingForTrafficIncrease(hook.name.clone(), voice(&hook)));
-            Ok(Err(wait_an_interval(tick, draft)))
+            Ok(Err(draft.wait_an_interval()))
         }
     }
 }
 
 /// The gate before the promotion (contract: lifecycle §9.4). While it is closed the checks go on.
 fn promotion_gate<'a>(
-    tick: &Tick,
+    tick: &Facts,
     asker: &Asker,
-    mut draft: Draft<'a>,
-    open: impl FnOnce(Draft<'a>) -> Decision<Plan>,
-) -> Decision<Plan> {
+    mut draft: PlanBuilder<'a>,
+    open: impl FnOnce(PlanBuilder<'a>) -> Decision<Proposal>,
+) -> Decision<Proposal> {
     let known = draft.run().hooks_passed.clone();
     let gates = asker.gates(&[WebhookType::ConfirmPromotion], &known)?;
     draft.blame_webhooks(asker);
@@ -238,7 +232,7 @@ fn promotion_gate<'a>(
                 draft.enter(Phase::WaitingPromotion);
                 draft.tell(Notice::WaitingForPromotion(hook.name.clone(), voice(&hook)));
             }
-            Ok(wait_an_interval(tick, draft))
+            Ok(draft.wait_an_interval())
         }
     }
 }

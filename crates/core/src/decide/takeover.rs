@@ -3,48 +3,33 @@
 
 use burgee_api::{CanaryStatus, Phase, PrimaryState, Run};
 
-use super::draft::{fraction, time};
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::mistake::Seen;
+use super::proposal::Proposal;
+use super::recorded::{is_takeover_due, peer_split, traffic};
 use super::revision;
-use super::scene::{Scene, ready_pods};
-use super::{Decision, Draft, Tick, strategy};
-use crate::digest::is_foreign;
-use crate::phase::PhaseRules;
-use crate::plan::Plan;
+use super::scene::Scene;
+use super::stamp::{fraction, time};
 use crate::rollout::Strategy;
-use crate::router;
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::Side;
 
-/// Whether a run of the peer is under way that has not been taken over yet.
-pub(super) fn is_due(status: &CanaryStatus) -> bool {
-    let is_known = status.run.as_ref().is_some_and(|run| run.started_at.is_some());
-    status.phase.is_run() && is_foreign(&status.last_applied_spec) && !is_known
-}
-
-/// The split that the peer's routes show. Its status is not always true while a run is under way (S8).
-pub(super) fn split(tick: &Tick) -> Option<Split> {
-    let router = router::of(tick.rollout);
-    if router.reads(tick.rollout).is_empty() {
-        return None;
-    }
-    router.read(tick.rollout, tick.world).ok().flatten()
-}
-
 /// Writes down where the run stands: the true weight and iteration, and when the step began. From here on a new revision
 /// is noticed. What is being promoted was copied by the peer, and is recorded when the promotion is over: whether the
 /// target is still that revision, its digest cannot tell.
-pub(super) fn take_over(tick: &Tick) -> Decision<Option<Plan>> {
+pub(super) fn take_over(tick: &Facts) -> Seen<Option<Proposal>> {
     let status = tick.world.canary.status.clone().unwrap_or_default();
-    if !is_due(&status) || tick.world.present(&tick.rollout.target_key()).is_none() {
+    if !is_takeover_due(&status) || tick.world.present(&tick.rollout.target_key()).is_none() {
         return Ok(None);
     }
-    let scene = Scene::look(tick)?;
-    let mut draft = Draft::new(tick);
-    let split = split(tick).unwrap_or_else(|| Split::with_canary(u8::try_from(status.canary_weight).unwrap_or(0)));
+    let scene = tick.scene()?;
+    let mut draft = PlanBuilder::new(tick);
+    let split = peer_split(tick).unwrap_or_else(|| Split::with_canary(u8::try_from(status.canary_weight).unwrap_or(0)));
     draft.status.canary_weight = i64::from(split.canary());
     draft.status.iterations = iterations(tick, &status, split);
-    let mut run = record(tick, &scene, split);
+    let mut run = record(tick, scene, split);
     if draft.status.iterations == 0 && split == Split::PRIMARY && status.failed_checks == 0 {
         run.step_started_at = None;
     }
@@ -72,11 +57,11 @@ pub(super) fn take_over(tick: &Tick) -> Decision<Option<Plan>> {
 }
 
 /// What is known of the run. The peer's last write tells when the step began.
-fn record(tick: &Tick, scene: &Scene, split: Split) -> Run {
+fn record(tick: &Facts, scene: &Scene, split: Split) -> Run {
     let last_write = tick.world.canary.status.as_ref().and_then(|status| status.last_transition_time.as_deref());
     let step_started = last_write.and_then(time).unwrap_or(tick.now);
     let wanted = scene.primary.and_then(|primary| primary["spec"]["replicas"].as_i64()).unwrap_or(i64::MAX);
-    let ready = ready_pods(tick, Side::Primary);
+    let ready = tick.ready_pods(Side::Primary);
     Run {
         target_uid: revision::uid(scene.target),
         target_generation: Some(revision::generation(scene.target)),
@@ -85,13 +70,13 @@ fn record(tick: &Tick, scene: &Scene, split: Split) -> Run {
         primary_ready_at_start: Some(ready.min(wanted)),
         step_started_at: Some(fraction(step_started)),
         strategy: Some(tick.rollout.strategy.kind()),
-        traffic: strategy::traffic(split),
+        traffic: traffic(split),
         ..Run::default()
     }
 }
 
 /// The true number of iterations. In `WaitingPromotion` the peer writes one less than there are, for weights -1 (S8).
-fn iterations(tick: &Tick, status: &CanaryStatus, split: Split) -> i64 {
+fn iterations(tick: &Facts, status: &CanaryStatus, split: Split) -> i64 {
     let waits = status.phase == Phase::WaitingPromotion;
     match tick.rollout.strategy {
         Strategy::Canary(_) => 0,

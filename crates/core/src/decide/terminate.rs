@@ -4,10 +4,13 @@
 use burgee_api::{Canary, FINALIZER, Phase};
 use serde_json::{Value, json};
 
-use super::draft::{fraction, time};
-use super::scene::{Scene, canary_readiness, ready_pods};
-use super::settle::look;
-use super::{Decision, Draft, Tick, settle};
+use super::autoscaler;
+use super::builder::PlanBuilder;
+use super::facts::Facts;
+use super::look::look;
+use super::mistake::Seen;
+use super::proposal::Proposal;
+use super::stamp::{fraction, time};
 use crate::notice::Notice;
 use crate::plan::{Plan, Step};
 use crate::reconcile::settle as settle_object;
@@ -18,7 +21,7 @@ use crate::workload::{self, Readiness, Selector, Side};
 use crate::world::{Kind, ObjectKey};
 
 /// The step that puts the finalizer on or takes it off, if the spec wants it otherwise than it is.
-pub(super) fn finalizer(tick: &Tick) -> Option<Step> {
+pub(super) fn finalizer(tick: &Facts) -> Option<Step> {
     match (tick.rollout.revert_on_deletion, has_finalizer(&tick.world.canary)) {
         (true, false) => Some(write_finalizers(&tick.world.canary, |finalizers| finalizers.push(json!(FINALIZER)))),
         (false, true) => release(&tick.world.canary),
@@ -27,24 +30,24 @@ pub(super) fn finalizer(tick: &Tick) -> Option<Step> {
 }
 
 /// One tick of a canary that is being deleted.
-pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
+pub(super) fn terminate(tick: &Facts) -> Seen<Proposal> {
     if !has_finalizer(&tick.world.canary) {
-        return Ok(Plan::idle());
+        return Ok(Plan::idle().into());
     }
-    let mut draft = Draft::new(tick);
+    let mut draft = PlanBuilder::new(tick);
     if tick.phase() != Phase::Terminating {
         draft.enter(Phase::Terminating);
         draft.tell(Notice::Terminating);
         (draft.run().drain_until, draft.run().fought_since) = (None, None);
         return Ok(draft.finish(Wake::At(tick.now)));
     }
-    let Some(scene) = Scene::find(tick)? else {
+    let Some(scene) = tick.find_scene()? else {
         // Nobody serves any more. What is the user's own is his again all the same.
         let apex = tick.world.present(&Role::Apex.key(tick.rollout));
         draft.steps(user_objects(tick, None, apex));
         return Ok(end(tick, draft));
     };
-    draft.steps(settle::resume_target(tick));
+    draft.steps(autoscaler::resume_target(tick));
     draft.steps(workload::scale_like_primary(tick.rollout, scene.target, scene.primary));
     if let Some(reason) = unready(tick) {
         draft.tell(Notice::Problem(format!("canary not ready during finalizing: {reason}")));
@@ -68,7 +71,7 @@ pub(super) fn terminate(tick: &Tick) -> Decision<Plan> {
 
 /// Gives the traffic back, and begins to drain the primary: anew, if somebody moved the traffic meanwhile. The time first:
 /// routes that are back before it could be noted would be drained too early.
-fn drain(tick: &Tick, mut draft: Draft, objects: Vec<Step>) -> Plan {
+fn drain(tick: &Facts, mut draft: PlanBuilder, objects: Vec<Step>) -> Proposal {
     let until = tick.drained_at();
     let run = draft.run();
     if run.drain_until.replace(fraction(until)).is_some() {
@@ -80,7 +83,7 @@ fn drain(tick: &Tick, mut draft: Draft, objects: Vec<Step>) -> Plan {
 
 /// Whether somebody has moved the traffic again and again for longer than a workload may take to get ready: whoever fights
 /// for it holds up no deletion for ever (I25).
-fn is_fought(tick: &Tick) -> bool {
+fn is_fought(tick: &Facts) -> bool {
     let since = tick.run().and_then(|run| time(run.fought_since.as_deref()?));
     let allowed = jiff::SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
     since.is_some_and(|since| tick.now.duration_since(since) > allowed)
@@ -88,19 +91,19 @@ fn is_fought(tick: &Tick) -> bool {
 
 /// Why the target cannot take the traffic yet; nothing if the primary has no ready pod either, for then nobody loses
 /// anything by the deletion.
-fn unready(tick: &Tick) -> Option<String> {
-    if ready_pods(tick, Side::Primary) == 0 {
+fn unready(tick: &Facts) -> Option<String> {
+    if tick.ready_pods(Side::Primary) == 0 {
         return None;
     }
-    match canary_readiness(tick) {
+    match tick.canary_readiness() {
         Readiness::Waiting { reason, .. } | Readiness::Failed(reason) => Some(reason),
-        Readiness::Ready if ready_pods(tick, Side::Canary) == 0 => Some("it has no ready pod".to_owned()),
+        Readiness::Ready if tick.ready_pods(Side::Canary) == 0 => Some("it has no ready pod".to_owned()),
         Readiness::Ready => None,
     }
 }
 
 /// The user's own Service and routes as they were before. Routes whose former state nobody knows stay as they are.
-fn user_objects(tick: &Tick, selector: Option<&Selector>, apex: Option<&Value>) -> Vec<Step> {
+fn user_objects(tick: &Facts, selector: Option<&Selector>, apex: Option<&Value>) -> Vec<Step> {
     let apex = apex.filter(|_| tick.rollout.target_kind.has_pods());
     let reverted = apex.and_then(|apex| services::reverted(tick.rollout, selector, apex));
     let routes = router::of(tick.rollout).finalize(tick.rollout, tick.world).unwrap_or_default();
@@ -111,12 +114,9 @@ fn user_objects(tick: &Tick, selector: Option<&Selector>, apex: Option<&Value>) 
     steps.collect()
 }
 
-fn end(tick: &Tick, mut draft: Draft) -> Plan {
+fn end(tick: &Facts, mut draft: PlanBuilder) -> Proposal {
     draft.tell(Notice::Terminated);
-    let mut plan = draft.finish(Wake::OnChange);
-    plan.steps.retain(|step| !matches!(step, Step::Status(_)));
-    plan.steps.extend(release(&tick.world.canary));
-    plan
+    draft.release(release(&tick.world.canary))
 }
 
 fn has_finalizer(canary: &Canary) -> bool {
