@@ -1,10 +1,7 @@
 //! Names as Kubernetes takes them. What is none never becomes part of a path (S30): an API server would take `..` in it for
 //! another object.
 
-use burgee_api::CrossNamespaceRef;
-
-use crate::rollout::Rollout;
-use crate::world::ObjectKey;
+use crate::key::ObjectKey;
 
 /// The most characters of a name, and of a namespace (RFC 1123).
 const LONGEST: (usize, usize) = (253, 63);
@@ -30,36 +27,13 @@ fn is_part(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// Whether all that a spec names has a name that Kubernetes takes.
-///
-/// # Errors
-/// Which field has none, for the user.
-pub fn verify(rollout: &Rollout) -> Result<(), String> {
-    let scaler = rollout.scaler.iter().map(|scaler| ("autoscalerRef.name", scaler.name.as_str()));
-    let templates = rollout.metrics().iter().filter_map(|metric| metric.template_ref.as_ref());
-    let providers = rollout.alerts().iter().map(|alert| &alert.provider_ref);
-    let names = [("targetRef.name", rollout.target.name.as_str()), ("service.name", rollout.apex.as_str())];
-    names.into_iter().chain(scaler).try_for_each(|(field, name)| check(field, name, is_name))?;
-    templates.into_iter().try_for_each(|reference| verify_reference("templateRef", reference))?;
-    providers.into_iter().try_for_each(|reference| verify_reference("providerRef", reference))
-}
-
-fn verify_reference(field: &str, reference: &CrossNamespaceRef) -> Result<(), String> {
-    check(&format!("{field}.name"), &reference.name, is_name)?;
-    let namespace = reference.namespace.as_deref().unwrap_or_default();
-    check(&format!("{field}.namespace"), namespace, |text| text.is_empty() || is_label(text))
-}
-
-fn check(field: &str, name: &str, is_one: impl Fn(&str) -> bool) -> Result<(), String> {
-    if is_one(name) { Ok(()) } else { Err(format!("{field} {name:?} is no name that Kubernetes takes")) }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::fixtures::canary;
+    use crate::rollout::Rollout;
     use crate::settings::Settings;
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::world::ObjectKey;
+use crate::key::ObjectKey;
 
 /// The annotation in which kubectl keeps what was applied.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

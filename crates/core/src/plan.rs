@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::key::ObjectKey;
 use crate::notice::Notice;
-use crate::question::Round;
+use crate::round::Round;
 use crate::timetable::Wake;
-use crate::world::ObjectKey;
 
 /// A notice on its way, with the deterministic name of its event: telling it twice is a conflict (I23).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

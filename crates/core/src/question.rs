@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::metric::error::MeasureError;
 use crate::plan::Step;
+pub use crate::round::Round;
 use burgee_api::{Address, Webhook};
 
 /// Names a question, so that its answer is found again on a fresh world: what is asked, and for which moment of the
@@ -127,17 +128,6 @@ impl HookError {
             Self::TooLong(_) => "too-long",
         }
     }
-}
-
-/// Whether a plan ends the round of questions that led to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Round {
-    /// The answers led to it: no answer is used for two decisions.
-    #[default]
-    Over,
-    /// It came in between, such as a repair: what was answered still counts, or hooks would be called again for nothing
-    /// (I16).
-    Open,
 }
 
 /// What has been answered so far in one round for one canary. Whoever acts on a plan then calls [`Answers::end_round`].

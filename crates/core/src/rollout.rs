@@ -8,6 +8,8 @@ use burgee_api::{
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use crate::key::ObjectKey;
+use crate::kind::Kind;
 use crate::limits;
 use crate::metric::builtin::metrics_provider;
 use crate::notice::Names;
@@ -16,9 +18,10 @@ use crate::router::row::Targets;
 pub use crate::router::table::Provider;
 use crate::settings::Settings;
 use crate::split::Mirror;
-use crate::world::{Kind, ObjectKey};
+pub use crate::target::TargetKind;
 
 mod adapt;
+mod claimed;
 mod ladder;
 mod names;
 mod routes;
@@ -32,47 +35,6 @@ const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
 /// The version of a Service that is not the core one.
 const KNATIVE: &str = "serving.knative.dev/v1";
-
-/// What kind of workload is rolled out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetKind {
-    /// `apps/v1` Deployment.
-    Deployment,
-    /// `apps/v1` DaemonSet.
-    DaemonSet,
-    /// `v1` Service: routing alone is rolled out, to pods that others look after.
-    Service,
-    /// `serving.knative.dev/v1` Service, whose revisions are the primary and the canary.
-    Knative,
-}
-
-impl TargetKind {
-    /// The kind of object that it is.
-    pub const fn kind(self) -> Kind {
-        match self {
-            Self::Deployment => Kind::Deployment,
-            Self::DaemonSet => Kind::DaemonSet,
-            Self::Service => Kind::Service,
-            Self::Knative => Kind::KnativeService,
-        }
-    }
-
-    /// Whether the primary has pods of its own: they are selected by a label, scaled, and use copies of tracked configs.
-    pub const fn has_pods(self) -> bool {
-        match self {
-            Self::Deployment | Self::DaemonSet => true,
-            Self::Service | Self::Knative => false,
-        }
-    }
-
-    /// Whether the canary needs Services of its own. Knative makes those that it needs.
-    pub const fn has_services(self) -> bool {
-        match self {
-            Self::Deployment | Self::DaemonSet | Self::Service => true,
-            Self::Knative => false,
-        }
-    }
-}
 
 /// How the canary is tried out (contract: lifecycle §9).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,7 +192,7 @@ impl Rollout {
             return Err("spec.service is missing, set at least spec.service.port".to_owned());
         }
         self.verify_target(canary, settings)?;
-        limits::verify(self, canary, settings)?;
+        self.verify_claims(canary, settings)?;
         if settings.no_cross_namespace_refs {
             self.verify_references()?;
         }

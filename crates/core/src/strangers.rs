@@ -1,38 +1,15 @@
 //! Workloads of others whose pods the Services of a canary lead to as well, because they share the labels. It finds them,
 //! and changes nothing.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::object::entries;
 use crate::rollout::Rollout;
 use crate::services::Role;
 use crate::workload::selects;
-use crate::world::{Kind, ObjectKey, World};
+use crate::world::{Kind, ObjectKey, Stranger, World};
 
 /// Kinds of workloads whose pods are looked at.
 pub const KINDS: [Kind; 2] = [Kind::Deployment, Kind::DaemonSet];
-
-/// A workload that is none of a canary's two, behind one of its Services.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stranger {
-    /// The workload.
-    pub workload: ObjectKey,
-    /// The Service that leads to its pods.
-    pub service: ObjectKey,
-    /// What the Service selects by.
-    pub selector: Value,
-}
-
-impl Stranger {
-    /// What is said of it.
-    pub fn text(&self) -> String {
-        let Self { workload, service, selector } = self;
-        let labels = entries(selector).map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
-        let labels: Vec<String> = labels.collect();
-        format!("{service} leads to the pods of {workload} as well, both have the labels {}", labels.join(","))
-    }
-}
 
 /// The first stranger behind each Service of a canary, as they are seen. `workloads` are those of its namespace, with the
 /// labels of their pods.

@@ -1,45 +1,15 @@
 //! Everything that is seen of one canary at one instant, as data. It never fetches and never decides.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use burgee_api::{Canary, CanaryStatus, Delivery};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::key::ObjectKey;
 pub use crate::kind::Kind;
-use crate::strangers::Stranger;
-
-/// Which object: its kind, namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ObjectKey {
-    /// Kind of the object.
-    pub kind: Kind,
-    /// Namespace; every kind that Burgee touches has one.
-    pub namespace: String,
-    /// Name of the object.
-    pub name: String,
-}
-
-impl ObjectKey {
-    /// The key of a kind, namespace and name.
-    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
-        Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
-    }
-
-    /// The key of an object as it stands in a manifest; none for a kind that Burgee does not know.
-    pub fn of(object: &Value) -> Option<Self> {
-        let metadata = &object["metadata"];
-        Some(Self::new(Kind::of(object)?, metadata["namespace"].as_str()?, metadata["name"].as_str()?))
-    }
-}
-
-impl fmt::Display for ObjectKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}.{}", self.kind.name(), self.name, self.namespace)
-    }
-}
+use crate::object::entries;
 
 /// What is known of one object. Unknown is never taken for absent or for changed (I11).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +45,27 @@ pub enum ConfigTracking {
     Tracked,
     /// The annotation `flagger.app/config-tracking: disable…` or the Secret's type excludes it.
     Excluded,
+}
+
+/// A workload that is none of a canary's two, behind one of its Services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// The workload.
+    pub workload: ObjectKey,
+    /// The Service that leads to its pods.
+    pub service: ObjectKey,
+    /// What the Service selects by.
+    pub selector: Value,
+}
+
+impl Stranger {
+    /// What is said of it.
+    pub fn text(&self) -> String {
+        let Self { workload, service, selector } = self;
+        let labels = entries(selector).map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+        let labels: Vec<String> = labels.collect();
+        format!("{service} leads to the pods of {workload} as well, both have the labels {}", labels.join(","))
+    }
 }
 
 /// Another canary that claims the same, such as the target or a host, and is older than this one (S24, S29).

@@ -4,7 +4,7 @@ use super::tick::Tick;
 use crate::notice::Notice;
 use crate::rollout::Rollout;
 use crate::services::Role;
-use crate::strangers::Stranger;
+use crate::world::Stranger;
 
 /// What is said once in a run of Services that lead to others besides the canary's own pods (S49, S50).
 pub(super) fn odd_services(tick: &Tick) -> Vec<Notice> {

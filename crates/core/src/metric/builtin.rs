@@ -5,8 +5,8 @@ use burgee_api::Metric;
 
 pub use super::observer::Observer;
 use super::template::{Model, RenderError, render};
-use crate::rollout::TargetKind;
 use crate::router::table;
+use crate::target::TargetKind;
 
 impl Observer {
     /// The observer of a provider string as the user writes it.

@@ -3,12 +3,15 @@
 use std::fmt;
 
 use super::row::{Feature, Name, RouteKind, Row};
-use super::{istio, knative, kubernetes, smi};
 use crate::metric::observer::Observer;
+use crate::router::istio::row::ROWS as ISTIO;
+use crate::router::knative::row::ROWS as KNATIVE;
+use crate::router::kubernetes::row::ROWS as KUBERNETES;
+use crate::router::smi::row::ROWS as SMI;
 
 /// The rows of every router, in the order in which their names are looked for. The first is that of every provider that
 /// nobody knows, as in the contract (routers §0).
-const TABLE: [&[Row]; 4] = [istio::row::ROWS, kubernetes::row::ROWS, knative::row::ROWS, smi::row::ROWS];
+const TABLE: [&[Row]; 4] = [ISTIO, KUBERNETES, KNATIVE, SMI];
 
 /// A provider of the contract that has no row yet.
 struct Absent {
