@@ -37,6 +37,7 @@ mod odd_services;
 mod orders;
 mod passes;
 mod pending;
+mod placement;
 mod progress;
 mod promote;
 mod promotion;

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use burgee_api::CanaryStatus;
 
 use super::mistake::{Mistake, Obstacle, Seen};
+use super::placement::Pods;
 use super::readiness::{limited, reported_canary, reported_primary};
 use super::scene::{Scene, missing_config, missing_target};
 use super::tick::Tick;
@@ -28,8 +29,8 @@ pub(super) struct Facts<'a> {
     pub(super) reported_primary: Readiness,
     /// The same of the canary.
     pub(super) reported_canary: Readiness,
-    ready_primary: i64,
-    ready_canary: i64,
+    /// Pods that are ready now.
+    pub(super) pods: Pods,
 }
 
 impl<'a> Deref for Facts<'a> {
@@ -53,8 +54,10 @@ impl<'a> Facts<'a> {
             claims: ownership::claims(rollout, settings, world),
             reported_primary: reported_primary(tick),
             reported_canary: reported_canary(tick),
-            ready_primary: workload::ready_on(rollout, world, Side::Primary),
-            ready_canary: workload::ready_on(rollout, world, Side::Canary),
+            pods: Pods {
+                primary: workload::ready_on(rollout, world, Side::Primary),
+                canary: workload::ready_on(rollout, world, Side::Canary),
+            },
         }
     }
 
@@ -82,8 +85,8 @@ impl<'a> Facts<'a> {
     /// Pods of one side that are ready now.
     pub(super) fn ready_pods(&self, side: Side) -> i64 {
         match side {
-            Side::Primary => self.ready_primary,
-            Side::Canary => self.ready_canary,
+            Side::Primary => self.pods.primary,
+            Side::Canary => self.pods.canary,
         }
     }
 }

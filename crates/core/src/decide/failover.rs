@@ -6,6 +6,7 @@ use burgee_api::{Phase, Traffic};
 use super::builder::PlanBuilder;
 use super::facts::Facts;
 use super::failed_check::fail;
+use super::placement::{Placement, Wanted, placement};
 use super::proposal::Proposal;
 use super::recorded::{failed_checks, intended_split};
 use super::scene::missing_target;
@@ -44,8 +45,8 @@ fn is_out(tick: &Facts) -> bool {
         [Side::Primary, Side::Canary].into_iter().filter_map(|side| workload::revision(rollout, world, side));
     let is_known =
         [rollout.target_key(), rollout.primary_key()].into_iter().chain(revisions).all(|key| world.look(&key).is_ok());
-    let is_empty = tick.ready_pods(Side::Canary) == 0 && tick.ready_pods(Side::Primary) > 0;
-    is_known && is_empty && intended_split(tick).canary() > 0
+    let split = intended_split(tick);
+    is_known && placement(Wanted { from: split, to: split }, tick.pods) != Placement::Go(split)
 }
 
 /// The promotion, or what puts the primary back after it, goes on; only the traffic does not wait for it.

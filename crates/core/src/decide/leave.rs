@@ -4,6 +4,7 @@
 use super::builder::PlanBuilder;
 use super::facts::Facts;
 use super::look::settle_seen;
+use super::placement::{Placement, Wanted, placement};
 use super::proposal::Proposal;
 use super::stamp::fraction;
 use super::tick::Tick;
@@ -13,7 +14,6 @@ use crate::router;
 use crate::scaler;
 use crate::split::Split;
 use crate::timetable::Wake;
-use crate::workload::Side;
 use crate::world::{ObjectKey, Observed};
 
 /// The plan that leads routes to the primary that were made for another Service name or provider: the canary that they lead
@@ -21,10 +21,10 @@ use crate::world::{ObjectKey, Observed};
 pub(super) fn routes(tick: &Facts) -> Option<Proposal> {
     let Tick { rollout, world, .. } = **tick;
     let old = left::routed(rollout, &world.canary)?;
-    let has_refuge = tick.ready_pods(Side::Primary) > 0 || tick.ready_pods(Side::Canary) == 0;
+    let is_stuck = matches!(placement(Wanted::HOME, tick.pods), Placement::Stuck(_));
     let (keys, known) = (router::of(&old).reads(&old), router::of(rollout).reads(rollout));
     let are_known = keys.iter().all(|key| world.look(key).is_ok());
-    if !has_refuge || !are_known {
+    if is_stuck || !are_known {
         return None;
     }
     let is_left = |key: &ObjectKey| !known.contains(key) && matches!(world.seen(key), Observed::Present(_));

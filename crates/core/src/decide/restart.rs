@@ -4,6 +4,7 @@ use burgee_api::{Phase, PrimaryState, Run, Traffic};
 
 use super::builder::PlanBuilder;
 use super::facts::Facts;
+use super::placement::{Placement, Wanted, placement};
 use super::proposal::Proposal;
 use super::recorded::{is_fix, is_paused};
 use super::revision::record_revision;
@@ -14,7 +15,6 @@ use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Step};
 use crate::timetable::Wake;
-use crate::workload::Side;
 
 /// Another revision came: the analysis begins again from nothing, with the traffic on the primary.
 pub(super) fn restart(tick: &Facts, scene: &Scene) -> Proposal {
@@ -39,8 +39,8 @@ fn seconds_so_far(tick: &Facts) -> u64 {
 /// The run begins again. A pause outlives it: whoever ordered it has not said that anything may go on.
 pub(super) fn begin_again(tick: &Facts, scene: &Scene, draft: &mut PlanBuilder) {
     draft.clear_webhooks();
-    let has_refuge = tick.ready_pods(Side::Primary) > 0 || tick.ready_pods(Side::Canary) == 0;
-    if has_refuge {
+    let is_stuck = matches!(placement(Wanted::HOME, tick.pods), Placement::Stuck(_));
+    if !is_stuck {
         draft.intend(routes::home(tick));
         draft.status.canary_weight = 0;
     }
@@ -61,7 +61,7 @@ pub(super) fn begin_again(tick: &Facts, scene: &Scene, draft: &mut PlanBuilder) 
         ..Run::default()
     };
     draft.status.run = Some(carry_over(draft, run));
-    if !has_refuge && draft.status.canary_weight > 0 {
+    if is_stuck && draft.status.canary_weight > 0 {
         draft.run().traffic = Traffic::Stranded;
     }
     draft.reset_counters();

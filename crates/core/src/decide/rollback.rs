@@ -8,6 +8,7 @@ use super::builder::PlanBuilder;
 use super::facts::Facts;
 use super::look::look;
 use super::mistake::Mistake;
+use super::placement::{Placement, Wanted, placement};
 use super::proposal::{Decision, Proposal};
 use super::recorded::{intended_split, is_healing_wanted};
 use super::revision::record_revision;
@@ -18,8 +19,8 @@ use crate::ending;
 use crate::notice::{Gate, Notice};
 use crate::plan::Count;
 use crate::scaler::Sync;
+use crate::split::Split;
 use crate::timetable::Wake;
-use crate::workload::Side;
 
 /// Rollback hooks: one that passes asks for a rollback.
 pub(super) fn manual(tick: &Facts, asker: &Asker, scene: Option<&Scene>) -> Decision<Option<Proposal>> {
@@ -89,8 +90,9 @@ pub(super) fn without_target(tick: &Facts) -> Proposal {
 
 /// Whether only the canary has pods: the traffic that it has cannot go back (I2).
 fn is_stuck(tick: &Facts, draft: &PlanBuilder) -> bool {
-    let is_alone = tick.ready_pods(Side::Primary) == 0 && tick.ready_pods(Side::Canary) > 0;
-    is_alone && draft.status.canary_weight > 0 && !is_healing_wanted(tick)
+    let from = Split::with_canary(u8::try_from(draft.status.canary_weight.clamp(0, 100)).unwrap_or(0));
+    let back = placement(Wanted { from, to: Split::PRIMARY }, tick.pods);
+    matches!(back, Placement::Stuck(_)) && !is_healing_wanted(tick)
 }
 
 /// Whether a rollback waits for a pod of the primary, and that has been told.

@@ -6,6 +6,7 @@ use super::facts::Facts;
 use super::look::{look, settle_seen};
 use super::mistake::{Obstacle, Seen};
 use super::names::keep_off;
+use super::placement::{Placement, Wanted, placement};
 use super::proposal::Proposal;
 use super::recorded::intended_split;
 use super::stamp::{fraction, time};
@@ -129,14 +130,13 @@ pub(super) fn misrouted(tick: &Facts) -> Seen<Option<Proposal>> {
 /// (I1). Whoever shifted the traffic by hand may have had that very reason.
 pub(super) fn led_astray(tick: &Facts) -> Option<String> {
     let seen = router::of(tick.rollout).read(tick.rollout, tick.world).ok().flatten()?;
-    let wanted = intended_split(tick);
-    let (primary, canary) = (tick.ready_pods(Side::Primary), tick.ready_pods(Side::Canary));
-    let unready = if wanted.primary() > seen.primary() && primary == 0 && canary > 0 {
-        tick.rollout.primary_name()
-    } else if wanted.canary() > seen.canary() && canary == 0 && primary > 0 {
-        tick.rollout.target.name.clone()
-    } else {
-        return None;
+    let wanted = Wanted { from: seen, to: intended_split(tick) };
+    let unready = match placement(wanted, tick.pods) {
+        Placement::Go(_) => return None,
+        Placement::Stay(side) | Placement::Stuck(side) => match side {
+            Side::Primary => tick.rollout.primary_name(),
+            Side::Canary => tick.rollout.target.name.clone(),
+        },
     };
     Some(format!("{unready}.{} has no ready pod, its share of the traffic is not put back", tick.rollout.namespace))
 }
