@@ -7,8 +7,12 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::canary::Canary;
 
-/// So many places are left out one by one; of what has more, the whole spec is.
+/// So many places are left out one by one; of what has more, whole fields of the spec and the status are.
 const MOST_PLACES: usize = 64;
+/// So many of these are left out: more than there are.
+const MOST_FIELDS: usize = 64;
+/// How deep a field of the spec or the status lies.
+const FIELD: usize = 2;
 /// More of a path is not shown.
 const LONGEST_PATH: usize = 200;
 
@@ -34,14 +38,15 @@ impl Canary {
             return Err(serde::de::Error::custom("it is no object"));
         }
         let mut first = None;
-        for place in 0..=MOST_PLACES {
+        for place in 0..MOST_PLACES + MOST_FIELDS {
             let error = match serde_path_to_error::deserialize::<_, Self>(&object) {
                 Ok(canary) => return Ok(Self { unreadable: canary.unreadable.or(first), ..canary }),
                 Err(error) => error,
             };
-            if place < MOST_PLACES && leave_out(&mut object, error.path()) {
-                first.get_or_insert_with(|| text(&error));
-            } else {
+            first.get_or_insert_with(|| text(&error));
+            // The rest leads the traffic back, and without the status nobody would know that there is a run.
+            let depth = if place < MOST_PLACES { usize::MAX } else { FIELD };
+            if !leave_out(&mut object, error.path(), depth) {
                 break;
             }
         }
@@ -65,9 +70,11 @@ fn without_target() -> Value {
     json!({"targetRef": {"apiVersion": "", "kind": "", "name": ""}})
 }
 
-/// Leaves out what stands at a path of the spec or the status. False if nothing there can be left out.
-fn leave_out(object: &mut Value, path: &Path) -> bool {
-    let keys: Vec<&Segment> = path.iter().take_while(|segment| !matches!(segment, Segment::Unknown)).collect();
+/// Leaves out what stands at a path of the spec or the status, or what it stands in at this depth. False if nothing there can
+/// be left out.
+fn leave_out(object: &mut Value, path: &Path, depth: usize) -> bool {
+    let known = path.iter().take_while(|segment| !matches!(segment, Segment::Unknown));
+    let keys: Vec<&Segment> = known.take(depth).collect();
     let names: Vec<&str> = keys
         .iter()
         .map_while(|segment| if let Segment::Map { key } = segment { Some(key.as_str()) } else { None })
@@ -193,11 +200,17 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_wrong_all_over_the_whole_spec_is_left_out() {
-        let webhooks = vec![json!({"name": 7}); MOST_PLACES + 1];
-        let (canary, told) = read(&[("/spec/analysis/webhooks", json!(webhooks))]);
-        assert_eq!((canary.spec, canary.status), (crate::CanarySpec::default(), None));
-        assert!(told.is_some_and(|told| told.starts_with("spec.analysis.webhooks[0]")));
+    fn of_what_is_wrong_all_over_the_run_and_what_leads_it_back_are_kept() {
+        let (whole, _) = read(&[]);
+        for (place, field) in [("/spec/analysis/webhooks", "analysis"), ("/spec/service/match", "service")] {
+            let (canary, _) = read(&[(place, json!(vec![json!({"name": 7, "uri": 7}); 3 * MOST_PLACES]))]);
+            assert_eq!((canary.status, canary.spec.target_ref), (whole.status.clone(), whole.spec.target_ref.clone()));
+            assert_eq!(canary.spec.service.is_some(), field != "service", "{place}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_told_at_no_greater_length_than_anybody_reads() {
         let long = "x".repeat(10_000);
         let (_, told) =
             read(&[("/spec/analysis/sessionAffinity", json!({"cookieName": "a", "cookieAttributes": {long: 1}}))]);
