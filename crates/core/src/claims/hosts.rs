@@ -43,9 +43,16 @@ pub(super) fn of(spec: &Value, namespace: &str, apex: &str) -> Vec<Place> {
     places.into_iter().flatten().filter(|place| place.gateway != MESH || place.host != "*").collect()
 }
 
-/// A gateway that is named without a namespace is one of the canary's.
+/// A gateway that is named without a namespace is one of the canary's. With one it is written in two ways: Istio still takes
+/// the older one, `<name>.<namespace>.svc.cluster.local`.
 fn full_gateway(name: &str, namespace: &str) -> String {
-    if name == MESH || name.contains('/') { name.to_owned() } else { format!("{namespace}/{name}") }
+    match (name.split_once('/'), name.split_once('.')) {
+        (Some((".", name)), _) => format!("{namespace}/{name}"),
+        (Some(_), _) => name.to_owned(),
+        (None, Some((name, rest))) => format!("{}/{name}", rest.split('.').next().unwrap_or_default()),
+        (None, None) if name == MESH => name.to_owned(),
+        (None, None) => format!("{namespace}/{name}"),
+    }
 }
 
 fn full_host(host: &str, namespace: &str) -> String {
@@ -127,6 +134,19 @@ mod tests {
         check(
             &at("team-b/public", "a.example.com"),
             &at("public", "a.example.com"),
+            Some("host a.example.com of gateway team-b/public"),
+        );
+    }
+
+    #[test]
+    fn a_gateway_is_one_however_istio_lets_it_be_written() {
+        let claimed = Some("host a.example.com of gateway infra/public");
+        for written in ["public.infra", "public.infra.svc", "public.infra.svc.cluster.local", "infra/public"] {
+            check(&at("infra/public", "a.example.com"), &at(written, "a.example.com"), claimed);
+        }
+        check(
+            &at("team-b/public", "a.example.com"),
+            &at("./public", "a.example.com"),
             Some("host a.example.com of gateway team-b/public"),
         );
     }
