@@ -9,9 +9,9 @@ use super::guard::named;
 /// The addresses at which clouds tell a machine's secrets and that are not link-local: Alibaba's, Oracle's, Azure's.
 const METADATA: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(168, 63, 129, 16)];
-/// The same of version 6: Amazon's and Google's.
+/// The same of version 6: Google's and Scaleway's.
 const METADATA_6: [Ipv6Addr; 2] =
-    [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+    [Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)];
 
 /// What an address is that no object may name; none for all others.
 pub(super) fn kind(address: IpAddr) -> Option<&'static str> {
@@ -41,6 +41,8 @@ fn kind_of_6(address: Ipv6Addr) -> Option<&'static str> {
         // What link-local addresses were called for a site, before they were given up.
         [0xfec0..=0xfeff, ..] => Some("a site-local address"),
         [0xff00..=0xffff, ..] => Some("a multicast address"),
+        // Amazon's: the machine's metadata (::254), and the credentials of pods (::23).
+        [0xfd00, 0xec2, ..] => Some("a cloud's metadata address"),
         _ => METADATA_6.contains(&address).then_some("a cloud's metadata address"),
     }
 }
@@ -171,6 +173,8 @@ mod tests {
         check(&["255.255.255.255", "240.0.0.1"], Some("a reserved or broadcast address"));
         let cloud = ["100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"];
         check(&cloud, Some("a cloud's metadata address"));
+        // Amazon's for the credentials of pods, Scaleway's.
+        check(&["fd00:ec2::23", "fd00:42::42"], Some("a cloud's metadata address"));
         check(&["10.96.0.1", "192.168.1.1", "8.8.8.8", "fd00::1", "2606:4700::1111", "64:ff9b::808:808"], None);
     }
 
