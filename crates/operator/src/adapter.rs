@@ -20,11 +20,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::LogFormat;
-use crate::cluster::{ApiError, Cluster, Resource, connect};
+use crate::cluster::{ApiError, Cluster, Resource, Seen, connect};
 use crate::feed::{Depth, Feed, Happened, Lost};
 use crate::item::Item;
 use crate::lock::lock;
 use crate::run::{config, heed_signals};
+use crate::sized::too_large;
 use crate::supervise::supervise;
 use crate::vitals::Vitals;
 
@@ -241,13 +242,25 @@ impl Adapter {
 
     /// Does what has to be done about one TrafficSplit. What goes with it when it is deleted the cluster collects.
     async fn settle(&self, key: &ObjectKey) -> Result<Settled, ApiError> {
-        let Some(split) = self.cluster.get(key).await? else { return Ok(Settled::Done) };
+        let split = match self.cluster.look(key).await? {
+            None => return Ok(Settled::Done),
+            Some(Seen::Whole(split)) => split,
+            Some(Seen::TooLarge(outline)) => {
+                return Ok(self.refuse(key, &outline, &format!("it {}", too_large())).await);
+            }
+        };
         if !split["metadata"]["deletionTimestamp"].is_null() {
             return Ok(Settled::Done);
         }
         let route = bridge::route_key(key);
         // A name that is none was never asked for.
-        let seen = if dns::is_key(&route) { self.cluster.get(&route).await? } else { None };
+        let seen = match if dns::is_key(&route) { self.cluster.look(&route).await? } else { None } {
+            None => None,
+            Some(Seen::Whole(seen)) => Some(seen),
+            Some(Seen::TooLarge(_)) => {
+                return Ok(self.refuse(key, &split, &format!("{route} {}", too_large())).await);
+            }
+        };
         let (what, written) = match bridge::errand(&split, seen.as_ref()) {
             Ok(Errand::Nothing) => return Ok(Settled::Done),
             Ok(Errand::Create(object)) => ("created", self.cluster.create(&route, &object).await),

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 pub use crate::door::connect;
 use crate::door::{Door, collect};
+use crate::item::Text;
+use crate::sized::Unread;
 
 /// How long the API server may take for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +152,15 @@ pub fn escape(text: &str) -> String {
     text.bytes().map(escaped).collect()
 }
 
+/// An object as it was asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Seen {
+    /// All of it, but for its managed fields.
+    Whole(Value),
+    /// The outline of one that has more values than are read.
+    TooLarge(Value),
+}
+
 /// The API server of the workloads, and the one of the mesh objects, which is mostly the same.
 #[derive(Clone)]
 pub struct Cluster {
@@ -195,7 +206,7 @@ impl Cluster {
         door.rested().await;
         let answer = async {
             let body = collect(door.send(request).await?).await?;
-            serde_json::from_slice(&body).map_err(|error| ApiError::Failed(format!("an answer without sense: {error}")))
+            serde_json::from_slice(&body).map_err(|error| without_sense(&error))
         };
         let late =
             || ApiError::Failed(format!("the API server did not answer in {} s", self.deadlines.answer.as_secs()));
@@ -211,13 +222,27 @@ impl Cluster {
         }
     }
 
+    /// One object as far as its size permits, or none if there is none.
+    pub(crate) async fn look(&self, key: &ObjectKey) -> Result<Option<Seen>, ApiError> {
+        let text: Text = match self.read(key.kind, request(Method::GET, &path(key)?, None)?).await {
+            Ok(text) => text,
+            Err(ApiError::Missing(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match text.sized() {
+            Ok(object) => verified(key, object).map(|object| Some(Seen::Whole(object))),
+            Err(Unread::Nonsense(error)) => Err(without_sense(&error)),
+            Err(Unread::TooLarge) => {
+                let item = text.item().ok_or_else(|| something_else(key))?;
+                verified(key, item.outline).map(|outline| Some(Seen::TooLarge(outline)))
+            }
+        }
+    }
+
     /// One object. The error may be that there is none, or that the API server does not know its kind.
     pub async fn find(&self, key: &ObjectKey) -> Result<Value, ApiError> {
         let found: Value = self.read(key.kind, request(Method::GET, &path(key)?, None)?).await?;
-        // Something else in its place would be decided on.
-        let name = found["metadata"]["name"].as_str();
-        let is_it = found["metadata"].is_object() && name.is_none_or(|name| name == key.name);
-        if is_it { Ok(found) } else { Err(ApiError::Failed(format!("the API server sent something else for {key}"))) }
+        verified(key, found)
     }
 
     /// Creates an object.
@@ -257,6 +282,21 @@ impl Cluster {
         let media = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         self.send(&self.work, build(method, &path, media, body)?).await
     }
+}
+
+fn without_sense(error: &serde_json::Error) -> ApiError {
+    ApiError::Failed(format!("an answer without sense: {error}"))
+}
+
+fn something_else(key: &ObjectKey) -> ApiError {
+    ApiError::Failed(format!("the API server sent something else for {key}"))
+}
+
+/// The object that was asked for: something else in its place would be decided on.
+fn verified(key: &ObjectKey, found: Value) -> Result<Value, ApiError> {
+    let name = found["metadata"]["name"].as_str();
+    let is_it = found["metadata"].is_object() && name.is_none_or(|name| name == key.name);
+    if is_it { Ok(found) } else { Err(something_else(key)) }
 }
 
 fn written_by(path: &str) -> String {

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::sized::{self, MOST_VALUES, Unread};
+
 /// Text that ought to be an object.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Text(Box<RawValue>);
@@ -105,6 +107,11 @@ impl Text {
     /// All of it; none if something lies too deep to be read, as an API server takes it where a schema leaves fields open.
     pub(crate) fn read(&self) -> Option<Value> {
         serde_json::from_str(self.0.get()).ok()
+    }
+
+    /// All of it but the managed fields, unless it is too large.
+    pub(crate) fn sized(&self) -> Result<Value, Unread> {
+        sized::read(self.0.get(), MOST_VALUES)
     }
 
     /// The outline of a canary that lies too deep to be read, with its status.

@@ -36,6 +36,7 @@ pub mod run;
 mod secrets;
 pub mod serve;
 mod silence;
+mod sized;
 pub mod stopped;
 pub mod stores;
 pub mod story;

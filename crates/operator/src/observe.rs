@@ -13,9 +13,11 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::clock;
+use crate::cluster::Seen;
 use crate::lock::lock;
 use crate::operator::Operator;
-use crate::stores::{Look, verify_size};
+use crate::sized::too_large;
+use crate::stores::Look;
 
 /// What was seen, and when to look again whatever happens.
 pub struct Sight {
@@ -151,12 +153,10 @@ async fn look(operator: &Operator, key: &ObjectKey) -> (Observed, bool) {
     }
 }
 
-async fn get(operator: &Operator, key: &ObjectKey) -> Observed {
-    match operator.cluster.get(key).await {
-        Ok(Some(object)) => match verify_size(&object) {
-            Ok(()) => Observed::Present(Arc::new(object)),
-            Err(reason) => Observed::Unknown(format!("{key} {reason}")),
-        },
+pub(crate) async fn get(operator: &Operator, key: &ObjectKey) -> Observed {
+    match operator.cluster.look(key).await {
+        Ok(Some(Seen::Whole(object))) => Observed::Present(Arc::new(object)),
+        Ok(Some(Seen::TooLarge(_))) => Observed::Unknown(format!("{key} {}", too_large())),
         Ok(None) => Observed::Absent,
         Err(error) => Observed::Unknown(format!("{key} get query error: {error}")),
     }
@@ -176,7 +176,7 @@ mod tests {
         let large = json!({"metadata": {"name": "podinfo", "namespace": "test"}, "spec": vec![json!({}); 10_000]});
         let operator = Fake::start(move |_| Body::from(large.to_string()).into_response()).await.operator();
         let found = get(&operator, &ObjectKey::new(Kind::Deployment, "test", "podinfo")).await;
-        let reason = "Deployment podinfo.test has 20004 values, more than the 20000 that are read";
+        let reason = "Deployment podinfo.test has more than the 20000 values that are read";
         assert_eq!(found, Observed::Unknown(reason.to_owned()));
     }
 }

@@ -11,14 +11,15 @@ use burgee_core::world::{Kind, ObjectKey, Rival};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
-use crate::cluster::{ApiError, Cluster};
+use crate::cluster::{ApiError, Cluster, Seen};
 use crate::lock::lock;
+use crate::sized::too_large;
 use crate::supervise::supervise;
 use crate::vitals::Vitals;
 use crate::watch;
 use kept::{config_text, meaning, uid_of};
 pub(crate) use kept::{strip, version_of};
-pub(crate) use size::verify_size;
+use size::verify_size;
 
 mod incoming;
 mod kept;
@@ -97,12 +98,12 @@ impl Stored {
             return Self::outline(kind, object);
         }
         let claim = (kind == Kind::Canary).then(|| Box::new(Claim::of(object)));
-        let (json, refused) = match verify_size(object) {
-            Ok(()) => (Some(object.to_string().into()), None),
-            Err(_) if kind == Kind::Canary => (Some(size::cut(object.clone()).to_string().into()), None),
-            Err(reason) => (None, Some(reason.into())),
+        let json = match verify_size(object) {
+            Ok(()) => object.to_string(),
+            Err(_) if kind == Kind::Canary => size::cut(object.clone()).to_string(),
+            Err(_) => return Self::refused(kind, object),
         };
-        Self { json, claim, refused, meaning: meaning(kind, object), ..Self::outline(kind, object) }
+        Self { json: Some(json.into()), claim, meaning: meaning(kind, object), ..Self::outline(kind, object) }
     }
 
     /// The same when nobody wants it.
@@ -110,6 +111,11 @@ impl Stored {
         let labels = neighbours::labels(kind, object);
         let (version, uid) = (version_of(object), uid_of(object).into());
         Self { version, uid, json: None, meaning: 0, claim: None, labels, refused: None }
+    }
+
+    /// The same when it is wanted and is too large to be read.
+    fn refused(kind: Kind, object: &Value) -> Self {
+        Self { refused: Some(too_large().into()), ..Self::outline(kind, object) }
     }
 
     /// Whether it says more than what is known.
@@ -309,13 +315,15 @@ impl Stores {
     }
 
     async fn fetch(&self, cluster: &Cluster, key: &ObjectKey) -> Look {
-        match cluster.get(key).await {
-            Ok(Some(object)) => {
+        match cluster.look(key).await {
+            Ok(Some(Seen::Whole(object))) => {
                 self.wrote(key, &object);
-                if let Err(reason) = verify_size(&object) {
-                    return Look::Unknown(format!("{key} {reason}"));
-                }
                 Look::Present(Arc::new(strip(key.kind, object)))
+            }
+            Ok(Some(Seen::TooLarge(outline))) => {
+                let scope = self.scope(key);
+                self.enter(&scope, Arrival { key: key.clone(), stored: Stored::refused(key.kind, &outline) });
+                Look::Unknown(format!("{key} {}", too_large()))
             }
             Ok(None) => Look::Absent,
             Err(error) => Look::Unknown(format!("{key} get query error: {error}")),

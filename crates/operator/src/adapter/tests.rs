@@ -132,6 +132,18 @@ async fn what_cannot_be_translated_leaves_the_routes_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_traffic_split_of_a_megabyte_of_maps_is_not_read_and_holds_up_no_other() {
+    let mut large = split([json!(100), json!(0)]);
+    large["metadata"]["name"] = json!("large");
+    large["spec"]["matches"] = json!(vec![json!({"name": "a"}); 30_000]);
+    let case = Case::new(&[large, split([json!(100), json!(0)])]).await;
+    case.asked(Verb::Create, "events", 2).await;
+    assert_eq!(case.shares(), [json!(100), json!(0)]);
+    let refused = "Warning it has more than the 20000 values that are read".to_owned();
+    assert!(case.told().contains(&refused), "{:?}", case.told());
+}
+
+#[tokio::test]
 async fn a_conflict_and_a_server_that_fails_are_followed_by_a_fresh_look() {
     let server = ApiServer::start().await.unwrap();
     server.put(split([json!(100), json!(0)]));

@@ -9,7 +9,7 @@ use burgee_api::Phase;
 use burgee_core::metric::error::MeasureError;
 use burgee_core::notice::EventType;
 use burgee_core::question::{Answer, Ask, AskKey, ProviderSource};
-use burgee_core::world::{Kind, ObjectKey};
+use burgee_core::world::{Kind, ObjectKey, Observed};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -121,6 +121,39 @@ async fn measured_a_hundred_deployments_of_forty_thousand_variables_each() {
     let scope = Scope { kind: Kind::Deployment, namespace: None };
     crate::watch::catch_up(&operator.cluster, &operator.stores, &scope).await.unwrap();
     report("100 Deployments of 40,000 variables each", before);
+}
+
+/// A namespace has sixteen Deployments of a megabyte each, as an API server takes them, and a canary for each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures the whole process, so it must run alone"]
+async fn measured_sixteen_deployments_of_a_hundred_thousand_variables_that_are_looked_at() {
+    let variables = vec![r#"{"name":"a"}"#; 100_000].join(",");
+    let server = Fake::start(move |request| {
+        let one = |name: &str| {
+            format!(
+                r#"{{"metadata":{{"name":"{name}","namespace":"test","uid":"{name}","resourceVersion":"5"}},"spec":{{"template":{{"spec":{{"containers":[{{"name":"a","env":[{variables}]}}]}}}}}}}}"#
+            )
+        };
+        match request.path.split_once("/deployments/") {
+            Some((_, name)) => Body::from(one(name)).into_response(),
+            None => Body::from(r#"{"kind":"DeploymentList","metadata":{"resourceVersion":"9"},"items":[{"metadata":{"name":"d0","namespace":"test","resourceVersion":"5"}}]}"#)
+                .into_response(),
+        }
+    });
+    let operator = server.await.operator();
+    let before = held("VmRSS");
+    let keys: Vec<ObjectKey> =
+        (0..16).map(|number| ObjectKey::new(Kind::Deployment, "test", &format!("d{number}"))).collect();
+    operator.stores.want(&keys);
+    let looks = keys.iter().map(|key| {
+        let (operator, key) = (operator.clone(), key.clone());
+        tokio::spawn(async move { crate::observe::get(&operator, &key).await })
+    });
+    for look in futures::future::join_all(looks).await {
+        let look = look.unwrap();
+        assert!(matches!(&look, Observed::Unknown(reason) if reason.contains("more than the 20000")), "{look:?}");
+    }
+    report("16 Deployments of 100,000 variables each that are looked at", before);
 }
 
 fn report(what: &str, before: usize) {

@@ -5,14 +5,23 @@ use serde_json::Value;
 
 use super::{Arrival, Deletion, Scope, Stored, Stores, strip};
 use crate::item::Item;
+use crate::sized::Unread;
 
 impl Stores {
     /// What is to be kept of an object; none if it is of no known kind. Of one that nobody wants only the outline is read.
     pub(crate) fn incoming(&self, kind: Kind, item: Item) -> Option<Arrival> {
         let item = Item { outline: strip(kind, item.outline), ..item };
         let key = ObjectKey::of(&item.outline)?;
-        if self.is_whole(&key) && !kind.is_confidential() {
+        if kind == Kind::Canary {
             return self.arrival(kind, item.whole());
+        }
+        if self.is_whole(&key) && !kind.is_confidential() {
+            return match item.text.sized() {
+                Ok(object) => self.arrival(kind, object),
+                Err(Unread::TooLarge) => Some(Arrival { stored: Stored::refused(kind, &item.outline), key }),
+                // Then it is there, and has nothing that anybody could act on.
+                Err(Unread::Nonsense(_)) => self.arrival(kind, item.outline),
+            };
         }
         Some(Arrival { stored: Stored::outline(kind, &item.outline), key })
     }

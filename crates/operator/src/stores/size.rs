@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// So many values may an object have that a canary looks at: ten times what the largest route or workload has that people
-/// write. Read into memory each takes up to 600 bytes, and 16 ticks of a namespace hold three of them at a time.
-const MOST_VALUES: usize = 20_000;
+use crate::sized::{MOST_VALUES, too_large};
+
 /// The parts of a canary.
 const PARTS: [&str; 3] = ["metadata", "spec", "status"];
 
@@ -13,11 +12,7 @@ const PARTS: [&str; 3] = ["metadata", "spec", "status"];
 /// # Errors
 /// What is wrong with it, for the user; the object's name stands before it.
 pub(crate) fn verify_size(object: &Value) -> Result<(), String> {
-    let values = values(object);
-    if values <= MOST_VALUES {
-        return Ok(());
-    }
-    Err(format!("has {values} values, more than the {MOST_VALUES} that are read"))
+    if values(object) <= MOST_VALUES { Ok(()) } else { Err(too_large()) }
 }
 
 /// A canary of a size that is read. Of one that is larger the largest parts are left out, and it says so: whoever wrote it
@@ -72,7 +67,7 @@ mod tests {
     fn an_object_of_too_many_values_is_not_read() {
         let of = |number: usize| json!({"spec": vec![json!({}); number]});
         assert_eq!(verify_size(&of(9_000)), Ok(()));
-        let refused = "has 100001 values, more than the 20000 that are read".to_owned();
+        let refused = "has more than the 20000 values that are read".to_owned();
         assert_eq!(verify_size(&of(50_000)), Err(refused));
     }
 
