@@ -2,6 +2,8 @@
 //! empty maps, which takes a hundred times as much once it is read: so of what nobody wants only the outline is, and of the
 //! rest one at a time. It keeps nothing.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -40,9 +42,11 @@ struct OnlyVersion {
     metadata: Versioned,
 }
 
-/// Of a canary how far it is alone.
+/// Of a canary how far it is, and what it says field by field.
 #[derive(Deserialize)]
-struct Run {
+struct Fields {
+    #[serde(default)]
+    spec: BTreeMap<String, Box<RawValue>>,
     status: Option<Box<RawValue>>,
 }
 
@@ -114,10 +118,13 @@ impl Text {
         sized::read(self.0.get(), MOST_VALUES)
     }
 
-    /// The outline of a canary that lies too deep to be read, with its status.
+    /// The outline of a canary that lies too deep to be read, with its status and those fields of its spec that can be read:
+    /// they lead the traffic of a run back.
     fn unreadable(&self, mut outline: Value) -> Value {
-        if let Ok(Run { status: Some(status) }) = serde_json::from_str(self.0.get()) {
-            outline["status"] = serde_json::from_str(status.get()).unwrap_or_default();
+        if let Ok(Fields { spec, status }) = serde_json::from_str(self.0.get()) {
+            let read = |text: &RawValue| serde_json::from_str::<Value>(text.get()).ok();
+            outline["status"] = status.and_then(|status| read(&status)).unwrap_or_default();
+            outline["spec"] = spec.into_iter().filter_map(|(field, text)| Some((field, read(&text)?))).collect();
         }
         outline["unreadable"] = json!("the canary is nested too deeply to be read");
         outline
@@ -137,7 +144,8 @@ impl Text {
 
 impl Item {
     /// All of it. What cannot be read is its outline: then the object is there, and has nothing that anybody could act on.
-    /// Of a canary the status is kept as well, and it says so, for its run must not be forgotten.
+    /// Of a canary the status and the rest of the spec are kept as well, and it says so: its run must not be forgotten, and is
+    /// led back by them.
     pub(crate) fn whole(self) -> Value {
         let Self { outline, text } = self;
         text.read().unwrap_or_else(|| if outline["kind"] == "Canary" { text.unreadable(outline) } else { outline })
@@ -158,11 +166,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_canary_that_lies_too_deep_to_be_read_says_so_and_keeps_its_status() {
+    fn a_canary_that_lies_too_deep_to_be_read_says_so_and_keeps_its_run_and_what_leads_it_back() {
         let (open, close) = ("[".repeat(200), "]".repeat(200));
         let read = |kind: &str| {
             let text = format!(
-                r#"{{"kind": "{kind}", "metadata": {{"name": "podinfo", "uid": "u"}}, "spec": {{"service": {open}{close}}},
+                r#"{{"kind": "{kind}", "metadata": {{"name": "podinfo", "uid": "u"}}, "spec": {{"targetRef": {{"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"}},
+                        "service": {{"port": 80}}, "analysis": {{"match": {open}{close}}}}},
                     "status": {{"phase": "Progressing", "canaryWeight": 50}}}}"#
             );
             serde_json::from_str::<Text>(&text).unwrap().item().unwrap().whole()
@@ -170,6 +179,7 @@ mod tests {
         let canary = Canary::read(&read("Canary").to_string()).unwrap();
         assert_eq!(canary.unreadable.as_deref(), Some("the canary is nested too deeply to be read"));
         assert_eq!(canary.status.map(|status| status.canary_weight), Some(50));
+        assert_eq!((canary.spec.target_ref.name.as_str(), canary.spec.service.is_some()), ("podinfo", true));
         assert_eq!(read("Deployment")["status"], Value::Null, "nobody acts on what is left of another object");
     }
 }
