@@ -76,4 +76,16 @@ mod tests {
             check(&given, host, &[]);
         }
     }
+
+    #[test]
+    fn the_name_of_the_service_is_no_way_to_claim_a_host() {
+        let settings = settings(&[("other", "*")]);
+        for name in ["shop.example.com", "shop.other.svc.cluster.local"] {
+            let named = json!({"service": {"port": 80, "name": name}});
+            let aimed = json!({"service": {"port": 80}, "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}});
+            for spec in [named, aimed] {
+                assert!(Rollout::parse(&canary(&spec), &settings).is_err(), "{spec}");
+            }
+        }
+    }
 }
