@@ -161,6 +161,15 @@ pub(crate) enum Seen {
     TooLarge(Value),
 }
 
+impl Seen {
+    /// What is known of it: of one that is too large who it is, and nothing that anybody could act on.
+    pub(crate) fn known(self) -> Value {
+        match self {
+            Self::Whole(object) | Self::TooLarge(object) => object,
+        }
+    }
+}
+
 /// The API server of the workloads, and the one of the mesh objects, which is mostly the same.
 #[derive(Clone)]
 pub struct Cluster {

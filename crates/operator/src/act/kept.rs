@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{create, delete, follow, judge, key_of, may_write, replace};
 use crate::clock;
+use crate::cluster::Seen;
 use crate::lock::lock;
 use crate::operator::Operator;
 use crate::stopped::Stopped;
@@ -27,7 +28,8 @@ pub(super) async fn keep(operator: &Operator, story: &Story, object: &Value) -> 
         Err(stopped @ Stopped::Conflict(..)) => stopped,
         Err(stopped) => return Err(stopped),
     };
-    let Some(seen) = judge(operator, &key, "get", operator.cluster.get(&key).await)? else { return Err(conflict) };
+    let seen = judge(operator, &key, "get", operator.cluster.look(&key).await)?.map(Seen::known);
+    let Some(seen) = seen else { return Err(conflict) };
     let is_same = are_alike(&seen["data"], &object["data"]);
     match ownership::holder(&seen, &story.bounds) {
         Holder::Ours if is_same => {

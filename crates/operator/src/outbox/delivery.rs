@@ -12,11 +12,12 @@ use burgee_core::world::{Kind, ObjectKey};
 use jiff::Timestamp;
 
 use super::{Lane, Letter};
-use crate::cluster::ApiError;
+use crate::cluster::{ApiError, Seen};
 use crate::hooks;
 use crate::http::{Aim, Limits, Outside, SendError, Trust};
 use crate::operator::Operator;
 use crate::secrets::{Content, Reading, SecretError};
+use crate::sized::too_large;
 use crate::stores::Look;
 use crate::supervise::caught;
 
@@ -150,7 +151,10 @@ pub(super) async fn alert_provider(
     let object = match operator.stores.peek(key) {
         Look::Present(object) => Some((*object).clone()),
         Look::Absent => None,
-        Look::Ask | Look::Unknown(_) => operator.cluster.get(key).await.map_err(|error| unread(&error))?,
+        Look::Ask | Look::Unknown(_) => match operator.cluster.look(key).await.map_err(|error| unread(&error))? {
+            Some(Seen::TooLarge(_)) => return Err(Trouble::for_good(format!("error: {key} {}", too_large()))),
+            seen => seen.map(Seen::known),
+        },
     };
     let missing = || Trouble::for_good(format!("error: alertproviders.flagger.app {:?} not found", key.name));
     let read = burgee_api::read_object(&object.ok_or_else(missing)?);
