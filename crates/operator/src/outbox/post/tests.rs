@@ -326,7 +326,8 @@ async fn a_letter_that_nobody_takes_is_given_up_in_the_end() {
     let spec = json!({"type": "webhook", "address": receiver.url()});
     let api = Fake::start(move |_| object(&json!({"metadata": {"name": "chat"}, "spec": spec}))).await;
     let millis = Duration::from_millis;
-    let operator = api.operator_at(Pace { first: millis(1), longest: millis(2), patience: millis(50) });
+    // Long enough for a machine that has much else to do.
+    let operator = api.operator_at(Pace { first: millis(1), longest: millis(2), patience: millis(500) });
     operator.post(&alerting("podinfo"), &alert("one"));
     while !operator.is_delivered() {
         tokio::task::yield_now().await;
