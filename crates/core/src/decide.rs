@@ -52,13 +52,13 @@ mod revision;
 mod rollback;
 mod routes;
 mod safety;
-mod scene;
 mod stamp;
 mod start;
 mod strategy;
 mod takeover;
 mod terminate;
 mod tick;
+mod workloads;
 
 pub use analyse::template_key;
 use builder::{say, stopped};
@@ -93,58 +93,58 @@ fn round(tick: &Tick, heard: &Heard) -> Round {
 
 /// The safety of the traffic comes before everything that can go wrong in a tick, and has the last word where something
 /// did (I28, I29). What is proposed gets what every plan gets, here and in `safety`.
-fn route(tick: &Facts, answers: &Heard) -> Result<Plan, Question> {
-    if let Some(proposal) = safety::first(tick) {
-        return Ok(passes::plan(tick, proposal));
+fn route(facts: &Facts, answers: &Heard) -> Result<Plan, Question> {
+    if let Some(proposal) = safety::first(facts) {
+        return Ok(passes::plan(facts, proposal));
     }
-    let waiting = match story(tick, answers) {
-        Ok(proposal) => return Ok(passes::plan(tick, proposal)),
+    let waiting = match story(facts, answers) {
+        Ok(proposal) => return Ok(passes::plan(facts, proposal)),
         Err(Stop::Ask(question)) => return Err(question),
         Err(Stop::Wait(proposal)) => *proposal,
-        Err(Stop::Blocked(obstacle)) => stopped(tick, obstacle),
+        Err(Stop::Blocked(obstacle)) => stopped(facts, obstacle),
     };
-    safety::judged(tick, answers, passes::plan(tick, waiting))
+    safety::judged(facts, answers, passes::plan(facts, waiting))
 }
 
 /// The rollout as the contract tells it. Whatever it cannot see, make or understand ends it.
-fn story(tick: &Facts, answers: &Heard) -> Decision<Proposal> {
-    if let Some(reason) = refuse::reason(tick) {
-        return refuse::refused(tick, &reason);
+fn story(facts: &Facts, answers: &Heard) -> Decision<Proposal> {
+    if let Some(reason) = refuse::reason(facts) {
+        return refuse::refused(facts, &reason);
     }
-    if tick.world.canary.metadata.deletion_timestamp.is_some() {
-        return Ok(terminate::terminate(tick)?);
+    if facts.world.canary.metadata.deletion_timestamp.is_some() {
+        return Ok(terminate::terminate(facts)?);
     }
-    if let Some(step) = terminate::finalizer(tick) {
-        return Ok(Plan { steps: vec![step], next: Wake::At(tick.now), ..Plan::idle() }.into());
+    if let Some(step) = terminate::finalizer(facts) {
+        return Ok(Plan { steps: vec![step], next: Wake::At(facts.now), ..Plan::idle() }.into());
     }
-    if !tick.rollout.suspended
-        && let Some(plan) = leave::routes(tick)
-            .or_else(|| leave::scaler(tick))
-            .or_else(|| strategy::change(tick))
-            .or_else(|| follow::note(tick))
+    if !facts.rollout.suspended
+        && let Some(plan) = leave::routes(facts)
+            .or_else(|| leave::scaler(facts))
+            .or_else(|| strategy::change(facts))
+            .or_else(|| follow::note(facts))
     {
         return Ok(plan);
     }
-    if let Some(plan) = orders::answer(tick) {
+    if let Some(plan) = orders::answer(facts) {
         return Ok(plan);
     }
-    if !tick.rollout.suspended
-        && let Some(plan) = takeover::take_over(tick)?
+    if !facts.rollout.suspended
+        && let Some(plan) = takeover::take_over(facts)?
     {
         return Ok(plan);
     }
-    if tick.rollout.suspended {
-        return Ok(say(tick, Notice::Suspended));
+    if facts.rollout.suspended {
+        return Ok(say(facts, Notice::Suspended));
     }
-    if let Some(plan) = names::claim(tick) {
+    if let Some(plan) = names::claim(facts) {
         return Ok(plan);
     }
-    match tick.phase() {
-        Phase::Unset | Phase::Initializing => initialize::initialize(tick, answers),
-        Phase::Initialized | Phase::Succeeded | Phase::Failed | Phase::Waiting => start::start(tick, answers),
-        Phase::Progressing | Phase::WaitingPromotion => progress::progress(tick, answers),
-        Phase::Promoting => promote::promote(tick),
-        Phase::Finalising => finish::finish(tick),
+    match facts.phase() {
+        Phase::Unset | Phase::Initializing => initialize::initialize(facts, answers),
+        Phase::Initialized | Phase::Succeeded | Phase::Failed | Phase::Waiting => start::start(facts, answers),
+        Phase::Progressing | Phase::WaitingPromotion => progress::progress(facts, answers),
+        Phase::Promoting => promote::promote(facts),
+        Phase::Finalising => finish::finish(facts),
         Phase::Terminating | Phase::Terminated => Ok(Plan::idle().into()),
     }
 }

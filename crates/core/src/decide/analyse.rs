@@ -65,9 +65,9 @@ impl From<Fault> for Lost {
 
 /// Asks for all metrics and joins what came back.
 pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
-    let checks = checks(asker.tick);
+    let checks = checks(asker.facts);
     // What cannot even be asked for fails whatever its window holds.
-    let clean_at = |check: &Check| foreign::clean_at(asker.tick, check.metric).filter(|_| check.ask.is_ok());
+    let clean_at = |check: &Check| foreign::clean_at(asker.facts, check.metric).filter(|_| check.ask.is_ok());
     let unclean = checks.iter().filter_map(|check| Some((clean_at(check)?, &check.metric.name)));
     // Of those that are clean at the same time the first one of the spec is named.
     let unclean = unclean.min_by_key(|(clean_at, _)| *clean_at);
@@ -81,11 +81,11 @@ pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
         .filter(|check| clean_at(check).is_none())
         .map(|check| match &check.ask {
             Err(Lost::Fault(fault)) => Outcome::Failed(fault.to_string()),
-            Err(Lost::Query(error)) => subject(asker.tick, check).explain(&MeasureError::Wrong(error.clone())),
-            Ok(_) => judge(asker.tick, check, answers.next()),
+            Err(Lost::Query(error)) => subject(asker.facts, check).explain(&MeasureError::Wrong(error.clone())),
+            Ok(_) => judge(asker.facts, check, answers.next()),
         })
         .collect();
-    Ok(match (conclude(asker.tick, &outcomes), unclean) {
+    Ok(match (conclude(asker.facts, &outcomes), unclean) {
         (Verdict::Passed, Some((clean_at, metric))) => Verdict::Unclean((metric.clone(), clean_at)),
         (verdict, _) => verdict,
     })
@@ -94,9 +94,9 @@ pub(super) fn analyse(asker: &Asker) -> Decision<Verdict> {
 /// The first sentence in the order of the spec is told. After an outage, "no data" holds too, until one metric interval
 /// after the first good answer: a provider that has just restarted has no rate yet, and has one of some series before it
 /// has one of others. One that gives no value at all has an interval as well, so that nothing is held for ever.
-fn conclude(tick: &Facts, outcomes: &[Outcome]) -> Verdict {
+fn conclude(facts: &Facts, outcomes: &[Outcome]) -> Verdict {
     let counts_errors =
-        tick.rollout.analysis.as_ref().is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
+        facts.rollout.analysis.as_ref().is_some_and(|analysis| analysis.metric_errors == Some(MetricErrors::Fail));
     match verdict::join(outcomes) {
         verdict::Verdict::Passed => Verdict::Passed,
         verdict::Verdict::Failed(texts) => {
@@ -104,9 +104,9 @@ fn conclude(tick: &Facts, outcomes: &[Outcome]) -> Verdict {
         }
         verdict::Verdict::NoData(text) => {
             let in_part = outcomes.iter().any(|one| matches!(one, Outcome::Passed(_)));
-            let now = CatchingUp { since: fraction(tick.now), in_part };
+            let now = CatchingUp { since: fraction(facts.now), in_part };
             let failed = || Verdict::Failed(Notice::MetricHalt(text));
-            catching_up(tick, now).map_or_else(failed, |catching_up| Verdict::Held(Silence::CatchingUp(catching_up)))
+            catching_up(facts, now).map_or_else(failed, |catching_up| Verdict::Held(Silence::CatchingUp(catching_up)))
         }
         verdict::Verdict::Hold(text) if counts_errors => Verdict::Failed(Notice::MetricHalt(text)),
         verdict::Verdict::Hold(text) => Verdict::Held(Silence::Unanswered(text)),
@@ -115,11 +115,11 @@ fn conclude(tick: &Facts, outcomes: &[Outcome]) -> Verdict {
 
 /// Since when a provider that came back has been catching up; nothing if the run was not held, or has been for long enough.
 /// Values that come and go begin nothing anew.
-fn catching_up(tick: &Facts, now: CatchingUp) -> Option<CatchingUp> {
-    let run = tick.run().filter(|run| run.held_since.is_some())?;
+fn catching_up(facts: &Facts, now: CatchingUp) -> Option<CatchingUp> {
+    let run = facts.run().filter(|run| run.held_since.is_some())?;
     let known = run.catching_up.as_ref().filter(|known| known.in_part || !now.in_part);
     let Some((known, since)) = known.and_then(|known| Some((known, time(&known.since)?))) else { return Some(now) };
-    (tick.now.duration_since(since) < longest_interval(tick.rollout)).then(|| known.clone())
+    (facts.now.duration_since(since) < longest_interval(facts.rollout)).then(|| known.clone())
 }
 
 /// What is said of a provider that answers again, and has nothing to answer yet, or not all.
@@ -134,23 +134,23 @@ fn longest_interval(rollout: &Rollout) -> SignedDuration {
     rollout.metrics().iter().map(foreign::window).max().unwrap_or(SignedDuration::from_mins(1))
 }
 
-fn subject<'a>(tick: &Facts<'a>, check: &Check<'a>) -> Subject<'a> {
+fn subject<'a>(facts: &Facts<'a>, check: &Check<'a>) -> Subject<'a> {
     Subject {
-        canary: &tick.rollout.name,
-        namespace: &tick.rollout.namespace,
-        target: &tick.rollout.target.name,
-        metrics_provider: &tick.rollout.metrics_provider,
+        canary: &facts.rollout.name,
+        namespace: &facts.rollout.namespace,
+        target: &facts.rollout.target.name,
+        metrics_provider: &facts.rollout.metrics_provider,
         metric: &check.metric.name,
         source: check.source,
     }
 }
 
-fn judge(tick: &Facts, check: &Check, answer: Option<Answer>) -> Outcome {
-    let subject = subject(tick, check);
+fn judge(facts: &Facts, check: &Check, answer: Option<Answer>) -> Outcome {
+    let subject = subject(facts, check);
     match answer {
         Some(Answer::Measured(Ok(value))) => {
             let value = match check.source {
-                Source::Builtin(builtin) => observer(tick.rollout).value(builtin, value),
+                Source::Builtin(builtin) => observer(facts.rollout).value(builtin, value),
                 Source::Inline | Source::Template => value,
             };
             subject.judge(value, Bounds::of(check.metric))
@@ -173,18 +173,18 @@ fn secret_fault(check: &Check, error: String) -> Fault {
 }
 
 /// The checks in the contract's order: builtin and inline ones first, then those with templates (metrics §1).
-fn checks<'a>(tick: &Facts<'a>) -> Vec<Check<'a>> {
-    let metrics = tick.rollout.metrics();
-    let first = metrics.iter().flat_map(|metric| direct_checks(tick, metric));
-    let second = metrics.iter().filter_map(|metric| template_check(tick, metric));
+fn checks<'a>(facts: &Facts<'a>) -> Vec<Check<'a>> {
+    let metrics = facts.rollout.metrics();
+    let first = metrics.iter().flat_map(|metric| direct_checks(facts, metric));
+    let second = metrics.iter().filter_map(|metric| template_check(facts, metric));
     first.chain(second).collect()
 }
 
-fn direct_checks<'a>(tick: &Facts, metric: &'a Metric) -> Vec<Check<'a>> {
-    let rollout = tick.rollout;
+fn direct_checks<'a>(facts: &Facts, metric: &'a Metric) -> Vec<Check<'a>> {
+    let rollout = facts.rollout;
     let mut checks = Vec::new();
     if let Some(builtin) = Builtin::of(metric) {
-        let query = observer(rollout).render(builtin, &model(tick, metric));
+        let query = observer(rollout).render(builtin, &model(facts, metric));
         checks.push(Check {
             metric,
             source: Source::Builtin(builtin),
@@ -192,7 +192,7 @@ fn direct_checks<'a>(tick: &Facts, metric: &'a Metric) -> Vec<Check<'a>> {
         });
     }
     if let Some(query) = metric.query.as_deref().filter(|query| !query.is_empty()) {
-        let query = render(query, &model(tick, metric));
+        let query = render(query, &model(facts, metric));
         checks.push(Check { metric, source: Source::Inline, ask: prometheus_ask(rollout, metric, query, 1.0) });
     }
     checks
@@ -220,18 +220,18 @@ fn scale(rollout: &Rollout, builtin: Builtin) -> f64 {
     }
 }
 
-fn template_check<'a>(tick: &Facts<'a>, metric: &'a Metric) -> Option<Check<'a>> {
+fn template_check<'a>(facts: &Facts<'a>, metric: &'a Metric) -> Option<Check<'a>> {
     let usable = Builtin::of(metric).is_some() || metric.query.as_deref().is_some_and(|query| !query.is_empty());
-    let Some(key) = template_key(tick.rollout, metric) else {
+    let Some(key) = template_key(facts.rollout, metric) else {
         let ask = Err(Fault::NothingConfigured.into());
         return (!usable).then_some(Check { metric, source: Source::Template, ask });
     };
-    Some(Check { metric, source: Source::Template, ask: template_ask(tick, metric, &key) })
+    Some(Check { metric, source: Source::Template, ask: template_ask(facts, metric, &key) })
 }
 
-fn template_ask(tick: &Facts, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lost> {
-    let template = template(tick.world, key)?;
-    let model = model(tick, metric);
+fn template_ask(facts: &Facts, metric: &Metric, key: &ObjectKey) -> Result<Ask, Lost> {
+    let template = template(facts.world, key)?;
+    let model = model(facts, metric);
     let query = render(&template.spec.query, &model).map_err(|error| Fault::Render {
         name: key.name.clone(),
         namespace: key.namespace.clone(),
@@ -259,10 +259,10 @@ fn template_source(template: &MetricTemplate, key: &ObjectKey) -> ProviderSource
 }
 
 /// What is wrong with the first MetricTemplate that is not there; nobody asks for it while the analysis is skipped.
-pub(super) fn missing_template(tick: &Facts) -> Option<String> {
-    let metrics = if tick.rollout.skip_analysis { &[] } else { tick.rollout.metrics() };
-    let mut keys = metrics.iter().filter_map(|metric| template_key(tick.rollout, metric));
-    keys.find(|key| tick.world.seen(key) == Observed::Absent).map(|key| missing(&key).to_string())
+pub(super) fn missing_template(facts: &Facts) -> Option<String> {
+    let metrics = if facts.rollout.skip_analysis { &[] } else { facts.rollout.metrics() };
+    let mut keys = metrics.iter().filter_map(|metric| template_key(facts.rollout, metric));
+    keys.find(|key| facts.world.seen(key) == Observed::Absent).map(|key| missing(&key).to_string())
 }
 
 fn missing(key: &ObjectKey) -> Fault {
@@ -324,9 +324,9 @@ fn observer(rollout: &Rollout) -> Observer {
     Observer::for_provider(&rollout.metrics_provider)
 }
 
-fn model(tick: &Facts, metric: &Metric) -> Model {
-    let rollout = tick.rollout;
-    let revision = workload::revision(rollout, tick.world, Side::Canary).map(|revision| revision.name);
+fn model(facts: &Facts, metric: &Metric) -> Model {
+    let rollout = facts.rollout;
+    let revision = workload::revision(rollout, facts.world, Side::Canary).map(|revision| revision.name);
     let interval = metric.interval.clone().filter(|interval| !interval.is_empty());
     Model {
         name: rollout.name.clone(),
@@ -341,26 +341,26 @@ fn model(tick: &Facts, metric: &Metric) -> Model {
 }
 
 /// The provider does not answer: weight and counters stay, it is said once, and asked again every interval (S10).
-pub(super) fn hold(tick: &Facts, mut draft: PlanBuilder, silence: Silence) -> Proposal {
+pub(super) fn hold(facts: &Facts, mut builder: PlanBuilder, silence: Silence) -> Proposal {
     let (reason, catching_up) = match silence {
         Silence::Unanswered(reason) => (reason, None),
         Silence::CatchingUp(catching_up) => (progress(&catching_up), Some(catching_up)),
     };
-    if draft.run().held_since.is_none() {
-        draft.tell(Notice::ProviderSilent(reason.clone()));
-        draft.run().held_since = Some(fraction(tick.now));
-        draft.set_condition("Held", "True", "ProviderNotAnswering", &reason);
+    if builder.run().held_since.is_none() {
+        builder.tell(Notice::ProviderSilent(reason.clone()));
+        builder.run().held_since = Some(fraction(facts.now));
+        builder.set_condition("Held", "True", "ProviderNotAnswering", &reason);
     }
-    let run = draft.run();
+    let run = builder.run();
     (run.held_reason, run.catching_up) = (Some(reason), catching_up);
-    draft.wait_an_interval()
+    builder.wait_an_interval()
 }
 
 /// The provider answers again.
-pub(super) fn resume(draft: &mut PlanBuilder) {
-    if draft.run().held_since.is_some() {
-        draft.tell(Notice::ProviderAnswersAgain);
-        ending::forget_hold(draft.run());
-        draft.drop_condition("Held");
+pub(super) fn resume(builder: &mut PlanBuilder) {
+    if builder.run().held_since.is_some() {
+        builder.tell(Notice::ProviderAnswersAgain);
+        ending::forget_hold(builder.run());
+        builder.drop_condition("Held");
     }
 }

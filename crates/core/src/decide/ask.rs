@@ -18,7 +18,7 @@ use crate::webhook::{self, Payload, kind_name};
 
 /// What asking needs to know.
 pub(super) struct Asker<'a> {
-    pub(super) tick: &'a Facts<'a>,
+    pub(super) facts: &'a Facts<'a>,
     pub(super) answers: &'a Heard<'a>,
     /// Names the revision and step, so that an answer is never used for another.
     pub(super) moment: String,
@@ -41,7 +41,7 @@ impl Asker<'_> {
     pub(super) fn gates(&self, kinds: &[WebhookType], known: &[PassedHook]) -> Decision<Gates> {
         let mut passed = Vec::new();
         for kind in kinds {
-            for hook in self.tick.rollout.webhooks(*kind) {
+            for hook in self.facts.rollout.webhooks(*kind) {
                 if known.contains(&remembered(hook)) || is_message(hook) {
                     continue;
                 }
@@ -72,7 +72,7 @@ impl Asker<'_> {
 
     /// Every hook that did not pass at this moment, and why.
     pub(super) fn failed_hooks(&self) -> impl Iterator<Item = (&Webhook, &HookError)> {
-        let hooks = self.tick.rollout.analysis.iter().flat_map(|analysis| &analysis.webhooks);
+        let hooks = self.facts.rollout.analysis.iter().flat_map(|analysis| &analysis.webhooks);
         hooks.filter_map(|hook| match self.answers.known(&self.hook_key(hook))? {
             Answer::Hook(Err(error)) => Some((hook, error)),
             Answer::Hook(Ok(())) | Answer::Measured(_) => None,
@@ -95,27 +95,27 @@ impl Asker<'_> {
     }
 
     fn payload(&self, hook: &Webhook) -> serde_json::Value {
-        let status = self.tick.world.canary.status.as_ref();
+        let status = self.facts.world.canary.status.as_ref();
         let checksum = webhook::checksum(
             status.and_then(|status| status.tracked_configs.as_ref()),
             status.map_or("", |status| status.last_applied_spec.as_str()),
         );
-        let tick = self.tick;
+        let facts = self.facts;
         // Whoever is asked to roll back hears where the canary is (contract: webhooks §2).
-        let phase = if hook.kind == WebhookType::Rollback { tick.phase() } else { self.phase }.as_str();
-        Payload { name: &tick.rollout.name, namespace: &tick.rollout.namespace, phase, checksum: &checksum }
+        let phase = if hook.kind == WebhookType::Rollback { facts.phase() } else { self.phase }.as_str();
+        Payload { name: &facts.rollout.name, namespace: &facts.rollout.namespace, phase, checksum: &checksum }
             .body(&hook.metadata)
     }
 
     /// An answer that is not older than an interval.
     fn fresh(&self, key: &AskKey) -> Option<&Answer> {
-        let Tick { now, rollout, .. } = **self.tick;
+        let Tick { now, rollout, .. } = **self.facts;
         self.answers.needed_since(key, now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN))
     }
 
     /// Whether everything that a question asks has been asked for longer than an interval already.
     pub(super) fn is_late(&self, question: &Question) -> bool {
-        let Tick { now, rollout, .. } = **self.tick;
+        let Tick { now, rollout, .. } = **self.facts;
         let since = now.saturating_sub(rollout.interval).unwrap_or(Timestamp::MIN);
         question.asks.iter().all(|(key, _)| self.answers.is_awaited_longer(key, since))
     }
@@ -126,11 +126,11 @@ impl Asker<'_> {
 
     /// Leaves with the question, or waits if it was answered less than an interval ago.
     fn leave(&self, asks: Vec<(AskKey, Ask)>) -> Stop {
-        if let Some(until) = self.answers.quiet_until(self.tick.now) {
+        if let Some(until) = self.answers.quiet_until(self.facts.now) {
             return Proposal::from(Plan { next: Wake::At(until), ..Plan::idle() }).into();
         }
         let tellings = (0..).zip(&self.before);
-        let first = tellings.map(|(place, notice)| Step::Tell(telling(self.tick, notice.clone(), place, self.phase)));
+        let first = tellings.map(|(place, notice)| Step::Tell(telling(self.facts, notice.clone(), place, self.phase)));
         Stop::Ask(Question { repairs: Vec::new(), first: first.collect(), asks })
     }
 }
@@ -151,15 +151,15 @@ pub(super) fn voice(hook: &Webhook) -> Voice {
 }
 
 /// Notes and tells the gates that passed. One that is asked only once in a run is not asked again (S18).
-pub(super) fn note_passed(draft: &mut PlanBuilder, gate: Gate, passed: Vec<String>) {
+pub(super) fn note_passed(builder: &mut PlanBuilder, gate: Gate, passed: Vec<String>) {
     let once = match gate {
         Gate::PreRollout => Some(WebhookType::PreRollout),
         Gate::ConfirmPromotion => Some(WebhookType::ConfirmPromotion),
         Gate::ConfirmRollout | Gate::ConfirmTrafficIncrease | Gate::PostRollout | Gate::Rollback => None,
     };
     for name in passed {
-        draft.run().hooks_passed.extend(once.map(|kind| PassedHook { kind, name: name.clone() }));
-        draft.tell(Notice::GatePassed(gate, name));
+        builder.run().hooks_passed.extend(once.map(|kind| PassedHook { kind, name: name.clone() }));
+        builder.tell(Notice::GatePassed(gate, name));
     }
 }
 

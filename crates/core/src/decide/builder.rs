@@ -20,21 +20,21 @@ use crate::timetable::Wake;
 /// made so last (I23). A crash in between leaves an intention that the next tick
 /// carries out.
 pub(super) struct PlanBuilder<'a> {
-    pub(super) tick: &'a Facts<'a>,
+    pub(super) facts: &'a Facts<'a>,
     /// The status as it shall be.
     pub(super) status: CanaryStatus,
     collected: Collected,
 }
 
 impl<'a> PlanBuilder<'a> {
-    pub(super) fn new(tick: &'a Facts<'a>) -> Self {
-        Self { tick, status: tick.opening.clone(), collected: Collected::default() }
+    pub(super) fn new(facts: &'a Facts<'a>) -> Self {
+        Self { facts, status: facts.opening.clone(), collected: Collected::default() }
     }
 
     /// Goes on with what was collected.
-    pub(super) fn resume(tick: &'a Facts<'a>, drafted: Drafted) -> Self {
+    pub(super) fn resume(facts: &'a Facts<'a>, drafted: Drafted) -> Self {
         let Drafted { collected, status } = drafted;
-        Self { tick, status, collected }
+        Self { facts, status, collected }
     }
 
     /// The run's record, made if there is none.
@@ -48,15 +48,15 @@ impl<'a> PlanBuilder<'a> {
 
     /// Goes on behind a plan, from the status that it writes. What the plan tells without writing one keeps its name: it is
     /// told again, and not twice.
-    pub(super) fn behind(tick: &'a Facts<'a>, plan: &Plan) -> Self {
-        let mut draft = Self::new(tick);
+    pub(super) fn behind(facts: &'a Facts<'a>, plan: &Plan) -> Self {
+        let mut builder = Self::new(facts);
         if let Some(status) = plan.status() {
-            draft.status = status.clone();
+            builder.status = status.clone();
             for telling in plan.steps.iter().filter_map(Step::telling) {
-                draft.collected.told.next(&telling.notice);
+                builder.collected.told.next(&telling.notice);
             }
         }
-        draft
+        builder
     }
 
     pub(super) fn steps(&mut self, steps: impl IntoIterator<Item = Step>) {
@@ -68,22 +68,22 @@ impl<'a> PlanBuilder<'a> {
         self.collected.intended.extend(steps);
     }
 
-    /// Says something in the phase that the draft has reached; what is an alert as well is sent after the status.
+    /// Says something in the phase that the builder has reached; what is an alert as well is sent after the status.
     pub(super) fn tell(&mut self, notice: Notice) {
-        let alert = notice.alert(&self.tick.rollout.names());
-        let alert = alert.map(|alert| Step::Deliver(deliveries::alert(alert, self.status.phase, self.tick.now)));
+        let alert = notice.alert(&self.facts.rollout.names());
+        let alert = alert.map(|alert| Step::Deliver(deliveries::alert(alert, self.status.phase, self.facts.now)));
         self.collected.afterwards.extend(alert);
         let place = self.collected.told.next(&notice);
-        self.collected.steps.push(Step::Tell(telling(self.tick, notice, place, self.status.phase)));
+        self.collected.steps.push(Step::Tell(telling(self.facts, notice, place, self.status.phase)));
     }
 
     /// Says something that is no part of the story: what was told and not yet written keeps its name.
     pub(super) fn tell_aside(&mut self, notice: Notice) {
         let place = self.collected.told.clone().next(&notice);
-        self.collected.steps.push(Step::Tell(telling(self.tick, notice, place, self.status.phase)));
+        self.collected.steps.push(Step::Tell(telling(self.facts, notice, place, self.status.phase)));
     }
 
-    /// Whether the draft says this already.
+    /// Whether the builder says this already.
     pub(super) fn has_told(&self, text: &str) -> bool {
         let mut told = self.collected.steps.iter().filter_map(Step::telling);
         told.any(|telling| matches!(&telling.notice, Notice::Problem(said) if said == text))
@@ -91,7 +91,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// A notice in the words of its event.
     pub(super) fn text(&self, notice: &Notice) -> String {
-        notice.text(&self.tick.rollout.names())
+        notice.text(&self.facts.rollout.names())
     }
 
     /// Failed checks and iterations begin again.
@@ -105,7 +105,7 @@ impl<'a> PlanBuilder<'a> {
     }
 
     pub(super) fn post_rollout(&mut self) {
-        self.collected.afterwards.push(Step::Deliver(deliveries::post_rollout(self.status.phase, self.tick.now)));
+        self.collected.afterwards.push(Step::Deliver(deliveries::post_rollout(self.status.phase, self.facts.now)));
     }
 
     /// Nothing is asked again before this time.
@@ -117,17 +117,17 @@ impl<'a> PlanBuilder<'a> {
     pub(super) fn enter(&mut self, phase: Phase) {
         debug_assert!(self.status.phase.may_become(phase), "{} may not become {phase}", self.status.phase);
         self.status.phase = phase;
-        let (status, message) = promoted_condition(phase, &self.tick.rollout.target.kind);
+        let (status, message) = promoted_condition(phase, &self.facts.rollout.target.kind);
         self.set_condition("Promoted", status, phase.as_str(), &message);
     }
 
     /// Sets a condition; `Promoted` stays first, and times move only when something changed.
     pub(super) fn set_condition(&mut self, kind: &str, status: &str, reason: &str, message: &str) {
-        let now = seconds(self.tick.now);
+        let now = seconds(self.facts.now);
         let says_so = |condition: &Condition| {
             condition.status == status && condition.reason == reason && condition.message.as_deref() == Some(message)
         };
-        let before = self.tick.world.canary.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let before = self.facts.world.canary.status.as_ref().and_then(|status| status.conditions.as_ref());
         let known = before.into_iter().flatten().find(|condition| condition.kind == kind).cloned();
         let conditions = self.status.conditions.get_or_insert_default();
         if conditions.iter().any(|condition| condition.kind == kind && says_so(condition)) {
@@ -171,7 +171,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// The next question is asked an interval from now.
     pub(super) fn wait_an_interval(mut self) -> Proposal {
-        let next = self.tick.after(self.tick.rollout.interval);
+        let next = self.facts.after(self.facts.rollout.interval);
         self.quiet_until(next);
         self.finish(Wake::At(next))
     }
@@ -203,7 +203,7 @@ impl PlanBuilder<'_> {
 
     /// Whether the canary cannot be meant at all: that stands first.
     pub(super) fn is_refused(&self) -> bool {
-        self.tick.rollout.refused.is_some()
+        self.facts.rollout.refused.is_some()
     }
 
     /// The condition that shows a mistake.
@@ -213,7 +213,7 @@ impl PlanBuilder<'_> {
 
     /// Tells of a mistake that was not shown before.
     pub(super) fn tell_new_blame(&mut self) {
-        let before = self.tick.world.canary.status.as_ref().and_then(|status| blame(status.conditions.as_deref()));
+        let before = self.facts.world.canary.status.as_ref().and_then(|status| blame(status.conditions.as_deref()));
         let text = blame(self.status.conditions.as_deref()).cloned();
         if let Some(text) = text.filter(|text| Some(text) != before) {
             self.tell(Notice::Problem(text));
@@ -223,27 +223,27 @@ impl PlanBuilder<'_> {
 
 /// What is proposed where something cannot be seen or made: it is said once per interval, and a mistake is shown until it is
 /// mended. The status is written when a mistake comes and when it goes, not in between (I18).
-pub(super) fn stopped(tick: &Facts, obstacle: Obstacle) -> Proposal {
-    let mut draft = PlanBuilder::new(tick);
+pub(super) fn stopped(facts: &Facts, obstacle: Obstacle) -> Proposal {
+    let mut builder = PlanBuilder::new(facts);
     match obstacle {
-        Obstacle::Halt(problem) => draft.tell(Notice::Problem(problem)),
+        Obstacle::Halt(problem) => builder.tell(Notice::Problem(problem)),
         Obstacle::Mistaken(mistake, problem) => {
-            draft.blame(mistake, &problem);
-            draft.tell_aside(Notice::Problem(problem));
+            builder.blame(mistake, &problem);
+            builder.tell_aside(Notice::Problem(problem));
         }
     }
-    draft.finish(Wake::At(tick.after(tick.rollout.interval)))
+    builder.finish(Wake::At(facts.after(facts.rollout.interval)))
 }
 
 /// Says one thing and waits for a change. Routes that are wrong while nothing is done are nobody's fault.
-pub(super) fn say(tick: &Facts, notice: Notice) -> Proposal {
-    let mut draft = PlanBuilder::new(tick);
-    draft.tell(notice);
-    let is_suspended = tick.rollout.suspended;
-    if is_suspended && tick.run().is_some_and(|run| run.fought_since.is_some()) {
-        draft.run().fought_since = None;
+pub(super) fn say(facts: &Facts, notice: Notice) -> Proposal {
+    let mut builder = PlanBuilder::new(facts);
+    builder.tell(notice);
+    let is_suspended = facts.rollout.suspended;
+    if is_suspended && facts.run().is_some_and(|run| run.fought_since.is_some()) {
+        builder.run().fought_since = None;
     }
-    draft.finish(Wake::OnChange)
+    builder.finish(Wake::OnChange)
 }
 
 /// The telling of a notice: what it is about and the deterministic name of its event.

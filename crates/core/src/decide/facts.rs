@@ -8,8 +8,8 @@ use burgee_api::CanaryStatus;
 use super::mistake::{Mistake, Obstacle, Seen};
 use super::placement::Pods;
 use super::readiness::{limited, reported_canary, reported_primary};
-use super::scene::{Scene, missing_config, missing_target};
 use super::tick::Tick;
+use super::workloads::{Workloads, missing_config, missing_target};
 use crate::ownership::{self, Claim};
 use crate::reads;
 use crate::workload::{self, Readiness, Side};
@@ -18,7 +18,7 @@ use crate::world::ObjectKey;
 /// A tick and what is known of it.
 pub(super) struct Facts<'a> {
     tick: Tick<'a>,
-    scene: Seen<Option<Scene<'a>>>,
+    workloads: Seen<Option<Workloads<'a>>>,
     /// The status that every plan of the tick begins with.
     pub(super) opening: CanaryStatus,
     /// What is said of the first config without which the target's pods do not start.
@@ -48,7 +48,7 @@ impl<'a> Facts<'a> {
         let references = reads::configs(rollout, settings, world.present(&rollout.target_key()));
         Self {
             tick: *tick,
-            scene: Scene::find(tick, &references),
+            workloads: Workloads::find(tick, &references),
             opening: world.canary.status.clone().unwrap_or_default(),
             missing_config: missing_config(tick, &references),
             claims: ownership::claims(rollout, settings, world),
@@ -62,14 +62,14 @@ impl<'a> Facts<'a> {
     }
 
     /// The workloads, or what cannot be seen of them.
-    pub(super) fn scene(&self) -> Seen<&Scene<'a>> {
+    pub(super) fn workloads(&self) -> Seen<&Workloads<'a>> {
         let missing = || Obstacle::Mistaken(Mistake::TargetMissing, missing_target(self));
         self.find_scene()?.ok_or_else(missing)
     }
 
     /// The same for whoever can do without a target that is gone.
-    pub(super) fn find_scene(&self) -> Seen<Option<&Scene<'a>>> {
-        self.scene.as_ref().map(Option::as_ref).map_err(Obstacle::clone)
+    pub(super) fn find_scene(&self) -> Seen<Option<&Workloads<'a>>> {
+        self.workloads.as_ref().map(Option::as_ref).map_err(Obstacle::clone)
     }
 
     /// Whether the primary is ready, in the contract's words.

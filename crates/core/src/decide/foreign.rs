@@ -50,36 +50,36 @@ fn is_open(run: &Run) -> bool {
 }
 
 /// Until when another run than the one that begins now had requests. Its pods may be there still; then it is not over.
-pub(super) fn before_a_run(tick: &Facts) -> Option<String> {
-    let run = tick.run()?;
-    if run.drain_until.is_some() || has_traffic(tick) || is_healing_wanted(tick) {
-        return Some(fraction(tick.now));
+pub(super) fn before_a_run(facts: &Facts) -> Option<String> {
+    let run = facts.run()?;
+    if run.drain_until.is_some() || has_traffic(facts) || is_healing_wanted(facts) {
+        return Some(fraction(facts.now));
     }
     // By a clock that was set back since, nothing lies ahead.
     let until = run.foreign_until.as_deref().and_then(time);
-    until.map(|until| fraction(until.min(tick.now)))
+    until.map(|until| fraction(until.min(facts.now)))
 }
 
 /// Whether the canary has traffic: it was meant to, or somebody has led it there by hand.
-fn has_traffic(tick: &Facts) -> bool {
-    let is_meant = tick.world.canary.status.as_ref().is_some_and(|status| status.canary_weight > 0);
-    is_meant || peer_split(tick).is_some_and(|split| split != Split::PRIMARY)
+fn has_traffic(facts: &Facts) -> bool {
+    let is_meant = facts.world.canary.status.as_ref().is_some_and(|status| status.canary_weight > 0);
+    is_meant || peer_split(facts).is_some_and(|split| split != Split::PRIMARY)
 }
 
 /// The same of a run that begins again.
-pub(super) fn before_another_try(tick: &Facts) -> Option<String> {
-    let run = tick.run()?;
-    let failed_checks = tick.world.canary.status.as_ref().map_or(0, |status| status.failed_checks);
+pub(super) fn before_another_try(facts: &Facts) -> Option<String> {
+    let run = facts.run()?;
+    let failed_checks = facts.world.canary.status.as_ref().map_or(0, |status| status.failed_checks);
     // Those of hooks too, such as an acceptance test.
-    let was_tested = failed_checks > 0 || !run.hooks_passed.is_empty() || is_fix(tick);
-    let had_requests = has_traffic(tick) || has_begun(tick) || run.strategy.is_some() || was_tested;
-    if had_requests || is_open(run) { Some(fraction(tick.now)) } else { run.foreign_until.clone() }
+    let was_tested = failed_checks > 0 || !run.hooks_passed.is_empty() || is_fix(facts);
+    let had_requests = has_traffic(facts) || has_begun(facts) || run.strategy.is_some() || was_tested;
+    if had_requests || is_open(run) { Some(fraction(facts.now)) } else { run.foreign_until.clone() }
 }
 
 /// Until when the target had requests under another operator: its last write was the end of a run.
-pub(super) fn before_the_takeover(tick: &Facts) -> Option<String> {
-    let last_write = tick.world.canary.status.as_ref()?.last_transition_time.as_deref().and_then(time)?;
-    Some(fraction(last_write.min(tick.now)))
+pub(super) fn before_the_takeover(facts: &Facts) -> Option<String> {
+    let last_write = facts.world.canary.status.as_ref()?.last_transition_time.as_deref().and_then(time)?;
+    Some(fraction(last_write.min(facts.now)))
 }
 
 /// The first step of a run is written: all pods run its revision.
@@ -102,17 +102,17 @@ pub(super) fn note_drained(before: &CanaryStatus, after: &mut CanaryStatus, now:
 
 /// Waits with the weight as it is until the first metric is clean, and no longer than an interval: hooks, and metrics that
 /// are clean, are looked at meanwhile. It is told once in a run.
-pub(super) fn wait(tick: &Facts, mut draft: PlanBuilder, (metric, clean_at): (String, Timestamp)) -> Proposal {
+pub(super) fn wait(facts: &Facts, mut builder: PlanBuilder, (metric, clean_at): (String, Timestamp)) -> Proposal {
     // While pods are missing, those that are there may still be of the version before.
-    if tick.canary_readiness() == Readiness::Ready {
-        close(draft.run(), tick.now);
+    if facts.canary_readiness() == Readiness::Ready {
+        close(builder.run(), facts.now);
     }
-    if !std::mem::replace(&mut draft.run().foreign_told, true) {
-        draft.tell(Notice::WindowUnclean(metric));
+    if !std::mem::replace(&mut builder.run().foreign_told, true) {
+        builder.tell(Notice::WindowUnclean(metric));
     }
-    let next = tick.after(tick.rollout.interval).min(clean_at);
-    draft.quiet_until(next);
-    draft.finish(Wake::At(next))
+    let next = facts.after(facts.rollout.interval).min(clean_at);
+    builder.quiet_until(next);
+    builder.finish(Wake::At(next))
 }
 
 /// The metrics that are neither passed nor failed yet, and when each is asked: of a run whose check is due.

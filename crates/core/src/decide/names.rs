@@ -14,8 +14,8 @@ use crate::timetable::Wake;
 use crate::world::ObjectKey;
 
 /// What of others stands in the way of the canary, for the user.
-pub(super) fn taken(tick: &Facts) -> Option<String> {
-    tick.claims.iter().find_map(|(_, claim)| match claim {
+pub(super) fn taken(facts: &Facts) -> Option<String> {
+    facts.claims.iter().find_map(|(_, claim)| match claim {
         Claim::Taken(text) => Some(text.clone()),
         Claim::Adopt | Claim::Wait(_) => None,
     })
@@ -23,52 +23,52 @@ pub(super) fn taken(tick: &Facts) -> Option<String> {
 
 /// The plan of a canary that finds its names in use, while nothing is under way that has to be ended: nothing is written but
 /// what it says; or what was its own before becomes so again.
-pub(super) fn claim(tick: &Facts) -> Option<Proposal> {
-    let claims = &tick.claims;
-    if claims.is_empty() || is_busy(tick) {
+pub(super) fn claim(facts: &Facts) -> Option<Proposal> {
+    let claims = &facts.claims;
+    if claims.is_empty() || is_busy(facts) {
         return None;
     }
-    let mut draft = PlanBuilder::new(tick);
-    if let Some(text) = taken(tick) {
-        let before = tick.world.canary.status.as_ref().and_then(|status| blame(status.conditions.as_deref()));
+    let mut builder = PlanBuilder::new(facts);
+    if let Some(text) = taken(facts) {
+        let before = facts.world.canary.status.as_ref().and_then(|status| blame(status.conditions.as_deref()));
         if before != Some(&text) {
-            draft.tell_aside(Notice::Problem(text));
+            builder.tell_aside(Notice::Problem(text));
         }
-        return Some(draft.finish(Wake::OnChange));
+        return Some(builder.finish(Wake::OnChange));
     }
     for (key, claim) in claims {
         match claim {
             Claim::Adopt => {
                 // All is told before anything is done: what was adopted already cannot be told by whoever starts anew.
-                draft.tell(Notice::Adopted(key.to_string()));
-                draft.intend(adopt(tick, key));
+                builder.tell(Notice::Adopted(key.to_string()));
+                builder.intend(adopt(facts, key));
             }
             Claim::Wait(text) => {
-                draft.tell(Notice::Problem(text.clone()));
-                return Some(draft.finish(Wake::OnChange));
+                builder.tell(Notice::Problem(text.clone()));
+                return Some(builder.finish(Wake::OnChange));
             }
             Claim::Taken(_) => {}
         }
     }
-    Some(draft.finish(Wake::At(tick.now)))
+    Some(builder.finish(Wake::At(facts.now)))
 }
 
-fn adopt(tick: &Facts, key: &ObjectKey) -> Option<Step> {
-    let bounds = Bounds::of(tick.rollout, &tick.world.canary);
-    let object = tick.world.present(key)?.clone();
+fn adopt(facts: &Facts, key: &ObjectKey) -> Option<Step> {
+    let bounds = Bounds::of(facts.rollout, &facts.world.canary);
+    let object = facts.world.present(key)?.clone();
     Some(Step::Replace(bounds.owned(object)))
 }
 
 /// The steps that write nothing of others. What was the canary's before becomes so with the next write of it.
-pub(super) fn keep_off(tick: &Facts, steps: Vec<Step>) -> Vec<Step> {
+pub(super) fn keep_off(facts: &Facts, steps: Vec<Step>) -> Vec<Step> {
     if !steps.iter().any(|step| step.replacement().is_some()) {
         return steps;
     }
-    let claims = &tick.claims;
+    let claims = &facts.claims;
     if claims.is_empty() {
         return steps;
     }
-    let bounds = Bounds::of(tick.rollout, &tick.world.canary);
+    let bounds = Bounds::of(facts.rollout, &facts.world.canary);
     let mine = |step: Step| {
         let key = step.replacement().and_then(ObjectKey::of);
         let claim = claims.iter().find(|(claimed, _)| Some(claimed) == key.as_ref()).map(|(_, claim)| claim);
@@ -82,15 +82,15 @@ pub(super) fn keep_off(tick: &Facts, steps: Vec<Step>) -> Vec<Step> {
 }
 
 /// The plan without what it would write of others. A plan of which nothing is left would be made again at once.
-pub(super) fn without_others(tick: &Facts, mut plan: Plan) -> Plan {
+pub(super) fn without_others(facts: &Facts, mut plan: Plan) -> Plan {
     let before = plan.steps.len();
-    plan.steps = keep_off(tick, plan.steps);
+    plan.steps = keep_off(facts, plan.steps);
     if plan.steps.len() < before {
         let replaced = crate::plan::replaced(&plan.steps);
         plan.repairs.retain(|key| replaced.contains(key));
-        let is_at_once = matches!(plan.next, Wake::At(at) if at <= tick.now);
+        let is_at_once = matches!(plan.next, Wake::At(at) if at <= facts.now);
         if plan.status().is_none() && is_at_once {
-            plan.next = Wake::At(tick.after(tick.rollout.interval));
+            plan.next = Wake::At(facts.after(facts.rollout.interval));
         }
     }
     plan

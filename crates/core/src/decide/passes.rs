@@ -34,62 +34,62 @@ pub(super) fn facts<'a>(tick: &Tick<'a>) -> Facts<'a> {
 }
 
 /// The status as it is seen, with the conditions that stand by now.
-fn opening(tick: &Facts) -> CanaryStatus {
-    let mut draft = PlanBuilder::new(tick);
-    if tick.rollout.refused.is_none() {
-        show_mistakes(tick, &mut draft);
-        show_doubts(tick, &mut draft);
+fn opening(facts: &Facts) -> CanaryStatus {
+    let mut builder = PlanBuilder::new(facts);
+    if facts.rollout.refused.is_none() {
+        show_mistakes(facts, &mut builder);
+        show_doubts(facts, &mut builder);
     }
-    if let Some(run) = &mut draft.status.run {
-        forget_wait(tick, run);
+    if let Some(run) = &mut builder.status.run {
+        forget_wait(facts, run);
     }
-    draft.status
+    builder.status
 }
 
 /// Shows a mistake that stops nothing, and takes away one that was mended. Whether a webhook answers by now is not
 /// known before it is asked again.
-fn show_mistakes(tick: &Facts, draft: &mut PlanBuilder) {
+fn show_mistakes(facts: &Facts, builder: &mut PlanBuilder) {
     let known = [
-        (Mistake::NameTaken, names::taken(tick)),
-        (Mistake::ConfigMissing, tick.missing_config.clone()),
-        (Mistake::ScalerMissing, missing_scaler(tick)),
-        (Mistake::ScalerUnusable, unusable_scaler(tick)),
-        (Mistake::TemplateMissing, missing_template(tick)),
+        (Mistake::NameTaken, names::taken(facts)),
+        (Mistake::ConfigMissing, facts.missing_config.clone()),
+        (Mistake::ScalerMissing, missing_scaler(facts)),
+        (Mistake::ScalerUnusable, unusable_scaler(facts)),
+        (Mistake::TemplateMissing, missing_template(facts)),
     ];
     if let Some((mistake, text)) = known.into_iter().find_map(|(mistake, text)| Some((mistake, text?))) {
-        draft.blame(mistake, &text);
-    } else if !draft.blamed().is_some_and(is_of_webhooks) {
-        draft.drop_condition(INVALID);
+        builder.blame(mistake, &text);
+    } else if !builder.blamed().is_some_and(is_of_webhooks) {
+        builder.drop_condition(INVALID);
     }
 }
 
 /// Shows what of a spec is taken and may not be what was meant, and takes away what was mended. It stops nothing; of a spec
 /// that cannot be meant nothing else is said.
-fn show_doubts(tick: &Facts, draft: &mut PlanBuilder) {
-    let doubts = &tick.rollout.doubts;
+fn show_doubts(facts: &Facts, builder: &mut PlanBuilder) {
+    let doubts = &facts.rollout.doubts;
     if doubts.is_empty() {
-        draft.drop_condition(DOUBTFUL);
+        builder.drop_condition(DOUBTFUL);
     } else {
-        draft.set_condition(DOUBTFUL, "True", "DoubtfulSpec", cut(&doubts.join("; ")));
+        builder.set_condition(DOUBTFUL, "True", "DoubtfulSpec", cut(&doubts.join("; ")));
     }
 }
 
 /// Forgets that a rollback waited once the primary has a pod: the next outage is told anew.
-fn forget_wait(tick: &Facts, run: &mut Run) {
-    if tick.ready_pods(Side::Primary) > 0 {
+fn forget_wait(facts: &Facts, run: &mut Run) {
+    if facts.ready_pods(Side::Primary) > 0 {
         run.rollback_waits_since = None;
     }
 }
 
 /// The plan that a proposal becomes.
-pub(super) fn plan(tick: &Facts, proposal: Proposal) -> Plan {
+pub(super) fn plan(facts: &Facts, proposal: Proposal) -> Plan {
     let Proposal { body, next, drift, repairs } = proposal;
     let plan = match body {
         Body::Whole(plan) => Plan { next, ..*plan },
-        Body::Drafted(drafted) => Plan { next, repairs, ..closed(tick, *drafted) },
+        Body::Drafted(drafted) => Plan { next, repairs, ..closed(facts, *drafted) },
     };
     match drift {
-        Some(drift) => with_drift(tick, plan, drift),
+        Some(drift) => with_drift(facts, plan, drift),
         None => plan,
     }
 }
@@ -101,7 +101,7 @@ fn with_drift(tick: &Tick, mut plan: Plan, mut drift: Vec<Step>) -> Plan {
         // What the plan writes itself is looked at again after that.
         let written: Vec<ObjectKey> = plan.steps.iter().filter_map(Step::written).collect();
         drift.retain(|repair| repair.written().is_none_or(|key| !written.contains(&key)));
-        plan.repairs = replaced(&drift);
+        plan.repairs.extend(replaced(&drift));
         drift.append(&mut plan.steps);
         plan.steps = drift;
     } else if !drift.is_empty() {
@@ -111,13 +111,13 @@ fn with_drift(tick: &Tick, mut plan: Plan, mut drift: Vec<Step>) -> Plan {
 }
 
 /// What was collected, in its order: the status is written if anything in it changed, then alerts, counters and hooks follow.
-fn closed(tick: &Facts, mut drafted: Drafted) -> Plan {
-    let before = tick.world.canary.status.clone().unwrap_or_default();
-    keep_cookies(tick, &mut drafted.status);
-    note_unready(tick, &mut drafted.status);
+fn closed(facts: &Facts, mut drafted: Drafted) -> Plan {
+    let before = facts.world.canary.status.clone().unwrap_or_default();
+    keep_cookies(facts, &mut drafted.status);
+    note_unready(facts, &mut drafted.status);
     let is_changed = drafted.status != before;
     if is_changed {
-        drafted = noted(tick, &before, drafted);
+        drafted = noted(facts, &before, drafted);
     }
     let Drafted { collected, status } = drafted;
     let mut steps = collected.steps;
@@ -132,42 +132,42 @@ fn closed(tick: &Facts, mut drafted: Drafted) -> Plan {
 }
 
 /// What is told and noted with a status that is written.
-fn noted(tick: &Facts, before: &CanaryStatus, drafted: Drafted) -> Drafted {
-    let mut draft = PlanBuilder::resume(tick, drafted);
-    tell_what_is_missing(&mut draft, before);
-    tell_doubts(&mut draft, before);
-    let Drafted { mut status, collected } = draft.into_drafted();
-    foreign::note_drained(before, &mut status, tick.now);
+fn noted(facts: &Facts, before: &CanaryStatus, drafted: Drafted) -> Drafted {
+    let mut builder = PlanBuilder::resume(facts, drafted);
+    tell_what_is_missing(&mut builder, before);
+    tell_doubts(&mut builder, before);
+    let Drafted { mut status, collected } = builder.into_drafted();
+    foreign::note_drained(before, &mut status, facts.now);
     let same_run = run_start(status.run.as_ref()) == run_start(before.run.as_ref());
-    let told = if same_run { told_so_far(tick).saturating_add(collected.told.all()) } else { 0 };
+    let told = if same_run { told_so_far(facts).saturating_add(collected.told.all()) } else { 0 };
     let run = status.run.get_or_insert_default();
     run.told = told;
-    left::note(run, tick.rollout);
+    left::note(run, facts.rollout);
     if run.scaler_digest.is_none() {
-        run.scaler_digest = follow::followed(tick);
+        run.scaler_digest = follow::followed(facts);
     }
-    explain_conditions(tick, &mut status);
-    status.last_transition_time = Some(seconds(tick.now));
+    explain_conditions(facts, &mut status);
+    status.last_transition_time = Some(seconds(facts.now));
     Drafted { collected, status }
 }
 
 /// Tells of what a run goes on without, in the status write that shows it: a restart repeats neither.
-fn tell_what_is_missing(draft: &mut PlanBuilder, before: &CanaryStatus) {
+fn tell_what_is_missing(builder: &mut PlanBuilder, before: &CanaryStatus) {
     let missing = [Mistake::NameTaken, Mistake::ScalerMissing, Mistake::ScalerUnusable, Mistake::ConfigMissing];
     let is_missing = |blamed: &&Condition| missing.iter().any(|mistake| blamed.reason == mistake.reason());
-    let Some(text) = draft.blamed().filter(is_missing).and_then(|blamed| blamed.message.clone()) else { return };
+    let Some(text) = builder.blamed().filter(is_missing).and_then(|blamed| blamed.message.clone()) else { return };
     // The bootstrap does not go on without it, and says so itself.
     let is_known = before.phase.is_bootstrap() || blame(before.conditions.as_deref()) == Some(&text);
-    if !is_known && !draft.has_told(&text) {
-        draft.tell_aside(Notice::Problem(text));
+    if !is_known && !builder.has_told(&text) {
+        builder.tell_aside(Notice::Problem(text));
     }
 }
 
 /// Tells of doubts that were not shown before, in the write that shows them.
-fn tell_doubts(draft: &mut PlanBuilder, before: &CanaryStatus) {
-    let text = shown_doubts(&draft.status).cloned();
+fn tell_doubts(builder: &mut PlanBuilder, before: &CanaryStatus) {
+    let text = shown_doubts(&builder.status).cloned();
     if let Some(text) = text.filter(|text| shown_doubts(before) != Some(text)) {
-        draft.tell_aside(Notice::Doubtful(text));
+        builder.tell_aside(Notice::Doubtful(text));
     }
 }
 
@@ -181,21 +181,21 @@ fn run_start(run: Option<&Run>) -> Option<&str> {
 
 /// Notes since when a set has not been ready that says of no end itself, and forgets it when all are. Where no traffic
 /// depends on it, and while a promotion has just begun, a controller that is only a moment behind is not worth a write.
-fn note_unready(tick: &Facts, status: &mut CanaryStatus) {
+fn note_unready(facts: &Facts, status: &mut CanaryStatus) {
     let Some(run) = &mut status.run else { return };
     let is_endless = |readiness: &Readiness| matches!(readiness, Readiness::Waiting { deadline: None, .. });
     let is_promoted = status.phase == Phase::Promoting;
-    let canary = (!is_promoted).then_some(&tick.reported_canary);
-    let primary = (!is_fix(tick)).then_some(&tick.reported_primary);
+    let canary = (!is_promoted).then_some(&facts.reported_canary);
+    let primary = (!is_fix(facts)).then_some(&facts.reported_primary);
     let sides = || canary.into_iter().chain(primary);
     let is_unready = waits_for_pods(status.phase) && sides().any(|readiness| *readiness != Readiness::Ready);
     let is_carried = is_promoted || status.canary_weight == 0;
-    let last = tick.world.canary.status.as_ref().and_then(|status| time(status.last_transition_time.as_deref()?));
-    let is_fresh = last.is_some_and(|last| tick.now.duration_since(last) < tick.rollout.interval);
+    let last = facts.world.canary.status.as_ref().and_then(|status| time(status.last_transition_time.as_deref()?));
+    let is_fresh = last.is_some_and(|last| facts.now.duration_since(last) < facts.rollout.interval);
     if !is_unready {
         run.unready_since = None;
     } else if run.unready_since.is_none() && sides().any(is_endless) && !(is_carried && is_fresh) {
-        run.unready_since = Some(fraction(tick.now));
+        run.unready_since = Some(fraction(facts.now));
     }
 }
 
@@ -283,6 +283,14 @@ mod tests {
     }
 
     #[test]
+    fn whoever_fights_for_what_the_plan_repairs_is_counted_beside_those_who_fight_for_the_rest() {
+        let route = ObjectKey::new(Kind::VIRTUAL_SERVICE, "test", "podinfo");
+        let own = Plan { repairs: vec![route.clone()], ..Plan::idle() };
+        let plan = seen(|tick| plan(tick, Proposal::from(own).beside(vec![repair()])));
+        assert_eq!(plan.repairs, [route, ObjectKey::new(Kind::Service, "test", "podinfo")]);
+    }
+
+    #[test]
     fn what_the_plan_writes_itself_is_not_repaired_before_it() {
         let own = Plan { steps: vec![repair()], ..Plan::idle() };
         let plan = seen(|tick| plan(tick, Proposal::from(own.clone()).beside(vec![repair()])));
@@ -292,12 +300,12 @@ mod tests {
     #[test]
     fn what_is_told_goes_first_then_the_status_then_counters_and_what_it_intends_last() {
         let plan = seen(|tick| {
-            let mut draft = PlanBuilder::new(tick);
-            draft.intend([repair()]);
-            draft.count(Count::Failed);
-            draft.tell(Notice::CanaryFailed);
-            draft.status.canary_weight = 10;
-            plan(tick, draft.finish(Wake::OnChange))
+            let mut builder = PlanBuilder::new(tick);
+            builder.intend([repair()]);
+            builder.count(Count::Failed);
+            builder.tell(Notice::CanaryFailed);
+            builder.status.canary_weight = 10;
+            plan(tick, builder.finish(Wake::OnChange))
         });
         let place = |is_it: fn(&Step) -> bool| plan.steps.iter().position(is_it);
         let places = [
@@ -315,20 +323,20 @@ mod tests {
         let write = |change: fn(PlanBuilder) -> Proposal| {
             seen(|tick| {
                 let opening = tick.world.canary.status.clone().unwrap_or_default();
-                let mut draft = PlanBuilder::new(tick);
-                draft.status = opening;
-                plan(tick, change(draft)).status().is_some()
+                let mut builder = PlanBuilder::new(tick);
+                builder.status = opening;
+                plan(tick, change(builder)).status().is_some()
             })
         };
-        assert!(!write(|draft| draft.finish(Wake::OnChange)));
-        let moved = |mut draft: PlanBuilder| -> Proposal {
-            draft.status.iterations = 3;
-            draft.finish(Wake::OnChange)
+        assert!(!write(|builder| builder.finish(Wake::OnChange)));
+        let moved = |mut builder: PlanBuilder| -> Proposal {
+            builder.status.iterations = 3;
+            builder.finish(Wake::OnChange)
         };
         assert!(write(moved));
-        let released = |mut draft: PlanBuilder| -> Proposal {
-            draft.status.iterations = 3;
-            draft.release(None)
+        let released = |mut builder: PlanBuilder| -> Proposal {
+            builder.status.iterations = 3;
+            builder.release(None)
         };
         assert!(!write(released));
     }

@@ -7,7 +7,7 @@ use super::look::look;
 use super::mistake::{Mistake, Obstacle, Seen};
 use super::names::keep_off;
 use super::proposal::{Decision, Proposal, Stop};
-use super::scene::Scene;
+use super::workloads::Workloads;
 use super::{capacity, follow, leave};
 use crate::plan::Step;
 use crate::reconcile::settle;
@@ -43,34 +43,34 @@ impl Standing {
 }
 
 /// Looks at all standing objects but the routes; no steps when all is as it should be.
-pub(super) fn standing(tick: &Facts, scene: &Scene) -> Standing {
+pub(super) fn standing(facts: &Facts, workloads: &Workloads) -> Standing {
     let mut standing = Standing::default();
-    standing.add(configs(tick).map(|()| Vec::new()));
+    standing.add(configs(facts).map(|()| Vec::new()));
     for role in [Role::Canary, Role::Primary, Role::Apex] {
-        standing.add(service(tick, scene, role));
+        standing.add(service(facts, workloads, role));
     }
-    standing.add(source(tick).map(|_| Vec::new()));
-    standing.add(primary_scaler(tick, follow::sync(tick), capacity::floor(tick)));
-    standing.steps.extend(capacity::replicas(tick, capacity::kept_pods(tick)));
-    let left = leave::scalers(tick, &standing.steps);
+    standing.add(source(facts).map(|_| Vec::new()));
+    standing.add(primary_scaler(facts, follow::sync(facts), capacity::floor(facts)));
+    standing.steps.extend(capacity::replicas(facts, capacity::kept_pods(facts)));
+    let left = leave::scalers(facts, &standing.steps);
     standing.steps.extend(left);
-    standing.steps = keep_off(tick, std::mem::take(&mut standing.steps));
+    standing.steps = keep_off(facts, std::mem::take(&mut standing.steps));
     standing
 }
 
 /// The configs without which the target's pods do not start.
-pub(super) fn configs(tick: &Facts) -> Seen<()> {
-    let missing = tick.missing_config.clone();
+pub(super) fn configs(facts: &Facts) -> Seen<()> {
+    let missing = facts.missing_config.clone();
     missing.map_or(Ok(()), |text| Err(Obstacle::Mistaken(Mistake::ConfigMissing, text)))
 }
 
 /// Adds what drifted to a decision: it is repaired beside it, and before anything is asked.
-pub(super) fn with_repairs(tick: &Facts, standing: Standing, decision: Decision<Proposal>) -> Decision<Proposal> {
+pub(super) fn with_repairs(facts: &Facts, standing: Standing, decision: Decision<Proposal>) -> Decision<Proposal> {
     let drift = standing.steps;
     match decision {
         Ok(proposal) => Ok(proposal.beside(drift)),
         Err(Stop::Wait(proposal)) => Err(proposal.beside(drift).into()),
-        Err(Stop::Blocked(obstacle)) => Err(stopped(tick, obstacle).beside(drift).into()),
+        Err(Stop::Blocked(obstacle)) => Err(stopped(facts, obstacle).beside(drift).into()),
         Err(Stop::Ask(mut question)) => {
             question.repairs.extend(drift);
             Err(Stop::Ask(question))
@@ -80,18 +80,18 @@ pub(super) fn with_repairs(tick: &Facts, standing: Standing, decision: Decision<
 
 /// Steps towards one Service. Of a target that is a Service itself only the canary's is made here: the primary's is its
 /// primary, and the apex is the target. A Knative Service needs none.
-pub(super) fn service(tick: &Facts, scene: &Scene, role: Role) -> Seen<Vec<Step>> {
-    let rollout = tick.rollout;
+pub(super) fn service(facts: &Facts, workloads: &Workloads, role: Role) -> Seen<Vec<Step>> {
+    let rollout = facts.rollout;
     if !rollout.target_kind.has_services() {
         return Ok(Vec::new());
     }
-    let seen = look(tick, &role.key(rollout))?;
-    let desired = match (&scene.selector, role) {
+    let seen = look(facts, &role.key(rollout))?;
+    let desired = match (&workloads.selector, role) {
         (Some(selector), _) => {
-            let ports = services::discovered_ports(rollout, scene.target);
+            let ports = services::discovered_ports(rollout, workloads.target);
             services::render(rollout, selector, &ports, role, seen)
         }
-        (None, Role::Canary) => workload::canary_service(rollout, scene.target, seen),
+        (None, Role::Canary) => workload::canary_service(rollout, workloads.target, seen),
         (None, Role::Primary | Role::Apex) => return Ok(Vec::new()),
     };
     Ok(settle(desired, seen).into_iter().collect())

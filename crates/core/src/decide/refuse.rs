@@ -22,11 +22,11 @@ use crate::timetable::Wake;
 use crate::world::{Rival, World};
 
 /// Why a canary cannot be meant, if it cannot.
-pub(super) fn reason(tick: &Facts) -> Option<String> {
-    let Tick { world, rollout, .. } = **tick;
+pub(super) fn reason(facts: &Facts) -> Option<String> {
+    let Tick { world, rollout, .. } = **facts;
     // Whoever claims a host from elsewhere stops no run that is under way: it could not be taken back.
     let is_elsewhere = |rival: &Rival| rival.namespace != rollout.namespace;
-    let rival = world.rival.as_ref().filter(|rival| !is_elsewhere(rival) || !is_busy(tick));
+    let rival = world.rival.as_ref().filter(|rival| !is_elsewhere(rival) || !is_busy(facts));
     let name = |rival: &Rival| {
         let Rival { name, namespace, .. } = rival;
         if is_elsewhere(rival) { format!("{name}.{namespace}") } else { name.clone() }
@@ -37,39 +37,39 @@ pub(super) fn reason(tick: &Facts) -> Option<String> {
 
 /// Why a run with traffic is not waited for any longer: its spec has been refused for longer than the progress deadline. It
 /// may have lost what could have failed it.
-pub(super) fn overdue(tick: &Facts) -> Option<String> {
-    let reason = reason(tick)?;
-    let conditions = tick.world.canary.status.as_ref()?.conditions.as_deref()?;
+pub(super) fn overdue(facts: &Facts) -> Option<String> {
+    let reason = reason(facts)?;
+    let conditions = facts.world.canary.status.as_ref()?.conditions.as_deref()?;
     let told = conditions.iter().find(|condition| condition.kind == INVALID)?;
     let since = told.last_transition_time.as_deref().and_then(time)?;
-    let deadline = SignedDuration::from_secs(tick.rollout.progress_deadline_seconds);
-    let is_over = tick.now.duration_since(since) >= deadline && told.message.as_deref() == Some(&reason);
+    let deadline = SignedDuration::from_secs(facts.rollout.progress_deadline_seconds);
+    let is_over = facts.now.duration_since(since) >= deadline && told.message.as_deref() == Some(&reason);
     is_over.then(|| format!("the canary is invalid: {reason}"))
 }
 
 /// Leaves a canary alone, but for the end of a run that was taken back. What it waits for is a spec that can be meant.
-pub(super) fn refused(tick: &Facts, reason: &str) -> Decision<Proposal> {
-    let ended = end(tick, reason)?;
-    Err(ended.unwrap_or_else(|| refuse(tick.world, tick.now, reason).into()).into())
+pub(super) fn refused(facts: &Facts, reason: &str) -> Decision<Proposal> {
+    let ended = end(facts, reason)?;
+    Err(ended.unwrap_or_else(|| refuse(facts.world, facts.now, reason).into()).into())
 }
 
 /// What ends a run that was taken back. The routes of a canary with a rival are the rival's.
-fn end(tick: &Facts, reason: &str) -> Seen<Option<Proposal>> {
-    let canary = &tick.world.canary;
+fn end(facts: &Facts, reason: &str) -> Seen<Option<Proposal>> {
+    let canary = &facts.world.canary;
     let is_told = canary.status.as_ref().is_some_and(|status| is_refused(status, reason));
-    if canary.metadata.deletion_timestamp.is_some() || tick.world.rival.is_some() || !is_told {
+    if canary.metadata.deletion_timestamp.is_some() || facts.world.rival.is_some() || !is_told {
         return Ok(None);
     }
-    if let Some(plan) = orders::not_recalled(tick) {
+    if let Some(plan) = orders::not_recalled(facts) {
         return Ok(Some(plan));
     }
-    let drains = tick.phase() == Phase::Failed && tick.run().is_some_and(|run| run.drain_until.is_some());
-    if !drains || tick.world.present(&tick.rollout.target_key()).is_none() {
+    let drains = facts.phase() == Phase::Failed && facts.run().is_some_and(|run| run.drain_until.is_some());
+    if !drains || facts.world.present(&facts.rollout.target_key()).is_none() {
         return Ok(None);
     }
-    match routes::misrouted(tick)? {
+    match routes::misrouted(facts)? {
         Some(plan) => Ok(Some(plan)),
-        None => Ok(Some(start::rest(tick, tick.scene()?))),
+        None => Ok(Some(start::rest(facts, facts.workloads()?))),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::builder::PlanBuilder;
 use super::facts::Facts;
 use super::recorded::wants_retry;
-use super::scene::Scene;
+use super::workloads::Workloads;
 use crate::digest::is_foreign;
 use crate::phase::PhaseRules;
 use crate::rollout::TargetKind;
@@ -24,12 +24,15 @@ pub(super) enum Change {
 }
 
 /// What is new about the target since the last analysed revision.
-pub(super) fn change(tick: &Facts, scene: &Scene) -> Change {
-    let status = tick.world.canary.status.clone().unwrap_or_default();
+pub(super) fn change(facts: &Facts, workloads: &Workloads) -> Change {
+    let status = facts.world.canary.status.clone().unwrap_or_default();
     if is_foreign(&status.last_applied_spec) {
-        return foreign_change(tick, scene, &status);
+        return foreign_change(facts, workloads, &status);
     }
-    if is_retried(scene, &status) || target_changed(tick, scene, &status) || configs_changed(scene, &status) {
+    if is_retried(workloads, &status)
+        || target_changed(facts, workloads, &status)
+        || configs_changed(workloads, &status)
+    {
         Change::Revision
     } else {
         Change::None
@@ -37,9 +40,9 @@ pub(super) fn change(tick: &Facts, scene: &Scene) -> Change {
 }
 
 /// Somebody ordered to analyse the failed revision again, and the target still runs it.
-fn is_retried(scene: &Scene, status: &CanaryStatus) -> bool {
+fn is_retried(workloads: &Workloads, status: &CanaryStatus) -> bool {
     let is_ordered = status.run.as_ref().is_some_and(|run| wants_retry(status.phase, run));
-    is_ordered && scene.revision == status.last_applied_spec
+    is_ordered && workloads.revision == status.last_applied_spec
 }
 
 /// Between runs, going back to what was promoted is nothing new. During one it is: what is promoted must be what was
@@ -48,30 +51,32 @@ fn is_retried(scene: &Scene, status: &CanaryStatus) -> bool {
 /// A new digest counts only if the object itself moved as well: an API server that defaults a new field on read
 /// changes what is stored of every template without anybody having edited one. A Knative revision has a name, which
 /// comes later than the edit and never by itself.
-fn target_changed(tick: &Facts, scene: &Scene, status: &CanaryStatus) -> bool {
+fn target_changed(facts: &Facts, workloads: &Workloads, status: &CanaryStatus) -> bool {
     if status.last_applied_spec.is_empty() {
         return true;
     }
-    if scene.revision == status.last_applied_spec || (!status.phase.is_run() && is_promoted(tick, scene, status)) {
+    if workloads.revision == status.last_applied_spec
+        || (!status.phase.is_run() && is_promoted(facts, workloads, status))
+    {
         return false;
     }
     let Some(run) = &status.run else { return true };
-    if tick.rollout.target_kind == TargetKind::Knative {
+    if facts.rollout.target_kind == TargetKind::Knative {
         return true;
     }
-    run.target_uid != uid(scene.target) || run.target_generation != Some(generation(scene.target))
+    run.target_uid != uid(workloads.target) || run.target_generation != Some(generation(workloads.target))
 }
 
 /// Whether the target is what was promoted last. What the peer promoted is known by the primary alone.
-fn is_promoted(tick: &Facts, scene: &Scene, status: &CanaryStatus) -> bool {
+fn is_promoted(facts: &Facts, workloads: &Workloads, status: &CanaryStatus) -> bool {
     let promoted = &status.last_promoted_spec;
-    scene.revision == *promoted || (is_foreign(promoted) && runs_as_primary(tick, scene))
+    workloads.revision == *promoted || (is_foreign(promoted) && runs_as_primary(facts, workloads))
 }
 
 /// The peer's rule: another number of tracked configs, or another checksum. Tracking that is off or not fully known
 /// never counts.
-fn configs_changed(scene: &Scene, status: &CanaryStatus) -> bool {
-    match (&scene.checksums, &status.tracked_configs) {
+fn configs_changed(workloads: &Workloads, status: &CanaryStatus) -> bool {
+    match (&workloads.checksums, &status.tracked_configs) {
         (None, _) => false,
         (Some(now), None) => !now.is_empty(),
         (Some(now), Some(recorded)) => now != recorded,
@@ -79,11 +84,11 @@ fn configs_changed(scene: &Scene, status: &CanaryStatus) -> bool {
 }
 
 /// Taking over from the peer: its digests cannot be computed, so the target is compared with the primary.
-fn foreign_change(tick: &Facts, scene: &Scene, status: &CanaryStatus) -> Change {
+fn foreign_change(facts: &Facts, workloads: &Workloads, status: &CanaryStatus) -> Change {
     use burgee_api::Phase;
     match status.phase {
         Phase::Initialized | Phase::Succeeded => {
-            if configs_changed(scene, status) || !runs_as_primary(tick, scene) {
+            if configs_changed(workloads, status) || !runs_as_primary(facts, workloads) {
                 Change::Revision
             } else {
                 Change::Adopt
@@ -103,9 +108,9 @@ fn foreign_change(tick: &Facts, scene: &Scene, status: &CanaryStatus) -> Change 
 }
 
 /// Whether the primary runs the target's template, modulo the rewriting of lifecycle §7.2.
-pub(super) fn runs_as_primary(tick: &Facts, scene: &Scene) -> bool {
-    let Some(primary) = scene.primary else { return false };
-    workload::runs(&scene.recipe(tick, ""), &scene.template, scene.target, primary).unwrap_or(false)
+pub(super) fn runs_as_primary(facts: &Facts, workloads: &Workloads) -> bool {
+    let Some(primary) = workloads.primary else { return false };
+    workload::runs(&workloads.recipe(facts, ""), &workloads.template, workloads.target, primary).unwrap_or(false)
 }
 
 /// Uid of an object.
@@ -121,13 +126,13 @@ pub(super) fn generation(object: &Value) -> i64 {
 }
 
 /// Records which revision the status speaks of. `moved` is by how much the plan itself moves the target's generation.
-pub(super) fn record_revision(draft: &mut PlanBuilder, scene: &Scene, moved: i64) {
-    draft.status.last_applied_spec.clone_from(&scene.revision);
-    if scene.checksums.is_some() {
-        draft.status.tracked_configs.clone_from(&scene.checksums);
+pub(super) fn record_revision(builder: &mut PlanBuilder, workloads: &Workloads, moved: i64) {
+    builder.status.last_applied_spec.clone_from(&workloads.revision);
+    if workloads.checksums.is_some() {
+        builder.status.tracked_configs.clone_from(&workloads.checksums);
     }
-    let run = draft.run();
-    run.revision.clone_from(&scene.revision);
-    run.target_uid = uid(scene.target);
-    run.target_generation = Some(generation(scene.target) + moved);
+    let run = builder.run();
+    run.revision.clone_from(&workloads.revision);
+    run.target_uid = uid(workloads.target);
+    run.target_generation = Some(generation(workloads.target) + moved);
 }

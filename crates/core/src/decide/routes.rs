@@ -22,75 +22,75 @@ use crate::workload::{self, Side};
 use crate::world::Observed;
 
 /// Steps towards the routes. A Service that they lead to and that is gone is made before them (I3).
-pub(super) fn routes(tick: &Facts, split: Split) -> Seen<Vec<Step>> {
-    let steps = routes_alone(tick, split)?;
+pub(super) fn routes(facts: &Facts, split: Split) -> Seen<Vec<Step>> {
+    let steps = routes_alone(facts, split)?;
     if steps.is_empty() {
         return Ok(steps);
     }
-    Ok(missing_services(tick).into_iter().chain(steps).collect())
+    Ok(missing_services(facts).into_iter().chain(steps).collect())
 }
 
 /// Steps that lead all traffic to the primary. They change the routes as they stand, and nothing of what the spec says by
 /// now goes into them: what was taken of it once is taken again, whatever is wrong with the spec, cannot be made of it or
 /// cannot be read (I28; S45). Only where no route that can be seen leads to the canary are they made anew. What differs
 /// besides is drift, and is put back after this.
-pub(super) fn home(tick: &Facts) -> Vec<Step> {
-    let led = led_home(tick);
-    let steps = if led.is_empty() { routes_alone(tick, Split::PRIMARY).unwrap_or_default() } else { led };
+pub(super) fn home(facts: &Facts) -> Vec<Step> {
+    let led = led_home(facts);
+    let steps = if led.is_empty() { routes_alone(facts, Split::PRIMARY).unwrap_or_default() } else { led };
     if steps.is_empty() {
         return steps;
     }
-    missing_services(tick).into_iter().chain(steps).collect()
+    missing_services(facts).into_iter().chain(steps).collect()
 }
 
 /// The routes that lead to the canary as they stand, also those that an edit has left behind, with all on the primary.
-fn led_home(tick: &Facts) -> Vec<Step> {
-    let stand = |rollout: &Rollout| router::of(rollout).home(rollout, tick.world);
-    let mut objects = stand(tick.rollout);
-    objects.extend(left::routed(tick.rollout, &tick.world.canary).iter().flat_map(stand));
-    objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect()
+fn led_home(facts: &Facts) -> Vec<Step> {
+    let stand = |rollout: &Rollout| router::of(rollout).home(rollout, facts.world);
+    let mut objects = stand(facts.rollout);
+    objects.extend(left::routed(facts.rollout, &facts.world.canary).iter().flat_map(stand));
+    objects.into_iter().filter_map(|object| settle_seen(facts, object)).collect()
 }
 
 /// Steps towards a split that the status is about to announce, as far as they can be made now. Whoever follows the status
 /// makes the others, as soon as they can be.
-pub(super) fn towards(tick: &Facts, split: Split) -> Vec<Step> {
-    if split == Split::PRIMARY { home(tick) } else { routes(tick, split).unwrap_or_default() }
+pub(super) fn towards(facts: &Facts, split: Split) -> Vec<Step> {
+    if split == Split::PRIMARY { home(facts) } else { routes(facts, split).unwrap_or_default() }
 }
 
 /// Steps towards the routes for whoever sees to the Services himself. Where they cannot be made, all traffic is led to the
 /// primary all the same if that is where it belongs (I28).
-pub(super) fn routes_alone(tick: &Facts, split: Split) -> Seen<Vec<Step>> {
-    made(tick, split).or_else(|obstacle| {
-        let led = if split == Split::PRIMARY { led_home(tick) } else { Vec::new() };
+pub(super) fn routes_alone(facts: &Facts, split: Split) -> Seen<Vec<Step>> {
+    made(facts, split).or_else(|obstacle| {
+        let led = if split == Split::PRIMARY { led_home(facts) } else { Vec::new() };
         if led.is_empty() { Err(obstacle) } else { Ok(led) }
     })
 }
 
 /// The steps that make the routes as the spec has them.
-fn made(tick: &Facts, split: Split) -> Seen<Vec<Step>> {
-    let router = router::of(tick.rollout);
-    for key in router.reads(tick.rollout) {
-        look(tick, &key)?;
+fn made(facts: &Facts, split: Split) -> Seen<Vec<Step>> {
+    let router = router::of(facts.rollout);
+    for key in router.reads(facts.rollout) {
+        look(facts, &key)?;
     }
-    if tick.rollout.refused.is_some() {
+    if facts.rollout.refused.is_some() {
         // Nothing is made of a spec that cannot be meant.
-        return Ok(if split == Split::PRIMARY { led_home(tick) } else { Vec::new() });
+        return Ok(if split == Split::PRIMARY { led_home(facts) } else { Vec::new() });
     }
-    let objects = router.render(tick.rollout, tick.world, split).map_err(Obstacle::Halt)?;
-    Ok(keep_off(tick, objects.into_iter().filter_map(|object| settle_seen(tick, object)).collect()))
+    let objects = router.render(facts.rollout, facts.world, split).map_err(Obstacle::Halt)?;
+    Ok(keep_off(facts, objects.into_iter().filter_map(|object| settle_seen(facts, object)).collect()))
 }
 
 /// What makes the Services of the two sets where they are gone. Of a target that is a Service itself others see to it, and
 /// one that cannot be read is taken to be there (I11).
-fn missing_services(tick: &Facts) -> Vec<Step> {
-    let rollout = tick.rollout;
-    let Some(target) = tick.world.present(&rollout.target_key()) else { return Vec::new() };
+fn missing_services(facts: &Facts) -> Vec<Step> {
+    let rollout = facts.rollout;
+    let Some(target) = facts.world.present(&rollout.target_key()) else { return Vec::new() };
     if !rollout.target_kind.has_pods() || rollout.refused.is_some() {
         return Vec::new();
     }
-    let primary = tick.world.present(&rollout.primary_key());
-    let Ok(selector) = workload::selector(rollout, tick.settings, target, primary) else { return Vec::new() };
-    let is_gone = |role: &Role| tick.world.seen(&role.key(rollout)) == Observed::Absent;
+    let primary = facts.world.present(&rollout.primary_key());
+    let Ok(selector) = workload::selector(rollout, facts.settings, target, primary) else { return Vec::new() };
+    let is_gone = |role: &Role| facts.world.seen(&role.key(rollout)) == Observed::Absent;
     let make = |role: Role| {
         let ports = services::discovered_ports(rollout, target);
         settle(services::render(rollout, &selector, &ports, role, None), None)
@@ -100,57 +100,57 @@ fn missing_services(tick: &Facts) -> Vec<Step> {
 
 /// The plan that puts the routes where the status says they are, if they are not: after a crash between the two writes,
 /// or when somebody else changed them. What is timed from the route begins again: the step, and the drain.
-pub(super) fn misrouted(tick: &Facts) -> Seen<Option<Proposal>> {
-    let steps = routes(tick, intended_split(tick))?;
+pub(super) fn misrouted(facts: &Facts) -> Seen<Option<Proposal>> {
+    let steps = routes(facts, intended_split(facts))?;
     if steps.is_empty() {
         return Ok(None);
     }
-    if led_astray(tick).is_some() {
+    if led_astray(facts).is_some() {
         // Whatever ends that, the next pod or a deadline, must not wait for the routes.
         return Ok(None);
     }
     let repairs = replaced(&steps);
-    let mut draft = PlanBuilder::new(tick);
+    let mut builder = PlanBuilder::new(facts);
     // The time first: routes that are back before their new time could be noted would be drained too early.
-    draft.intend(steps);
-    let now = fraction(tick.now);
-    let goes_on = was_repaired_lately(tick);
-    let run = draft.run();
+    builder.intend(steps);
+    let now = fraction(facts.now);
+    let goes_on = was_repaired_lately(facts);
+    let run = builder.run();
     if run.step_started_at.is_some() {
         run.fought_since = run.fought_since.take().filter(|_| goes_on).or_else(|| Some(now.clone()));
         run.step_started_at = Some(now);
     }
-    if draft.run().drain_until.is_some() {
-        draft.run().drain_until = Some(fraction(tick.drained_at()));
+    if builder.run().drain_until.is_some() {
+        builder.run().drain_until = Some(fraction(facts.drained_at()));
     }
-    Ok(Some(Proposal { repairs, ..draft.finish(Wake::At(tick.now)) }))
+    Ok(Some(Proposal { repairs, ..builder.finish(Wake::At(facts.now)) }))
 }
 
 /// Why the routes cannot be put back: the set that would get more has no ready pod, and the one that has it now has some
 /// (I1). Whoever shifted the traffic by hand may have had that very reason.
-pub(super) fn led_astray(tick: &Facts) -> Option<String> {
-    let seen = router::of(tick.rollout).read(tick.rollout, tick.world).ok().flatten()?;
-    let wanted = Wanted { from: seen, to: intended_split(tick) };
-    let unready = match placement(wanted, tick.pods) {
+pub(super) fn led_astray(facts: &Facts) -> Option<String> {
+    let seen = router::of(facts.rollout).read(facts.rollout, facts.world).ok().flatten()?;
+    let wanted = Wanted { from: seen, to: intended_split(facts) };
+    let unready = match placement(wanted, facts.pods) {
         Placement::Go(_) => return None,
         Placement::Stay(side) | Placement::Stuck(side) => match side {
-            Side::Primary => tick.rollout.primary_name(),
-            Side::Canary => tick.rollout.target.name.clone(),
+            Side::Primary => facts.rollout.primary_name(),
+            Side::Canary => facts.rollout.target.name.clone(),
         },
     };
-    Some(format!("{unready}.{} has no ready pod, its share of the traffic is not put back", tick.rollout.namespace))
+    Some(format!("{unready}.{} has no ready pod, its share of the traffic is not put back", facts.rollout.namespace))
 }
 
 /// Whether somebody has changed the routes again and again for an interval: the step never had its traffic, and putting
 /// it off for ever would leave the run without an end (I13).
-pub(super) fn is_fought(tick: &Facts) -> bool {
-    let since = tick.run().and_then(|run| time(run.fought_since.as_deref()?));
-    was_repaired_lately(tick) && since.is_some_and(|since| tick.now.duration_since(since) >= tick.rollout.interval)
+pub(super) fn is_fought(facts: &Facts) -> bool {
+    let since = facts.run().and_then(|run| time(run.fought_since.as_deref()?));
+    was_repaired_lately(facts) && since.is_some_and(|since| facts.now.duration_since(since) >= facts.rollout.interval)
 }
 
 /// Whether the step began less than two intervals ago, so that a repair now belongs to the same fight as the one before:
 /// repairs of fought objects come at least once in an interval.
-fn was_repaired_lately(tick: &Facts) -> bool {
-    let last = tick.run().and_then(|run| time(run.step_started_at.as_deref()?));
-    last.is_some_and(|last| tick.now.duration_since(last) < tick.rollout.interval.saturating_mul(2))
+fn was_repaired_lately(facts: &Facts) -> bool {
+    let last = facts.run().and_then(|run| time(run.step_started_at.as_deref()?));
+    last.is_some_and(|last| facts.now.duration_since(last) < facts.rollout.interval.saturating_mul(2))
 }

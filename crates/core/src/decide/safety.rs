@@ -17,60 +17,60 @@ use crate::timetable::Wake;
 
 /// What comes before all else: a run that a peer began is made ours as far as it can be seen, a canary without pods loses
 /// its traffic, and whoever orders a run back is obeyed. None of this can fail.
-pub(super) fn first(tick: &Facts) -> Option<Proposal> {
-    if !is_free(tick) {
+pub(super) fn first(facts: &Facts) -> Option<Proposal> {
+    if !is_free(facts) {
         return None;
     }
-    let taken = takeover::take_over(tick).ok().flatten();
+    let taken = takeover::take_over(facts).ok().flatten();
     // Before all orders: none of them may find the traffic where no pod is.
-    taken.or_else(|| failover::seek(tick)).or_else(|| orders::recall(tick))
+    taken.or_else(|| failover::seek(facts)).or_else(|| orders::recall(facts))
 }
 
 /// Whether the traffic is ours to lead: nobody else claims it, nobody has told the operator to keep off, and it is not on
 /// its way back to the target.
-fn is_free(tick: &Facts) -> bool {
-    let is_deleted = tick.world.canary.metadata.deletion_timestamp.is_some();
-    !is_deleted && tick.world.rival.is_none() && !tick.rollout.suspended
+fn is_free(facts: &Facts) -> bool {
+    let is_deleted = facts.world.canary.metadata.deletion_timestamp.is_some();
+    !is_deleted && facts.world.rival.is_none() && !facts.rollout.suspended
 }
 
 /// What becomes of a tick that waits: for pods, for what could not be read, for a spec that can be meant. A canary that has
 /// traffic is judged at every interval all the same. What is waited for stands before a raise, never before a check or a
 /// rollback (S46).
-pub(super) fn judged(tick: &Facts, answers: &Heard, waiting: Plan) -> Result<Plan, Question> {
-    let is_analysed = matches!(tick.phase(), Phase::Progressing | Phase::WaitingPromotion);
-    if !is_analysed || !is_free(tick) || ends(tick, &waiting) {
+pub(super) fn judged(facts: &Facts, answers: &Heard, waiting: Plan) -> Result<Plan, Question> {
+    let is_analysed = matches!(facts.phase(), Phase::Progressing | Phase::WaitingPromotion);
+    if !is_analysed || !is_free(facts) || ends(facts, &waiting) {
         return Ok(waiting);
     }
-    let is_paused = is_paused(tick);
-    if failed_checks(tick) >= tick.rollout.threshold && !is_paused {
-        return Ok(passes::plan(tick, rollback::threshold(tick, PlanBuilder::new(tick))));
+    let is_paused = is_paused(facts);
+    if failed_checks(facts) >= facts.rollout.threshold && !is_paused {
+        return Ok(passes::plan(facts, rollback::threshold(facts, PlanBuilder::new(facts))));
     }
-    if intended_split(tick).canary() == 0 {
+    if intended_split(facts).canary() == 0 {
         return Ok(waiting);
     }
-    if let Some(reason) = refuse::overdue(tick).filter(|_| !is_paused) {
-        return Ok(passes::plan(tick, rollback::overdue(tick, reason)));
+    if let Some(reason) = refuse::overdue(facts).filter(|_| !is_paused) {
+        return Ok(passes::plan(facts, rollback::overdue(facts, reason)));
     }
-    if let Some(due) = due(tick).filter(|due| *due > tick.now && !is_paused) {
+    if let Some(due) = due(facts).filter(|due| *due > facts.now && !is_paused) {
         return Ok(Plan { next: waiting.next.sooner(Wake::At(due)), ..waiting });
     }
     // What was asked is not asked again before its interval is over. A check that has nothing to ask would pass until then,
     // and each time put off by an interval what is waited for.
-    if let Some(until) = answers.quiet_until(tick.now) {
+    if let Some(until) = answers.quiet_until(facts.now) {
         return Ok(Plan { next: waiting.next.sooner(Wake::At(until)), ..waiting });
     }
-    let asker = asker(tick, answers);
+    let asker = asker(facts, answers);
     let checked = if is_paused {
-        rollback::manual(tick, &asker, None).map(|plan| plan.map_or_else(|| Ok(PlanBuilder::new(tick)), Err))
+        rollback::manual(facts, &asker, None).map(|plan| plan.map_or_else(|| Ok(PlanBuilder::new(facts)), Err))
     } else {
-        check(tick, &asker)
+        check(facts, &asker)
     };
     match checked {
-        Ok(Ok(draft)) => Ok(wait_on(waiting, passes::plan(tick, draft.wait_an_interval()))),
-        Ok(Err(proposal)) => Ok(passes::plan(tick, proposal)),
+        Ok(Ok(builder)) => Ok(wait_on(waiting, passes::plan(facts, builder.wait_an_interval()))),
+        Ok(Err(proposal)) => Ok(passes::plan(facts, proposal)),
         Err(Stop::Wait(quiet)) => Ok(Plan { next: waiting.next.sooner(quiet.next), ..waiting }),
         Err(Stop::Blocked(obstacle)) => {
-            let next = waiting.next.sooner(stopped(tick, obstacle).next);
+            let next = waiting.next.sooner(stopped(facts, obstacle).next);
             Ok(Plan { next, ..waiting })
         }
         Err(Stop::Ask(mut question)) => {
@@ -82,8 +82,8 @@ pub(super) fn judged(tick: &Facts, answers: &Heard, waiting: Plan) -> Result<Pla
 }
 
 /// Whether a plan that waits has ended the run by itself.
-fn ends(tick: &Facts, waiting: &Plan) -> bool {
-    waiting.status().is_some_and(|status| status.phase != tick.phase())
+fn ends(facts: &Facts, waiting: &Plan) -> bool {
+    waiting.status().is_some_and(|status| status.phase != facts.phase())
 }
 
 /// The check passed, and the wait goes on: until what is waited for comes, or the next check is due.

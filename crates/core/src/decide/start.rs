@@ -15,8 +15,8 @@ use super::recorded::{is_healing_wanted, keeps_routes};
 use super::recreate::recreate_primary;
 use super::restart::carry_over;
 use super::revision::{self, Change, record_revision};
-use super::scene::Scene;
 use super::stamp::{fraction, time};
+use super::workloads::Workloads;
 use super::{capacity, foreign, heal, rollback, routes};
 use crate::ending;
 use crate::notice::{Gate, Notice};
@@ -24,175 +24,180 @@ use crate::scaler::Sync;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
 
-pub(super) fn start(tick: &Facts, answers: &Heard) -> Decision<Proposal> {
-    let scene = tick.scene();
+pub(super) fn start(facts: &Facts, answers: &Heard) -> Decision<Proposal> {
+    let workloads = facts.workloads();
     // Nothing that is missing keeps the routes from following the status.
-    if scene.is_err()
-        && let Some(plan) = routes::misrouted(tick)?
+    if workloads.is_err()
+        && let Some(plan) = routes::misrouted(facts)?
     {
         return Ok(plan);
     }
-    let scene = scene?;
-    if scene.primary.is_none() {
-        return Ok(recreate_primary(tick, scene)?);
+    let workloads = workloads?;
+    if workloads.primary.is_none() {
+        return Ok(recreate_primary(facts, workloads)?);
     }
-    if !keeps_routes(tick)
-        && let Some(plan) = routes::misrouted(tick)?
+    if !keeps_routes(facts)
+        && let Some(plan) = routes::misrouted(facts)?
     {
         return Ok(plan);
     }
-    let mut standing = reconcile::standing(tick, scene);
-    let decision = next_run(tick, answers, scene, &mut standing);
-    reconcile::with_repairs(tick, standing, decision)
+    let mut standing = reconcile::standing(facts, workloads);
+    let decision = next_run(facts, answers, workloads, &mut standing);
+    reconcile::with_repairs(facts, standing, decision)
 }
 
-fn next_run(tick: &Facts, answers: &Heard, scene: &Scene, standing: &mut Standing) -> Decision<Proposal> {
-    let change = revision::change(tick, scene);
+fn next_run(facts: &Facts, answers: &Heard, workloads: &Workloads, standing: &mut Standing) -> Decision<Proposal> {
+    let change = revision::change(facts, workloads);
     // While the brake is on nothing is shipped, and what can be put back is put back.
-    let is_shipped_at_once = tick.rollout.skip_analysis && !tick.settings.pause_new_runs;
-    let ships_a_fix = change == Change::Revision && (is_shipped_at_once || !heal::is_possible(tick)?);
+    let is_shipped_at_once = facts.rollout.skip_analysis && !facts.settings.pause_new_runs;
+    let ships_a_fix = change == Change::Revision && (is_shipped_at_once || !heal::is_possible(facts)?);
     // What the peer left failed is recorded first: else a revision that fixes it would never look new.
-    let is_taken_over = change == Change::Adopt && !heal::is_possible(tick)?;
-    if is_healing_wanted(tick) && !ships_a_fix && !is_taken_over {
-        return Ok(heal::heal(tick, scene)?);
+    let is_taken_over = change == Change::Adopt && !heal::is_possible(facts)?;
+    if is_healing_wanted(facts) && !ships_a_fix && !is_taken_over {
+        return Ok(heal::heal(facts, workloads)?);
     }
     match change {
-        Change::None => Ok(rest(tick, scene)),
-        Change::Adopt => Ok(adopt(tick, scene)),
+        Change::None => Ok(rest(facts, workloads)),
+        Change::Adopt => Ok(adopt(facts, workloads)),
         Change::Revision => {
             standing.must_be_whole()?;
-            gate(tick, answers, scene)
+            gate(facts, answers, workloads)
         }
     }
 }
 
 /// Nothing new: only the drain of the last run may be left to end.
-pub(super) fn rest(tick: &Facts, scene: &Scene) -> Proposal {
-    let mut draft = PlanBuilder::new(tick);
-    if tick.phase() == Phase::Waiting {
-        let is_promoted = draft.status.last_applied_spec == draft.status.last_promoted_spec;
-        draft.enter(if is_promoted { Phase::Succeeded } else { Phase::Failed });
-        ending::forget_orders(draft.run());
-        draft.clear_webhooks();
+pub(super) fn rest(facts: &Facts, workloads: &Workloads) -> Proposal {
+    let mut builder = PlanBuilder::new(facts);
+    if facts.phase() == Phase::Waiting {
+        let is_promoted = builder.status.last_applied_spec == builder.status.last_promoted_spec;
+        builder.enter(if is_promoted { Phase::Succeeded } else { Phase::Failed });
+        ending::forget_orders(builder.run());
+        builder.clear_webhooks();
     }
-    draft.tell_new_blame();
-    let Some(until) = draft.run().drain_until.as_deref().and_then(time) else {
-        let Some(reason) = routes::led_astray(tick) else { return draft.finish(Wake::OnChange) };
-        draft.tell(Notice::Problem(reason));
-        return draft.finish(Wake::At(tick.after(tick.rollout.interval)));
+    builder.tell_new_blame();
+    let Some(until) = builder.run().drain_until.as_deref().and_then(time) else {
+        let Some(reason) = routes::led_astray(facts) else { return builder.finish(Wake::OnChange) };
+        builder.tell(Notice::Problem(reason));
+        return builder.finish(Wake::At(facts.after(facts.rollout.interval)));
     };
-    if tick.now < until {
-        return draft.finish(Wake::At(until));
+    if facts.now < until {
+        return builder.finish(Wake::At(until));
     }
-    if tick.ready_pods(Side::Primary) == 0 && tick.ready_pods(Side::Canary) > 0 {
-        draft.tell(Notice::Problem(format!("{} has no ready pod, the canary is kept", tick.rollout.primary_name())));
-        return draft.finish(Wake::At(tick.after(tick.rollout.interval)));
+    if facts.ready_pods(Side::Primary) == 0 && facts.ready_pods(Side::Canary) > 0 {
+        builder.tell(Notice::Problem(format!("{} has no ready pod, the canary is kept", facts.rollout.primary_name())));
+        return builder.finish(Wake::At(facts.after(facts.rollout.interval)));
     }
-    draft.steps(autoscaler::pause_target(tick));
-    draft.steps(workload::scale_to_zero(tick.rollout, scene.target));
-    draft.run().drain_until = None;
-    draft.finish(Wake::OnChange)
+    builder.steps(autoscaler::pause_target(facts));
+    builder.steps(workload::scale_to_zero(facts.rollout, workloads.target));
+    builder.run().drain_until = None;
+    builder.finish(Wake::OnChange)
 }
 
 /// A canary that the peer has run: its revision is recorded our way, and nothing else happens (S1).
-fn adopt(tick: &Facts, scene: &Scene) -> Proposal {
-    let mut draft = PlanBuilder::new(tick);
-    record_revision(&mut draft, scene, 0);
-    if matches!(tick.phase(), Phase::Initialized | Phase::Succeeded) {
-        draft.status.last_promoted_spec.clone_from(&scene.revision);
-        draft.step(scene.keep(tick, &scene.revision));
+fn adopt(facts: &Facts, workloads: &Workloads) -> Proposal {
+    let mut builder = PlanBuilder::new(facts);
+    record_revision(&mut builder, workloads, 0);
+    if matches!(facts.phase(), Phase::Initialized | Phase::Succeeded) {
+        builder.status.last_promoted_spec.clone_from(&workloads.revision);
+        builder.step(workloads.keep(facts, &workloads.revision));
     }
-    draft.run().started_at = Some(fraction(tick.now));
-    draft.run().foreign_until = foreign::before_the_takeover(tick);
-    for notice in odd_services(tick) {
-        draft.tell(notice);
+    builder.run().started_at = Some(fraction(facts.now));
+    builder.run().foreign_until = foreign::before_the_takeover(facts);
+    for notice in odd_services(facts) {
+        builder.tell(notice);
     }
-    capacity::remember(tick, &mut draft);
-    draft.finish(Wake::OnChange)
+    capacity::remember(facts, &mut builder);
+    builder.finish(Wake::OnChange)
 }
 
 /// The gate before a run. A revision counts as seen only in the write that starts its analysis (S2).
-fn gate(tick: &Facts, answers: &Heard, scene: &Scene) -> Decision<Proposal> {
-    if tick.settings.pause_new_runs {
-        return Ok(say(tick, Notice::NewRunsPaused));
+fn gate(facts: &Facts, answers: &Heard, workloads: &Workloads) -> Decision<Proposal> {
+    if facts.settings.pause_new_runs {
+        return Ok(say(facts, Notice::NewRunsPaused));
     }
-    if !tick.rollout.skip_analysis && !is_healing_wanted(tick) {
-        primary_is_ready(tick)?;
+    if !facts.rollout.skip_analysis && !is_healing_wanted(facts) {
+        primary_is_ready(facts)?;
     }
-    let mut draft = PlanBuilder::new(tick);
-    if draft.run().revision != scene.revision && tick.phase() == Phase::Waiting {
-        draft.run().hooks_passed.clear();
+    let mut builder = PlanBuilder::new(facts);
+    if builder.run().revision != workloads.revision && facts.phase() == Phase::Waiting {
+        builder.run().hooks_passed.clear();
     }
-    let known = if tick.phase() == Phase::Waiting { draft.run().hooks_passed.clone() } else { Vec::new() };
-    let asker =
-        Asker { tick, answers, moment: format!("start {}", scene.revision), phase: tick.phase(), before: Vec::new() };
-    if tick.phase() == Phase::Waiting
-        && let Some(plan) = rollback::manual(tick, &asker, Some(scene))?
+    let known = if facts.phase() == Phase::Waiting { builder.run().hooks_passed.clone() } else { Vec::new() };
+    let asker = Asker {
+        facts,
+        answers,
+        moment: format!("start {}", workloads.revision),
+        phase: facts.phase(),
+        before: Vec::new(),
+    };
+    if facts.phase() == Phase::Waiting
+        && let Some(plan) = rollback::manual(facts, &asker, Some(workloads))?
     {
         return Ok(plan);
     }
     let gates = asker.gates(&[WebhookType::ConfirmRollout], &known)?;
-    draft.blame_webhooks(&asker);
+    builder.blame_webhooks(&asker);
     match gates {
         Gates::Open(passed) => {
             for hook in passed {
-                draft.tell(Notice::GatePassed(Gate::ConfirmRollout, hook));
+                builder.tell(Notice::GatePassed(Gate::ConfirmRollout, hook));
             }
-            begin_run(tick, scene, draft)
+            begin_run(facts, workloads, builder)
         }
         Gates::Closed { passed, hook, .. } => {
             for name in passed {
-                draft.run().hooks_passed.push(PassedHook { kind: WebhookType::ConfirmRollout, name: name.clone() });
-                draft.tell(Notice::GatePassed(Gate::ConfirmRollout, name));
+                builder.run().hooks_passed.push(PassedHook { kind: WebhookType::ConfirmRollout, name: name.clone() });
+                builder.tell(Notice::GatePassed(Gate::ConfirmRollout, name));
             }
             debug_assert_eq!(hook.kind, WebhookType::ConfirmRollout, "only that gate is asked here");
-            if tick.phase() != Phase::Waiting {
-                draft.enter(Phase::Waiting);
-                draft.tell(Notice::WaitingForApproval(hook.name.clone(), voice(&hook)));
+            if facts.phase() != Phase::Waiting {
+                builder.enter(Phase::Waiting);
+                builder.tell(Notice::WaitingForApproval(hook.name.clone(), voice(&hook)));
             }
-            draft.run().revision.clone_from(&scene.revision);
-            Ok(draft.wait_an_interval())
+            builder.run().revision.clone_from(&workloads.revision);
+            Ok(builder.wait_an_interval())
         }
     }
 }
 
-fn primary_is_ready(tick: &Facts) -> Seen<()> {
-    match tick.primary_readiness() {
+fn primary_is_ready(facts: &Facts) -> Seen<()> {
+    match facts.primary_readiness() {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { reason, .. } | Readiness::Failed(reason) => Err(Obstacle::Halt(reason)),
     }
 }
 
 /// The run begins: the canary is scaled up, the primary's capacity is recorded and held, the revision counts as seen.
-fn begin_run(tick: &Facts, scene: &Scene, mut draft: PlanBuilder) -> Decision<Proposal> {
-    draft.enter(Phase::Progressing);
-    draft.tell(Notice::NewRevision);
-    let scaler = crate::scaler::key(tick.rollout).and_then(|source| tick.world.present(&source));
-    let scale_up = workload::scale_from_zero(tick.rollout, scene.target, scene.primary, scaler);
+fn begin_run(facts: &Facts, workloads: &Workloads, mut builder: PlanBuilder) -> Decision<Proposal> {
+    builder.enter(Phase::Progressing);
+    builder.tell(Notice::NewRevision);
+    let scaler = crate::scaler::key(facts.rollout).and_then(|source| facts.world.present(&source));
+    let scale_up = workload::scale_from_zero(facts.rollout, workloads.target, workloads.primary, scaler);
     let moved = i64::from(scale_up.is_some());
-    draft.steps(autoscaler::resume_target(tick));
-    draft.steps(scale_up);
-    let ready = tick.ready_pods(Side::Primary);
-    draft.steps(autoscaler::primary_scaler(tick, Sync::CreateOnly, Some(ready))?);
+    builder.steps(autoscaler::resume_target(facts));
+    builder.steps(scale_up);
+    let ready = facts.ready_pods(Side::Primary);
+    builder.steps(autoscaler::primary_scaler(facts, Sync::CreateOnly, Some(ready))?);
     let run = Run {
-        started_at: Some(fraction(tick.now)),
+        started_at: Some(fraction(facts.now)),
         primary_ready_at_start: Some(ready),
-        foreign_until: foreign::before_a_run(tick),
+        foreign_until: foreign::before_a_run(facts),
         ..Run::default()
     };
-    draft.status.run = Some(carry_over(&draft, run));
+    builder.status.run = Some(carry_over(&builder, run));
     // After a failed promotion the target may have the traffic, and the primary cannot take it back.
-    if is_healing_wanted(tick) {
-        let run = draft.run();
+    if is_healing_wanted(facts) {
+        let run = builder.run();
         run.primary = PrimaryState::Broken;
-        run.step_started_at = Some(fraction(tick.now));
+        run.step_started_at = Some(fraction(facts.now));
     } else {
-        draft.status.canary_weight = 0;
+        builder.status.canary_weight = 0;
     }
-    draft.reset_counters();
-    draft.drop_condition("Held");
-    draft.clear_webhooks();
-    draft.quiet_until(tick.now);
-    record_revision(&mut draft, scene, moved);
-    Ok(draft.finish(Wake::At(tick.now)))
+    builder.reset_counters();
+    builder.drop_condition("Held");
+    builder.clear_webhooks();
+    builder.quiet_until(facts.now);
+    record_revision(&mut builder, workloads, moved);
+    Ok(builder.finish(Wake::At(facts.now)))
 }

@@ -16,7 +16,7 @@ use crate::workload::{self, Recipe, Selector, Side};
 use crate::world::{ConfigSeen, ConfigTracking, ObjectKey};
 
 /// The workloads and configs that a decision is about.
-pub(super) struct Scene<'a> {
+pub(super) struct Workloads<'a> {
     pub(super) target: &'a Value,
     pub(super) primary: Option<&'a Value>,
     /// What selects the target's pods, if it has any.
@@ -32,7 +32,7 @@ pub(super) struct Scene<'a> {
     pub(super) checksums: Option<BTreeMap<String, String>>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Workloads<'a> {
     /// Looks at the world, or says what cannot be seen; nothing if there is no target.
     pub(super) fn find(tick: &Tick<'a>, references: &[Reference]) -> Seen<Option<Self>> {
         match tick.world.look(&tick.rollout.target_key()) {
@@ -66,7 +66,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-impl Scene<'_> {
+impl Workloads<'_> {
     /// What a primary with this id is made with.
     pub(super) fn recipe<'r>(&'r self, tick: &Tick<'r>, flagger_id: &'r str) -> Recipe<'r> {
         Recipe { rollout: tick.rollout, settings: tick.settings, tracked: &self.tracked, flagger_id }
