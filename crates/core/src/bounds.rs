@@ -4,14 +4,14 @@
 use burgee_api::Canary;
 use serde_json::Value;
 
-use crate::kept;
-use crate::left;
 use crate::object::{is_owned_by, items};
 use crate::plan::{ConfigCopy, Step};
 use crate::rollout::{Rollout, TargetKind};
 use crate::router::{self, row::Holding};
 use crate::scaler;
 use crate::services::Role;
+use crate::snapshot;
+use crate::stale_references;
 use crate::tracked;
 use crate::world::{Kind, ObjectKey};
 
@@ -69,9 +69,9 @@ impl Bounds {
     pub fn of(rollout: &Rollout, canary: &Canary) -> Self {
         let key = rollout.key(Kind::Canary, &rollout.name);
         let mut adopted = adopted(rollout);
-        let old = left::routed(rollout, canary);
+        let old = stale_references::routed(rollout, canary);
         let mut left: Vec<ObjectKey> = old.iter().flat_map(|old| router::of(old).reads(old)).collect();
-        left.extend(left::scalers(rollout, canary));
+        left.extend(stale_references::scalers(rollout, canary));
         if rollout.target_kind == TargetKind::Knative {
             adopted.push(rollout.target_key());
         }
@@ -209,7 +209,7 @@ impl Bounds {
         match key.kind {
             Kind::ConfigMap => self.copies_configs && tracked::is_copy_name(&key.name),
             Kind::Secret => self.copies_configs && (tracked::is_copy_name(&key.name) || self.made.contains(key)),
-            Kind::ControllerRevision => kept::is_key_of(&self.canary.name, &key.name),
+            Kind::ControllerRevision => snapshot::is_key_of(&self.canary.name, &key.name),
             Kind::Canary
             | Kind::MetricTemplate
             | Kind::AlertProvider
@@ -249,7 +249,7 @@ fn made(rollout: &Rollout) -> Vec<ObjectKey> {
     let routes = router::of(rollout).reads(rollout);
     keys.extend(routes.into_iter().filter(|key| is_held(key, Holding::Made)));
     if rollout.target_kind.has_pods() {
-        keys.push(kept::configs_key(rollout));
+        keys.push(snapshot::configs_key(rollout));
     }
     keys.sort();
     keys.dedup();

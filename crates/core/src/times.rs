@@ -8,9 +8,9 @@
 use burgee_api::{CanaryStatus, Phase, Run};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::healing;
 use crate::phase::PhaseRules;
 use crate::question::Answers;
+use crate::restoration;
 
 /// Whoever stands still for longer than this in the middle of a plan decides anew before its next write.
 pub const LONGEST_STANDSTILL: SignedDuration = SignedDuration::from_secs(5);
@@ -68,7 +68,7 @@ impl Hours {
 /// Whether something in the status has been begun that ends at some time: a run, a healing, a drain.
 fn is_timed(status: &CanaryStatus) -> bool {
     let is_at_rest = status.phase.is_terminal() || status.phase == Phase::Unset;
-    !is_at_rest || healing::is_due(status) || status.run.as_ref().is_some_and(|run| run.drain_until.is_some())
+    !is_at_rest || restoration::is_due(status) || status.run.as_ref().is_some_and(|run| run.drain_until.is_some())
 }
 
 /// The latest time at which something happened, as the status says.
@@ -254,7 +254,7 @@ mod tests {
     fn a_healing_after_a_run_is_counted_as_in_it() {
         let (mut hours, mut failed) = (Hours::default(), status(1_000, None));
         failed.phase = Phase::Failed;
-        healing::begin(failed.run.get_or_insert_default());
+        restoration::begin(failed.run.get_or_insert_default());
         look(&mut hours, at(1_000), at(50), Some(&failed));
         assert_eq!(look(&mut hours, at(9), at(53), Some(&failed)), at(1_003));
     }

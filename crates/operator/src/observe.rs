@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use burgee_api::Canary;
-use burgee_core::reads;
+use burgee_core::dependencies;
 use burgee_core::rollout::Rollout;
 use burgee_core::strangers::strangers;
 use burgee_core::world::{ConfigSeen, Deliveries, Kind, ObjectKey, Observed, World};
@@ -52,13 +52,13 @@ pub fn enter(operator: &Operator, key: &ObjectKey) {
     if let Some(Ok(canary)) = canary(operator, key)
         && let Ok(rollout) = Rollout::parse(&canary, &operator.settings)
     {
-        operator.reads(key, &reads::objects(&rollout));
+        operator.reads(key, &dependencies::objects(&rollout));
     }
 }
 
 /// The world of a canary.
 pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> Sight {
-    let keys = reads::objects(rollout);
+    let keys = dependencies::objects(rollout);
     let own = key_of(&canary);
     // Before the first look: a change that comes while the others are looked at wakes the canary once more.
     operator.reads(&own, &keys);
@@ -80,7 +80,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
         }
         sight.world.insert(key, observed);
     }
-    let more = reads::more(rollout, &sight.world.canary, &sight.world);
+    let more = dependencies::more(rollout, &sight.world.canary, &sight.world);
     operator.reads(&own, &more);
     let seen = join_all(more.iter().map(|key| look(operator, key))).await;
     for (key, (observed, unwatched)) in more.into_iter().zip(seen) {
@@ -93,7 +93,7 @@ pub async fn observe(operator: &Operator, canary: Canary, rollout: &Rollout) -> 
     let workloads = operator.stores.workloads(&rollout.namespace);
     sight.world.strangers = strangers(rollout, &sight.world, &workloads);
     let target = sight.world.present(&rollout.target_key()).cloned();
-    let configs = reads::configs(rollout, &operator.settings, target.as_ref());
+    let configs = dependencies::configs(rollout, &operator.settings, target.as_ref());
     operator.reads(&own, &configs.iter().map(|reference| reference.key.clone()).collect::<Vec<_>>());
     let seen = join_all(configs.iter().map(|reference| look_at_config(operator, &reference.key))).await;
     for (reference, (seen, again)) in configs.into_iter().zip(seen) {

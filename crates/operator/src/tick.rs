@@ -7,11 +7,11 @@ use std::time::Duration;
 use burgee_api::Canary;
 use burgee_core::bounds::Bounds;
 use burgee_core::decide::{self, Tick};
-use burgee_core::kept;
 use burgee_core::notice::Notice;
 use burgee_core::plan::{Plan, Step, Telling, replaced};
 use burgee_core::question::{Question, Round};
 use burgee_core::rollout::Rollout;
+use burgee_core::snapshot;
 use burgee_core::timetable::Wake;
 use burgee_core::world::{ObjectKey, World};
 use jiff::{SignedDuration, Timestamp};
@@ -222,7 +222,7 @@ pub async fn problem(operator: &Arc<Operator>, story: &Story, message: String) {
 async fn tell_of_forbidden(operator: &Arc<Operator>, story: &Story, forbidden: BTreeSet<String>) {
     for text in forbidden {
         let uid = story.canary.metadata.uid.as_deref().unwrap_or_default();
-        let id = kept::flagger_id(uid, &text, "not permitted");
+        let id = snapshot::flagger_id(uid, &text, "not permitted");
         let event_suffix = id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
         tell(operator, story, Notice::NotPermitted(text), event_suffix).await;
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use burgee_api::Canary;
 use burgee_core::claims::Claim;
+use burgee_core::dependencies;
 use burgee_core::order::Order;
-use burgee_core::reads;
 use burgee_core::rollout::Rollout;
 use burgee_core::settings::Settings;
 use burgee_core::world::{ConfigSeen, Kind, ObjectKey, Observed, World};
@@ -120,17 +120,17 @@ impl Visit {
     /// Everything that a tick of the canary would look at. What may not be read is unknown, and says so.
     pub async fn world(&self, canary: Canary, rollout: &Rollout, settings: &Settings) -> World {
         let mut world = World::new(canary);
-        for key in reads::objects(rollout) {
+        for key in dependencies::objects(rollout) {
             let observed = self.look(&key).await;
             world.insert(key, observed);
         }
-        for key in reads::more(rollout, &world.canary, &world) {
+        for key in dependencies::more(rollout, &world.canary, &world) {
             let observed = self.look(&key).await;
             world.insert(key, observed);
         }
         let configs = Configs::default();
         let target = world.present(&rollout.target_key()).cloned();
-        for reference in reads::configs(rollout, settings, target.as_ref()) {
+        for reference in dependencies::configs(rollout, settings, target.as_ref()) {
             let (seen, _) = configs.look(&self.cluster, &reference.key, Look::Ask).await;
             world.configs.push((reference.key, seen));
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use burgee_api::Canary;
 use burgee_core::claims::Claim;
+use burgee_core::dependencies;
 use burgee_core::object::is_owned_by;
-use burgee_core::reads;
 use burgee_core::rollout::Rollout;
 use burgee_core::settings::Settings;
 use burgee_core::world::{Kind, ObjectKey};
@@ -57,5 +57,5 @@ fn belongings(cluster: &Cluster, key: &ObjectKey, canary: &Value, settings: &Set
     let is_refused = Claim::of(canary).rival(rivals.iter(), settings).is_some();
     let read: Option<Canary> = Deserialize::deserialize(canary).ok().filter(|_| !is_refused);
     let rollout = read.and_then(|canary| Rollout::parse(&canary, settings).ok());
-    kept.chain(rollout.iter().flat_map(reads::objects)).collect()
+    kept.chain(rollout.iter().flat_map(dependencies::objects)).collect()
 }

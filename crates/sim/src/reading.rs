@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burgee_api::Canary;
 use burgee_core::bounds::Bounds;
-use burgee_core::reads;
+use burgee_core::dependencies;
 use burgee_core::rollout::Rollout;
 use burgee_core::router;
 use burgee_core::settings::Settings;
@@ -33,7 +33,7 @@ impl Reading {
     fn new(object: &Value, settings: &Settings) -> Option<Self> {
         let canary = Canary::read_value(object).ok()?;
         let rollout = Rollout::salvage(&canary, settings);
-        let reads = rollout.as_ref().map_or_else(|_| Vec::new(), reads::objects);
+        let reads = rollout.as_ref().map_or_else(|_| Vec::new(), dependencies::objects);
         let routes = rollout.as_ref().map_or_else(|_| Vec::new(), |rollout| router::of(rollout).reads(rollout));
         let bounds = match &rollout {
             Ok(rollout) => Bounds::of(rollout, &canary),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use burgee_core::claims::Claim;
 use burgee_core::decide::{Tick, refuse};
+use burgee_core::dependencies;
 use burgee_core::plan::Plan;
 use burgee_core::question::{Ask, Question};
-use burgee_core::reads;
 use burgee_core::rollout::{Rollout, TargetKind};
 use burgee_core::settings::{Audience, Settings};
 use burgee_core::strangers::strangers;
@@ -456,14 +456,14 @@ impl Stage {
             }
             world.objects.push((key.clone(), observed));
         }
-        let more = reads::more(rollout, &reading.canary, &world);
+        let more = dependencies::more(rollout, &reading.canary, &world);
         for key in more.clone() {
             let observed = process.observe(&self.cluster, &key);
             world.insert(key, observed);
         }
         world.strangers = strangers(rollout, &world, &self.cluster.workloads(&rollout.namespace));
         let target = world.present(&rollout.target_key());
-        let references = reads::configs(rollout, &self.settings, target);
+        let references = dependencies::configs(rollout, &self.settings, target);
         for reference in references {
             let seen = match process.observe(&self.cluster, &reference.key) {
                 Observed::Present(object) => cluster::config_seen(&object),

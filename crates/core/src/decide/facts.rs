@@ -10,8 +10,8 @@ use super::placement::Pods;
 use super::readiness::{limited, reported_canary, reported_primary};
 use super::tick::Tick;
 use super::workloads::{Workloads, missing_config, missing_target};
+use crate::dependencies;
 use crate::ownership::{self, Claim};
-use crate::reads;
 use crate::workload::{self, Readiness, Side};
 use crate::world::ObjectKey;
 
@@ -45,7 +45,7 @@ impl<'a> Facts<'a> {
     /// Looks at everything. The status that plans begin with is the one that is seen, until somebody says otherwise.
     pub(super) fn of(tick: &Tick<'a>) -> Self {
         let Tick { world, rollout, settings, .. } = *tick;
-        let references = reads::configs(rollout, settings, world.present(&rollout.target_key()));
+        let references = dependencies::configs(rollout, settings, world.present(&rollout.target_key()));
         Self {
             tick: *tick,
             workloads: Workloads::find(tick, &references),

@@ -12,8 +12,8 @@ use super::recorded::{failed_checks, intended_split};
 use super::tick::Tick;
 use super::workloads::missing_target;
 use super::{rollback, routes};
-use crate::healing;
 use crate::notice::Notice;
+use crate::restoration;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
 
@@ -55,7 +55,7 @@ fn retreat(facts: &Facts) -> Proposal {
     builder.tell(Notice::Problem(reason(facts)));
     builder.intend(routes::home(facts));
     if facts.phase() != Phase::Promoting {
-        healing::begin(builder.run());
+        restoration::begin(builder.run());
     }
     builder.status.canary_weight = 0;
     builder.finish(Wake::At(facts.now))

@@ -13,11 +13,11 @@ use super::stamp::time;
 use super::workloads::Workloads;
 use super::{autoscaler, capacity, promotion, reconcile, routes};
 use crate::ending;
-use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Step};
 use crate::router;
 use crate::scaler::Sync;
+use crate::snapshot;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
 
@@ -68,13 +68,13 @@ fn succeed(facts: &Facts, workloads: Option<&Workloads>) -> Seen<Proposal> {
     builder.status.last_promoted_spec.clone_from(&builder.status.last_applied_spec);
     if !replaced.is_empty() && replaced != builder.status.last_promoted_spec {
         // After the status that does not need it any more: until then a primary that is deleted comes back from it (I12).
-        builder.intend([Step::Drop(kept::key(facts.rollout, &replaced))]);
+        builder.intend([Step::Drop(snapshot::key(facts.rollout, &replaced))]);
     }
     // A run that ships a fix may have found configs kept by the promotion that failed before it.
     let may_be_kept =
         skips_analysis(facts) || is_fix(facts) || workloads.is_none_or(|workloads| !workloads.tracked.is_empty());
     if facts.settings.config_tracking && may_be_kept {
-        builder.step(Step::Drop(kept::configs_key(facts.rollout)));
+        builder.step(Step::Drop(snapshot::configs_key(facts.rollout)));
         builder.run().kept_configs = None;
     }
     builder.enter(Phase::Succeeded);

@@ -18,12 +18,12 @@ use super::stamp::{fraction, time};
 use super::workloads::Workloads;
 use super::{analyse, capacity, reconcile, routes};
 use crate::digest::digest;
-use crate::kept;
 use crate::notice::Notice;
 use crate::plan::Step;
 use crate::question::{Answer, Ask, ProviderSource};
 use crate::scaler::Sync;
 use crate::services::Role;
+use crate::snapshot;
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
@@ -92,7 +92,7 @@ fn make_primary(facts: &Facts, answers: &Heard, workloads: &Workloads, mut build
         return Ok(builder.finish(Wake::At(facts.now)));
     }
     builder.steps(known_copies(facts, workloads)?.into_iter().map(Step::CopyConfig));
-    let id = kept::flagger_id(&facts.rollout.uid, &workloads.revision, "bootstrap");
+    let id = snapshot::flagger_id(&facts.rollout.uid, &workloads.revision, "bootstrap");
     let primary = workload::primary(&workloads.recipe(facts, &id), workloads.target).map_err(Obstacle::Halt)?;
     builder.step(workloads.keep(facts, &workloads.revision));
     builder.steps(settle_seen(facts, primary));
@@ -146,7 +146,7 @@ fn mend_primary(facts: &Facts, workloads: &Workloads, mut builder: PlanBuilder, 
     if recorded != workloads.revision {
         return Ok(record_first(facts, workloads, builder));
     }
-    let id = kept::flagger_id(&facts.rollout.uid, &recorded, "bootstrap");
+    let id = snapshot::flagger_id(&facts.rollout.uid, &recorded, "bootstrap");
     if workload::is_copy(facts.rollout.target_kind, primary, &id, &recorded) {
         return Ok(wait_for_primary(facts, builder, wait));
     }
@@ -165,7 +165,7 @@ fn mend_primary(facts: &Facts, workloads: &Workloads, mut builder: PlanBuilder, 
 /// way, and had lost the lease by then.
 fn is_late(facts: &Facts, workloads: &Workloads, builder: &PlanBuilder) -> bool {
     let Some(run) = builder.status.run.as_ref().filter(|run| run.drain_until.is_none()) else { return false };
-    let id = kept::flagger_id(&facts.rollout.uid, &run.revision, "bootstrap");
+    let id = snapshot::flagger_id(&facts.rollout.uid, &run.revision, "bootstrap");
     let is_made = |primary| workload::is_copy(facts.rollout.target_kind, primary, &id, &run.revision);
     let is_other = workloads.primary.is_some_and(|primary| !is_made(primary));
     facts.rollout.target_kind.has_pods() && !run.revision.is_empty() && is_other
@@ -215,7 +215,7 @@ fn empty_target(facts: &Facts, workloads: &Workloads, mut builder: PlanBuilder) 
     {
         record_revision(&mut builder, workloads, 0);
         builder.run().revision = digest(&template);
-        builder.step(Step::Keep(kept::object(facts.rollout, &digest(&template), &template, &workloads.tracked)));
+        builder.step(Step::Keep(snapshot::object(facts.rollout, &digest(&template), &template, &workloads.tracked)));
     }
     let revision = builder.run().revision.clone();
     builder.enter(Phase::Initialized);

@@ -8,11 +8,11 @@ use super::placement::{Placement, Wanted, placement};
 use super::proposal::Proposal;
 use super::stamp::fraction;
 use super::tick::Tick;
-use crate::left;
 use crate::plan::Step;
 use crate::router;
 use crate::scaler;
 use crate::split::Split;
+use crate::stale_references;
 use crate::timetable::Wake;
 use crate::world::{ObjectKey, Observed};
 
@@ -20,7 +20,7 @@ use crate::world::{ObjectKey, Observed};
 /// to may go to zero without them (I3). They are written before they are forgotten.
 pub(super) fn routes(facts: &Facts) -> Option<Proposal> {
     let Tick { rollout, world, .. } = **facts;
-    let old = left::routed(rollout, &world.canary)?;
+    let old = stale_references::routed(rollout, &world.canary)?;
     let is_stuck = matches!(placement(Wanted::HOME, facts.pods), Placement::Stuck(_));
     let (keys, known) = (router::of(&old).reads(&old), router::of(rollout).reads(rollout));
     let are_known = keys.iter().all(|key| world.look(key).is_ok());
@@ -32,8 +32,8 @@ pub(super) fn routes(facts: &Facts) -> Option<Proposal> {
     let objects = objects.into_iter().filter(|object| ObjectKey::of(object).is_some_and(|key| is_left(&key)));
     let mut builder = PlanBuilder::new(facts);
     builder.steps(objects.filter_map(|object| settle_seen(facts, object)));
-    builder.tell(left::notice(rollout, &old));
-    left::forget_routes(builder.run(), rollout);
+    builder.tell(stale_references::notice(rollout, &old));
+    stale_references::forget_routes(builder.run(), rollout);
     // Whoever renames the Service fights for no routes. What they led to the canary begins to be drained now.
     builder.run().fought_since = None;
     if builder.run().drain_until.is_some() {
@@ -46,11 +46,11 @@ pub(super) fn routes(facts: &Facts) -> Option<Proposal> {
 /// however often the canary names another one, no copy is forgotten.
 pub(super) fn scaler(facts: &Facts) -> Option<Proposal> {
     let Tick { rollout, world, .. } = **facts;
-    if facts.run().is_none() || left::is_noted(rollout, &world.canary) {
+    if facts.run().is_none() || stale_references::is_noted(rollout, &world.canary) {
         return None;
     }
     let mut builder = PlanBuilder::new(facts);
-    left::note(builder.run(), rollout);
+    stale_references::note(builder.run(), rollout);
     Some(builder.finish(Wake::At(facts.now)))
 }
 
@@ -65,6 +65,6 @@ pub(super) fn scalers(facts: &Facts, made: &[Step]) -> Vec<Step> {
     if scaler::primary_key(rollout).is_some_and(|named| !is_made(&named)) {
         return Vec::new();
     }
-    let goes = |key: &ObjectKey| world.present(key).is_some() && left::is_ours(rollout, world, key);
-    left::scalers(rollout, &world.canary).into_iter().filter(goes).map(Step::Drop).collect()
+    let goes = |key: &ObjectKey| world.present(key).is_some() && stale_references::is_ours(rollout, world, key);
+    stale_references::scalers(rollout, &world.canary).into_iter().filter(goes).map(Step::Drop).collect()
 }

@@ -14,10 +14,10 @@ use super::revision::record_revision;
 use super::stamp::{fraction, time};
 use super::workloads::Workloads;
 use super::{rollback, routes};
-use crate::kept;
 use crate::notice::Notice;
 use crate::order::{self, Order, Unreadable, Word};
 use crate::phase::PhaseRules;
+use crate::snapshot;
 use crate::timetable::Wake;
 use crate::workload::{self, Side};
 
@@ -186,8 +186,8 @@ const UNSEEN: &str = "the target cannot be read";
 /// to be there.
 fn irrevocable(facts: &Facts) -> Option<String> {
     let promoted = facts.world.canary.status.as_ref().map_or("", |status| status.last_promoted_spec.as_str());
-    let kept = facts.world.look(&kept::key(facts.rollout, promoted));
-    if kept.is_ok_and(|kept| !kept.is_some_and(|kept| kept::is_true(facts.rollout, promoted, kept))) {
+    let kept = facts.world.look(&snapshot::key(facts.rollout, promoted));
+    if kept.is_ok_and(|kept| !kept.is_some_and(|kept| snapshot::is_true(facts.rollout, promoted, kept))) {
         return Some("the primary is changed already, and no promoted revision is kept to put it back to".to_owned());
     }
     let has_refuge = facts.ready_pods(Side::Canary) > 0 || facts.ready_pods(Side::Primary) > 0;

@@ -15,10 +15,10 @@ use super::stamp::{fraction, seconds, time};
 use super::tick::Tick;
 use super::{follow, foreign, names};
 use crate::affinity;
-use crate::left;
 use crate::notice::{Notice, cut};
 use crate::phase::{PhaseRules, promoted_condition};
 use crate::plan::{Plan, Step, replaced};
+use crate::stale_references;
 use crate::timetable::Wake;
 use crate::workload::{Readiness, Side};
 use crate::world::ObjectKey;
@@ -142,7 +142,7 @@ fn noted(facts: &Facts, before: &CanaryStatus, drafted: Drafted) -> Drafted {
     let told = if same_run { told_so_far(facts).saturating_add(collected.told.all()) } else { 0 };
     let run = status.run.get_or_insert_default();
     run.told = told;
-    left::note(run, facts.rollout);
+    stale_references::note(run, facts.rollout);
     if run.scaler_digest.is_none() {
         run.scaler_digest = follow::followed(facts);
     }

@@ -17,12 +17,12 @@ use super::revision::{self, Change};
 use super::stamp::{fraction, time};
 use super::workloads::Workloads;
 use super::{autoscaler, capacity, reconcile, rollback, routes};
-use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Plan, Step};
 use crate::rollout::Strategy;
 use crate::router::row::Feature;
 use crate::scaler::Sync;
+use crate::snapshot;
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Side};
@@ -72,7 +72,7 @@ fn copy(facts: &Facts, workloads: &Workloads, primary: &serde_json::Value) -> De
     let mut builder = PlanBuilder::new(facts);
     let copies = known_copies(facts, workloads)?;
     if !copies.is_empty() {
-        builder.step(Step::KeepConfigs { key: kept::configs_key(facts.rollout), copies: copies.clone() });
+        builder.step(Step::KeepConfigs { key: snapshot::configs_key(facts.rollout), copies: copies.clone() });
     }
     builder.steps(copies.into_iter().map(Step::CopyConfig));
     builder.step(workloads.keep(facts, &status.last_applied_spec));

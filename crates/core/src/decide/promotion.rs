@@ -17,7 +17,7 @@ use crate::plan::Count;
 use crate::split::{Mirror, Split};
 use crate::timetable::Wake;
 use crate::workload::{self, Side};
-use crate::{ending, healing, kept};
+use crate::{ending, restoration, snapshot};
 
 /// The analysis is complete. The phase is written before the primary is touched: whoever finds the primary changed
 /// also finds the phase that says so.
@@ -52,7 +52,7 @@ pub(super) fn is_copied(facts: &Facts, primary: &serde_json::Value) -> bool {
 /// Marks the primary of this promotion: a restarted operator finds out whether the copy was made.
 pub(super) fn promotion_id(facts: &Facts) -> String {
     let run = facts.run().cloned().unwrap_or_default();
-    kept::flagger_id(&facts.rollout.uid, &run.revision, &run.started_at.unwrap_or_default())
+    snapshot::flagger_id(&facts.rollout.uid, &run.revision, &run.started_at.unwrap_or_default())
 }
 
 /// The primary cannot start: the canary, which runs the analysed revision, takes all traffic until the primary has
@@ -98,7 +98,7 @@ fn revoke(facts: &Facts, mut builder: PlanBuilder, (meant, outcome): (Split, Run
     let run = builder.run();
     ending::end(run, outcome);
     run.drain_until = None;
-    healing::begin(run);
+    restoration::begin(run);
     builder.count(Count::Failed);
     builder.post_rollout();
     builder.finish(Wake::At(facts.now))

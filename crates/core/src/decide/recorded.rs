@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use super::stamp::time;
 use super::tick::Tick;
 use crate::digest::is_foreign;
-use crate::healing;
 use crate::phase::PhaseRules;
+use crate::restoration;
 use crate::router;
 use crate::split::{Mirror, Split};
 
@@ -84,7 +84,7 @@ pub(super) fn is_fix(tick: &Tick) -> bool {
 
 /// Whether a promotion has changed the primary and failed.
 pub(super) fn is_healing_wanted(tick: &Tick) -> bool {
-    tick.world.canary.status.as_ref().is_some_and(healing::is_due)
+    tick.world.canary.status.as_ref().is_some_and(restoration::is_due)
 }
 
 /// Whether the run is to be promoted without further analysis, by its spec or by order.
@@ -106,7 +106,7 @@ pub(super) fn is_paused(tick: &Tick) -> bool {
 pub(super) fn is_busy(tick: &Tick) -> bool {
     let Some(status) = &tick.world.canary.status else { return false };
     let drains = status.phase.is_terminal() && tick.run().is_some_and(|run| run.drain_until.is_some());
-    status.phase.is_run() || healing::is_due(status) || drains
+    status.phase.is_run() || restoration::is_due(status) || drains
 }
 
 /// Whether no run is under way, nor the bootstrap.

@@ -12,9 +12,9 @@ use super::mistake::{Obstacle, Seen};
 use super::proposal::Proposal;
 use super::tick::Tick;
 use super::workloads::Workloads;
-use crate::kept;
 use crate::notice::Notice;
 use crate::plan::Step;
+use crate::snapshot;
 use crate::workload::{self, Recipe};
 
 /// Recreates a primary that was promoted once and is gone: from the kept template, not from the target (I12). While
@@ -26,11 +26,11 @@ pub(super) fn recreate_primary(facts: &Facts, workloads: &Workloads) -> Seen<Pro
     // Of a primary that was there before the canary nobody may know the revision.
     let kept = if revision.is_empty() { None } else { kept_template(facts, revision)? };
     let mut builder = PlanBuilder::new(facts);
-    let id = kept::flagger_id(&facts.rollout.uid, revision, "recreated");
+    let id = snapshot::flagger_id(&facts.rollout.uid, revision, "recreated");
     let recipe = workloads.recipe(facts, &id);
     let primary = if let Some(kept) = kept {
         let tracked = workloads.tracked_by(kept);
-        workload::restored(&Recipe { tracked: &tracked, ..recipe }, &kept::template(kept), workloads.target, None)
+        workload::restored(&Recipe { tracked: &tracked, ..recipe }, &snapshot::template(kept), workloads.target, None)
     } else {
         builder.tell_of_false(revision);
         builder.tell(Notice::PrimaryRecreatedFromTarget);
@@ -46,16 +46,16 @@ pub(super) fn recreate_primary(facts: &Facts, workloads: &Workloads) -> Seen<Pro
 
 /// The template of a revision as it was kept; none if there is none, or if what is there is not what was kept (I27).
 pub(super) fn kept_template<'a>(tick: &Tick<'a>, revision: &str) -> Seen<Option<&'a Value>> {
-    let kept = look(tick, &kept::key(tick.rollout, revision))?;
-    Ok(kept.filter(|kept| kept::is_true(tick.rollout, revision, kept)))
+    let kept = look(tick, &snapshot::key(tick.rollout, revision))?;
+    Ok(kept.filter(|kept| snapshot::is_true(tick.rollout, revision, kept)))
 }
 
 impl PlanBuilder<'_> {
     /// Says that a kept template is not used because it is not what was kept.
     pub(super) fn tell_of_false(&mut self, revision: &str) {
         let Tick { rollout, world, .. } = **self.facts;
-        let key = kept::key(rollout, revision);
-        if !revision.is_empty() && world.present(&key).is_some_and(|kept| !kept::is_true(rollout, revision, kept)) {
+        let key = snapshot::key(rollout, revision);
+        if !revision.is_empty() && world.present(&key).is_some_and(|kept| !snapshot::is_true(rollout, revision, kept)) {
             self.tell(Notice::Problem(format!("{key} is not what was kept of the promoted revision and is not used")));
         }
     }

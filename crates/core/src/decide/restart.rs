@@ -11,9 +11,9 @@ use super::revision::record_revision;
 use super::stamp::{fraction, time};
 use super::workloads::Workloads;
 use super::{foreign, routes};
-use crate::kept;
 use crate::notice::Notice;
 use crate::plan::{Count, Step};
+use crate::snapshot;
 use crate::timetable::Wake;
 
 /// Another revision came: the analysis begins again from nothing, with the traffic on the primary.
@@ -46,8 +46,8 @@ pub(super) fn begin_again(facts: &Facts, workloads: &Workloads, builder: &mut Pl
     }
     if facts.phase() == Phase::Promoting && facts.settings.config_tracking {
         // The copies may have been begun; the primary still runs what was promoted last.
-        builder.step(Step::RestoreConfigs(kept::configs_key(facts.rollout)));
-        builder.step(Step::Drop(kept::configs_key(facts.rollout)));
+        builder.step(Step::RestoreConfigs(snapshot::configs_key(facts.rollout)));
+        builder.step(Step::Drop(snapshot::configs_key(facts.rollout)));
         builder.run().kept_configs = None;
     }
     builder.quiet_until(facts.now);

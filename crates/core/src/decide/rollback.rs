@@ -14,7 +14,7 @@ use super::recorded::{intended_split, is_healing_wanted};
 use super::revision::record_revision;
 use super::stamp::fraction;
 use super::workloads::{Workloads, missing_target};
-use super::{autoscaler, capacity, heal, routes};
+use super::{autoscaler, capacity, restore_primary, routes};
 use crate::ending;
 use crate::notice::{Gate, Notice};
 use crate::plan::Count;
@@ -115,7 +115,7 @@ fn wait(facts: &Facts, mut builder: PlanBuilder) -> Proposal {
 /// The end of a run that went wrong, whatever it was. Nothing that cannot be seen or made stands before it (I28).
 pub(super) fn roll_back(facts: &Facts, mut builder: PlanBuilder, outcome: RunOutcome) -> Proposal {
     if is_healing_wanted(facts) {
-        return heal::turn_away(facts, builder);
+        return restore_primary::turn_away(facts, builder);
     }
     if is_stuck(facts, &builder) {
         return wait(facts, PlanBuilder::new(facts));

@@ -10,13 +10,13 @@ use super::placement::{Placement, Wanted, placement};
 use super::proposal::Proposal;
 use super::recorded::intended_split;
 use super::stamp::{fraction, time};
-use crate::left;
 use crate::plan::{Step, replaced};
 use crate::reconcile::settle;
 use crate::rollout::Rollout;
 use crate::router;
 use crate::services::{self, Role};
 use crate::split::Split;
+use crate::stale_references;
 use crate::timetable::Wake;
 use crate::workload::{self, Side};
 use crate::world::Observed;
@@ -47,7 +47,7 @@ pub(super) fn home(facts: &Facts) -> Vec<Step> {
 fn led_home(facts: &Facts) -> Vec<Step> {
     let stand = |rollout: &Rollout| router::of(rollout).home(rollout, facts.world);
     let mut objects = stand(facts.rollout);
-    objects.extend(left::routed(facts.rollout, &facts.world.canary).iter().flat_map(stand));
+    objects.extend(stale_references::routed(facts.rollout, &facts.world.canary).iter().flat_map(stand));
     objects.into_iter().filter_map(|object| settle_seen(facts, object)).collect()
 }
 

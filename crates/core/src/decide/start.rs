@@ -17,7 +17,7 @@ use super::restart::carry_over;
 use super::revision::{self, Change, record_revision};
 use super::stamp::{fraction, time};
 use super::workloads::Workloads;
-use super::{capacity, foreign, heal, rollback, routes};
+use super::{capacity, foreign, restore_primary, rollback, routes};
 use crate::ending;
 use crate::notice::{Gate, Notice};
 use crate::scaler::Sync;
@@ -50,11 +50,11 @@ fn next_run(facts: &Facts, answers: &Heard, workloads: &Workloads, standing: &mu
     let change = revision::change(facts, workloads);
     // While the brake is on nothing is shipped, and what can be put back is put back.
     let is_shipped_at_once = facts.rollout.skip_analysis && !facts.settings.pause_new_runs;
-    let ships_a_fix = change == Change::Revision && (is_shipped_at_once || !heal::is_possible(facts)?);
+    let ships_a_fix = change == Change::Revision && (is_shipped_at_once || !restore_primary::is_possible(facts)?);
     // What the peer left failed is recorded first: else a revision that fixes it would never look new.
-    let is_taken_over = change == Change::Adopt && !heal::is_possible(facts)?;
+    let is_taken_over = change == Change::Adopt && !restore_primary::is_possible(facts)?;
     if is_healing_wanted(facts) && !ships_a_fix && !is_taken_over {
-        return Ok(heal::heal(facts, workloads)?);
+        return Ok(restore_primary::heal(facts, workloads)?);
     }
     match change {
         Change::None => Ok(rest(facts, workloads)),

@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::mistake::{Mistake, Obstacle, Seen};
 use super::tick::Tick;
 use crate::digest::digest;
-use crate::kept;
 use crate::plan::Step;
 use crate::rollout::{Rollout, TargetKind};
+use crate::snapshot;
 use crate::tracked::{self, Reference};
 use crate::workload::{self, Recipe, Selector, Side};
 use crate::world::{ConfigSeen, ConfigTracking, ObjectKey};
@@ -74,12 +74,12 @@ impl Workloads<'_> {
 
     /// The configs that a kept template was promoted with; those of the target if it does not say.
     pub(super) fn tracked_by(&self, kept: &Value) -> Vec<ObjectKey> {
-        kept::tracked(kept).unwrap_or_else(|| self.tracked.clone())
+        snapshot::tracked(kept).unwrap_or_else(|| self.tracked.clone())
     }
 
     /// What keeps the target's template.
     pub(super) fn keep(&self, tick: &Tick, revision: &str) -> Step {
-        Step::Keep(kept::object(tick.rollout, revision, &self.template, &self.tracked))
+        Step::Keep(snapshot::object(tick.rollout, revision, &self.template, &self.tracked))
     }
 }
 

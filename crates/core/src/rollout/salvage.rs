@@ -4,9 +4,9 @@
 use burgee_api::Canary;
 
 use super::{Provider, Rollout, provider_name};
-use crate::left;
 use crate::metric::builtin::metrics_provider;
 use crate::settings::Settings;
+use crate::stale_references;
 
 impl Rollout {
     /// Parses a canary, or of one that cannot be meant what is left of it: enough to lead the traffic of a run back to the
@@ -14,7 +14,7 @@ impl Rollout {
     /// error is why even that is too little.
     pub fn salvage(canary: &Canary, settings: &Settings) -> Result<Self, String> {
         Self::parse(canary, settings).or_else(|reason| {
-            let left = match left::standing(canary) {
+            let left = match stale_references::standing(canary) {
                 Some(standing) => Self::routed(canary, settings, standing).map_err(Some),
                 None => Self::written(canary, settings),
             };
@@ -29,7 +29,7 @@ impl Rollout {
     }
 
     /// A canary whose routes stand.
-    fn routed(canary: &Canary, settings: &Settings, standing: left::Standing) -> Result<Self, String> {
+    fn routed(canary: &Canary, settings: &Settings, standing: stale_references::Standing) -> Result<Self, String> {
         let mut rollout = Self::read(canary, settings, standing.provider)?;
         standing.apex.clone_into(&mut rollout.apex);
         if Provider::parse(provider_name(canary, settings)).is_err() {

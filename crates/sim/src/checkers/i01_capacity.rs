@@ -10,7 +10,7 @@ use burgee_core::plan::Step;
 use burgee_core::rollout::Rollout;
 use burgee_core::workload;
 use burgee_core::world::World;
-use burgee_core::{healing, scaler};
+use burgee_core::{restoration, scaler};
 use serde_json::Value;
 
 use super::wait::Wait;
@@ -72,7 +72,7 @@ impl Capacity {
     fn is_kept(&mut self, moment: &Moment, world: &World) -> Verdict {
         let instant = moment.after;
         let Instant { rollout, status, .. } = instant;
-        let holds = status.phase.is_run() || healing::is_due(status);
+        let holds = status.phase.is_run() || restoration::is_due(status);
         let is_held = rollout.suspended || instant.is_deleted();
         let is_free = !is_held && !revision::has_gaps(world) && moment.saw_the_canary();
         let needed = needed_pods(instant);
@@ -174,7 +174,7 @@ fn returns_by_promotion(instant: &Instant) -> bool {
 /// Whether the primary takes the traffic before it has been promoted or put back, because the canary cannot keep it.
 fn is_refuge(instant: &Instant) -> bool {
     let status = &instant.status;
-    status.canary_weight == 0 && (status.phase == Phase::Promoting || healing::is_due(status))
+    status.canary_weight == 0 && (status.phase == Phase::Promoting || restoration::is_due(status))
 }
 
 /// The pods that the primary began with, as far as its autoscaler and the nodes allow (S13).

@@ -4,13 +4,13 @@
 
 use burgee_api::{Phase, WebhookType};
 use burgee_core::digest::digest;
-use burgee_core::healing;
-use burgee_core::kept;
 use burgee_core::notice::Notice;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::question::Ask;
+use burgee_core::restoration;
 use burgee_core::scaler;
+use burgee_core::snapshot;
 use burgee_core::workload;
 use burgee_core::world::{Observed, World};
 use jiff::Timestamp;
@@ -65,7 +65,7 @@ impl Checker for Fix {
 /// A run that begins while the target has the traffic of a failed promotion leaves it there.
 fn keeps_the_traffic(moment: &Moment) -> Verdict {
     let (before, after) = (&moment.before.status, &moment.after.status);
-    if healing::is_due(before) && after.phase == Phase::Progressing && after.canary_weight < before.canary_weight {
+    if restoration::is_due(before) && after.phase == Phase::Progressing && after.canary_weight < before.canary_weight {
         return Err(format!("the run began with {} % on the target, which had all", after.canary_weight));
     }
     Ok(())
@@ -75,11 +75,11 @@ fn keeps_the_traffic(moment: &Moment) -> Verdict {
 fn is_blocked(instant: &Instant, plan: &Plan, world: &World) -> bool {
     let rollout = &instant.rollout;
     let Some(status) = &world.canary.status else { return false };
-    let kept = world.seen(&kept::key(rollout, &status.last_promoted_spec));
-    let can_heal = healing::is_due(status) && kept != Observed::Absent;
+    let kept = world.seen(&snapshot::key(rollout, &status.last_promoted_spec));
+    let can_heal = restoration::is_due(status) && kept != Observed::Absent;
     // While the brake is on nothing is shipped, and what can be put back is put back.
     let is_skipping = rollout.skip_analysis && !(can_heal && instant.settings.pause_new_runs);
-    let waits_for_nothing = is_skipping || (healing::is_due(status) && !can_heal);
+    let waits_for_nothing = is_skipping || (restoration::is_due(status) && !can_heal);
     // A run needs the autoscaler that the spec names; that there is none is told.
     let lacks_scaler = scaler::key(rollout).is_some_and(|key| world.seen(&key) == Observed::Absent)
         && act::tells(plan, |notice| matches!(notice, Notice::Problem(_)));
@@ -93,6 +93,6 @@ fn is_blocked(instant: &Instant, plan: &Plan, world: &World) -> bool {
         && revision::has_moved(instant, world);
     let begins = plan.status().is_some_and(|after| after.phase != status.phase);
     let is_paused = act::tells(plan, |notice| matches!(notice, Notice::NewRunsPaused));
-    let has_ended = status.phase.is_terminal() || healing::is_due(status);
+    let has_ended = status.phase.is_terminal() || restoration::is_due(status);
     is_free && has_ended && is_new && !instant.is_ready(Part::Primary) && !begins && !is_paused
 }

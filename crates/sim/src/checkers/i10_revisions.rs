@@ -9,7 +9,7 @@ use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::timetable::Wake;
 use burgee_core::world::World;
-use burgee_core::{healing, workload};
+use burgee_core::{restoration, workload};
 
 use super::{Checker, Moment, Verdict, What, revision};
 use crate::instant::{Instant, Part};
@@ -43,7 +43,7 @@ fn none_is_lost(instant: &Instant, plan: &Plan, world: &World) -> Verdict {
     let Some(status) = &world.canary.status else { return Ok(()) };
     let rests = status.phase.is_terminal() && plan.steps.is_empty() && plan.next == Wake::OnChange;
     let is_free = !instant.rollout.suspended && !instant.is_deleted() && world.rival.is_none();
-    if !rests || !is_free || healing::is_due(status) || !revision::has_moved(instant, world) {
+    if !rests || !is_free || restoration::is_due(status) || !revision::has_moved(instant, world) {
         return Ok(());
     }
     let Some(target) = revision::target(instant, world) else { return Ok(()) };

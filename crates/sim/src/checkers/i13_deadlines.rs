@@ -7,7 +7,7 @@ use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
 use burgee_core::timetable::Wake;
 use burgee_core::world::World;
-use burgee_core::{healing, kept};
+use burgee_core::{restoration, snapshot};
 use jiff::SignedDuration;
 
 use super::wait::Wait;
@@ -109,8 +109,8 @@ impl Deadlines {
 /// Whoever waits for a primary that is being put back looks again at a time, or shows why the run is held.
 fn heals_with_an_alarm(instant: &Instant, plan: &Plan, world: &World) -> Verdict {
     let Some(status) = &world.canary.status else { return Ok(()) };
-    let kept = kept::key(&instant.rollout, &status.last_promoted_spec);
-    let heals = status.phase == Phase::Failed && healing::is_due(status) && world.present(&kept).is_some();
+    let kept = snapshot::key(&instant.rollout, &status.last_promoted_spec);
+    let heals = status.phase == Phase::Failed && restoration::is_due(status) && world.present(&kept).is_some();
     let is_free = !instant.rollout.suspended && !instant.is_deleted() && instant.exists();
     let is_idle = plan.status().is_none() && plan.steps.iter().all(|step| step.written().is_none());
     let is_shown = status.conditions.iter().flatten().any(|condition| condition.kind == "Held");

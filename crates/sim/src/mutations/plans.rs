@@ -3,12 +3,12 @@
 use burgee_api::Phase;
 use burgee_core::decide::Tick;
 use burgee_core::digest::is_foreign;
-use burgee_core::healing;
 use burgee_core::notice::Notice;
 use burgee_core::object::items_mut;
 use burgee_core::order;
 use burgee_core::phase::PhaseRules;
 use burgee_core::plan::{Plan, Step};
+use burgee_core::restoration;
 use burgee_core::rollout::TargetKind;
 use burgee_core::timetable::Wake;
 use burgee_core::workload::{self, Readiness, Side};
@@ -167,7 +167,7 @@ pub const NO_ALARM_IS_SET: Mutation =
 /// I13: whoever puts the primary back sets no alarm.
 pub const HEALING_SETS_NO_ALARM: Mutation =
     Mutation::of_plan("whoever waits for a primary that is put back sets no alarm", |tick, plan| {
-        if tick.world.canary.status.as_ref().is_some_and(healing::is_due) && plan.status().is_none() {
+        if tick.world.canary.status.as_ref().is_some_and(restoration::is_due) && plan.status().is_none() {
             plan.next = Wake::OnChange;
         }
     });

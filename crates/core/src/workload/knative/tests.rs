@@ -110,8 +110,8 @@ fn nothing_is_scaled_selected_tracked_or_made_beside_it() {
     let rollout = rollout();
     assert_eq!(workload::scale_to_zero(&rollout, &service()), None);
     assert_eq!(workload::scale_from_zero(&rollout, &service(), None, None), None);
-    assert_eq!(crate::reads::configs(&rollout, &Settings::default(), Some(&service())), []);
-    assert_eq!(crate::reads::objects(&rollout), [rollout.target_key()]);
+    assert_eq!(crate::dependencies::configs(&rollout, &Settings::default(), Some(&service())), []);
+    assert_eq!(crate::dependencies::objects(&rollout), [rollout.target_key()]);
 }
 
 /// Parses a canary whose spec differs from a good one by these fields; `phase` is its status.

@@ -19,7 +19,7 @@ use crate::plan::{Count, Step};
 use crate::split::Split;
 use crate::timetable::Wake;
 use crate::workload::{self, Readiness, Recipe, Side};
-use crate::{healing, kept};
+use crate::{restoration, snapshot};
 
 /// A person turns the fix away for which the canary waits: the target keeps the traffic, and the primary is put back if
 /// it can be.
@@ -80,7 +80,7 @@ pub(super) fn heal(facts: &Facts, workloads: &Workloads) -> Seen<Proposal> {
     let Some(primary) = workloads.primary else { return recreate_primary(facts, workloads) };
     let status = facts.world.canary.status.clone().unwrap_or_default();
     let started = status.run.as_ref().and_then(|run| run.started_at.clone()).unwrap_or_default();
-    let id = kept::flagger_id(&facts.rollout.uid, &status.last_promoted_spec, &format!("restored {started}"));
+    let id = snapshot::flagger_id(&facts.rollout.uid, &status.last_promoted_spec, &format!("restored {started}"));
     if !workload::is_copy(facts.rollout.target_kind, primary, &id, &status.last_promoted_spec) {
         let Some(kept) = kept_template(facts, &status.last_promoted_spec)? else {
             builder.tell_of_false(&status.last_promoted_spec);
@@ -93,9 +93,9 @@ pub(super) fn heal(facts: &Facts, workloads: &Workloads) -> Seen<Proposal> {
         };
         let tracked = workloads.tracked_by(kept);
         let recipe = Recipe { tracked: &tracked, ..workloads.recipe(facts, &id) };
-        let restored = workload::restored(&recipe, &kept::template(kept), workloads.target, Some(primary));
+        let restored = workload::restored(&recipe, &snapshot::template(kept), workloads.target, Some(primary));
         if facts.settings.config_tracking {
-            builder.step(Step::RestoreConfigs(kept::configs_key(facts.rollout)));
+            builder.step(Step::RestoreConfigs(snapshot::configs_key(facts.rollout)));
         }
         builder.step(Step::Replace(restored.map_err(Obstacle::Halt)?));
         return Ok(builder.finish(facts.primary_written()));
@@ -105,16 +105,16 @@ pub(super) fn heal(facts: &Facts, workloads: &Workloads) -> Seen<Proposal> {
     }
     builder.intend(routes::routes(facts, Split::PRIMARY)?);
     if status.last_applied_spec != status.last_promoted_spec {
-        builder.step(Step::Drop(kept::key(facts.rollout, &status.last_applied_spec)));
+        builder.step(Step::Drop(snapshot::key(facts.rollout, &status.last_applied_spec)));
     }
     if facts.settings.config_tracking {
-        builder.step(Step::Drop(kept::configs_key(facts.rollout)));
+        builder.step(Step::Drop(snapshot::configs_key(facts.rollout)));
         builder.run().kept_configs = None;
     }
     builder.tell(Notice::RestoringPrimary);
     builder.status.canary_weight = 0;
     builder.drop_condition("Held");
-    healing::end(builder.run());
+    restoration::end(builder.run());
     let until = facts.drained_at();
     builder.run().drain_until = Some(fraction(until));
     Ok(builder.finish(Wake::At(until)))

@@ -4,15 +4,15 @@ use burgee_api::{Canary, Phase};
 use serde_json::Value;
 
 use crate::decide::template_key;
-use crate::healing;
-use crate::kept;
-use crate::left;
 use crate::order;
+use crate::restoration;
 use crate::rollout::Rollout;
 use crate::router;
 use crate::scaler;
 use crate::services::Role;
 use crate::settings::Settings;
+use crate::snapshot;
+use crate::stale_references;
 use crate::tracked::{self, Reference};
 use crate::workload::{Side, find_primary, revision};
 use crate::world::{ObjectKey, World};
@@ -39,7 +39,7 @@ pub fn more(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey>
     let sides = [Side::Primary, Side::Canary];
     let mut keys: Vec<ObjectKey> = sides.into_iter().filter_map(|side| revision(rollout, world, side)).collect();
     keys.extend(kept_templates(rollout, canary, world));
-    keys.extend(left::reads(rollout, canary).into_iter().filter(|key| !objects(rollout).contains(key)));
+    keys.extend(stale_references::reads(rollout, canary).into_iter().filter(|key| !objects(rollout).contains(key)));
     keys.dedup();
     keys
 }
@@ -47,15 +47,15 @@ pub fn more(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey>
 fn kept_templates(rollout: &Rollout, canary: &Canary, world: &World) -> Vec<ObjectKey> {
     let Some(status) = &canary.status else { return Vec::new() };
     let gone = find_primary(rollout, world) == Ok(None) && !status.last_promoted_spec.is_empty();
-    let broken = healing::is_due(status);
+    let broken = restoration::is_due(status);
     let is_promoted = matches!(status.phase, Phase::Promoting | Phase::Finalising);
     let is_ordered_back = is_promoted && order::pending(canary).is_some();
     if !gone && !broken && !is_ordered_back {
         return Vec::new();
     }
-    let mut keys = vec![kept::key(rollout, &status.last_promoted_spec)];
+    let mut keys = vec![snapshot::key(rollout, &status.last_promoted_spec)];
     if status.phase == Phase::Finalising {
-        keys.push(kept::key(rollout, &status.last_applied_spec));
+        keys.push(snapshot::key(rollout, &status.last_applied_spec));
     }
     keys
 }
