@@ -11,7 +11,7 @@ use burgee_core::plan::Plan;
 use burgee_core::question::{Answers, Question};
 use burgee_core::rollout::Rollout;
 use burgee_core::settings::Settings;
-use burgee_core::times::Hours;
+use burgee_core::times::CanaryClock;
 use burgee_core::world::World;
 use burgee_operator::visit;
 use clap::ValueEnum;
@@ -58,7 +58,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Ok(rollout) => {
             let world = visit.world(canary, &rollout, &settings).await;
             let clock = Timestamp::now();
-            let now = Hours::default().now(clock, clock, world.canary.status.as_ref(), &mut Answers::default());
+            let now = CanaryClock::default().now(clock, clock, world.canary.status.as_ref(), &mut Answers::default());
             Why::of(&Tick { world: &world, rollout: &rollout, settings: &settings, now, clock })
         }
         Err(reason) => Why::refused(&World::new(canary), &reason),

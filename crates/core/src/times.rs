@@ -27,12 +27,12 @@ const REMEMBERED: usize = 4;
 
 /// The time of one canary, as its operator counts it.
 #[derive(Clone, Debug, Default)]
-pub struct Hours {
+pub struct CanaryClock {
     /// How far it is ahead of the steady clock.
     ahead: Option<SignedDuration>,
 }
 
-impl Hours {
+impl CanaryClock {
     /// What time it is. `clock` is what the wall's clock shows, `steady` a clock of the process that nobody sets. What the
     /// status says to have happened lies never ahead (I23). Where that sets the canary's clock, what was answered moves
     /// along.
@@ -83,11 +83,11 @@ fn latest(status: &CanaryStatus) -> Option<Timestamp> {
 
 /// Times in statuses that were written later than they say.
 #[derive(Clone, Debug, Default)]
-pub struct Delays {
+pub struct WriteDelays {
     known: Vec<(String, SignedDuration)>,
 }
 
-impl Delays {
+impl WriteDelays {
     /// Whether there is anything to correct.
     pub fn are_known(&self) -> bool {
         !self.known.is_empty()
@@ -104,8 +104,8 @@ impl Delays {
     }
 
     /// Notes what a plan has written, when that is over.
-    pub fn note(&mut self, course: &Course, now: Timestamp) {
-        let Some((sent, texts)) = &course.sent else { return };
+    pub fn note(&mut self, timing: &PlanTiming, now: Timestamp) {
+        let Some((sent, texts)) = &timing.sent else { return };
         let by = now.duration_since(*sent);
         if by.is_positive() {
             self.known.extend(texts.iter().flatten().map(|text| (text.clone(), by)));
@@ -143,13 +143,13 @@ impl Pulse {
 
 /// What a plan has to do with time, by the steady clock.
 #[derive(Clone, Debug, Default)]
-pub struct Course {
+pub struct PlanTiming {
     before: [Option<String>; 2],
     decided: Timestamp,
     sent: Option<(Timestamp, [Option<String>; 2])>,
 }
 
-impl Course {
+impl PlanTiming {
     /// Of a plan that was decided at `now` on this status.
     pub fn begun(status: Option<&CanaryStatus>, now: Timestamp) -> Self {
         Self { before: status.map(times).unwrap_or_default(), decided: now, sent: None }
@@ -206,8 +206,13 @@ mod tests {
         format!("{:.6}", at(second))
     }
 
-    fn look(hours: &mut Hours, clock: Timestamp, steady: Timestamp, status: Option<&CanaryStatus>) -> Timestamp {
-        hours.now(clock, steady, status, &mut Answers::default())
+    fn look(
+        canary_clock: &mut CanaryClock,
+        clock: Timestamp,
+        steady: Timestamp,
+        status: Option<&CanaryStatus>,
+    ) -> Timestamp {
+        canary_clock.now(clock, steady, status, &mut Answers::default())
     }
 
     /// A run whose step began at this second, and whose drain ends at that one.
@@ -218,64 +223,64 @@ mod tests {
 
     #[test]
     fn between_runs_the_clock_is_believed_and_during_one_only_its_beginning() {
-        let (mut hours, run) = (Hours::default(), status(1_000, None));
-        assert_eq!(look(&mut hours, at(1_000), at(50), None), at(1_000));
-        assert_eq!(look(&mut hours, at(7_777), at(55), Some(&run)), at(1_005));
-        assert_eq!(look(&mut hours, at(3), at(60), Some(&run)), at(1_010));
-        assert_eq!((hours.at(at(61)), hours.steady(at(1_011))), (at(1_011), at(61)));
+        let (mut canary_clock, run) = (CanaryClock::default(), status(1_000, None));
+        assert_eq!(look(&mut canary_clock, at(1_000), at(50), None), at(1_000));
+        assert_eq!(look(&mut canary_clock, at(7_777), at(55), Some(&run)), at(1_005));
+        assert_eq!(look(&mut canary_clock, at(3), at(60), Some(&run)), at(1_010));
+        assert_eq!((canary_clock.at(at(61)), canary_clock.steady(at(1_011))), (at(1_011), at(61)));
         let ended = CanaryStatus { phase: Phase::Succeeded, ..status(1_000, None) };
-        assert_eq!(look(&mut hours, at(3), at(62), Some(&ended)), at(3));
+        assert_eq!(look(&mut canary_clock, at(3), at(62), Some(&ended)), at(3));
     }
 
     #[test]
     fn what_the_status_says_to_have_happened_has_happened_by_now() {
-        let mut hours = Hours::default();
-        assert_eq!(look(&mut hours, at(3), at(50), Some(&status(1_000, Some(1_010)))), at(1_000));
-        assert_eq!(look(&mut hours, at(3), at(52), Some(&status(1_000, Some(1_010)))), at(1_002));
-        assert_eq!(look(&mut hours, at(3), at(52), Some(&status(1_500, None))), at(1_500));
+        let mut canary_clock = CanaryClock::default();
+        assert_eq!(look(&mut canary_clock, at(3), at(50), Some(&status(1_000, Some(1_010)))), at(1_000));
+        assert_eq!(look(&mut canary_clock, at(3), at(52), Some(&status(1_000, Some(1_010)))), at(1_002));
+        assert_eq!(look(&mut canary_clock, at(3), at(52), Some(&status(1_500, None))), at(1_500));
     }
 
     #[test]
     fn nobody_gets_to_the_end_of_time_where_every_wait_is_over() {
-        let (mut hours, planted) = (Hours::default(), status(Timestamp::MAX.as_second(), None));
-        assert_eq!(look(&mut hours, at(1_000), at(50), Some(&planted)), at(1_000));
-        assert_eq!(look(&mut hours, at(1_005), at(55), Some(&planted)), at(1_005));
+        let (mut canary_clock, planted) = (CanaryClock::default(), status(Timestamp::MAX.as_second(), None));
+        assert_eq!(look(&mut canary_clock, at(1_000), at(50), Some(&planted)), at(1_000));
+        assert_eq!(look(&mut canary_clock, at(1_005), at(55), Some(&planted)), at(1_005));
     }
 
     #[test]
     fn a_drain_after_a_run_is_counted_as_in_it() {
-        let (mut hours, ended) = (Hours::default(), status(1_000, Some(1_010)));
+        let (mut canary_clock, ended) = (CanaryClock::default(), status(1_000, Some(1_010)));
         let ended = CanaryStatus { phase: Phase::Failed, ..ended };
-        look(&mut hours, at(1_000), at(50), Some(&ended));
-        assert_eq!(look(&mut hours, at(9_999), at(53), Some(&ended)), at(1_003));
+        look(&mut canary_clock, at(1_000), at(50), Some(&ended));
+        assert_eq!(look(&mut canary_clock, at(9_999), at(53), Some(&ended)), at(1_003));
     }
 
     #[test]
     fn a_healing_after_a_run_is_counted_as_in_it() {
-        let (mut hours, mut failed) = (Hours::default(), status(1_000, None));
+        let (mut canary_clock, mut failed) = (CanaryClock::default(), status(1_000, None));
         failed.phase = Phase::Failed;
         restoration::begin(failed.run.get_or_insert_default());
-        look(&mut hours, at(1_000), at(50), Some(&failed));
-        assert_eq!(look(&mut hours, at(9), at(53), Some(&failed)), at(1_003));
+        look(&mut canary_clock, at(1_000), at(50), Some(&failed));
+        assert_eq!(look(&mut canary_clock, at(9), at(53), Some(&failed)), at(1_003));
     }
 
     #[test]
     fn what_begins_with_a_status_begins_when_it_is_written() {
-        let mut course = Course::begun(Some(&status(990, Some(995))), at(0));
+        let mut timing = PlanTiming::begun(Some(&status(990, Some(995))), at(0));
         let mut written = status(1_000, Some(995));
-        course.send(&mut written, at(4));
+        timing.send(&mut written, at(4));
         assert_eq!(written, status(1_004, Some(995)), "what was begun before stays as it is");
         let mut drained = status(990, Some(1_010));
-        Course::begun(Some(&status(990, None)), at(0)).send(&mut drained, at(2));
+        PlanTiming::begun(Some(&status(990, None)), at(0)).send(&mut drained, at(2));
         assert_eq!(drained, status(990, Some(1_012)));
     }
 
     #[test]
     fn a_write_that_was_long_on_its_way_counts_from_its_end() {
-        let (mut course, mut delays) = (Course::begun(None, at(0)), Delays::default());
+        let (mut timing, mut delays) = (PlanTiming::begun(None, at(0)), WriteDelays::default());
         let mut written = status(1_000, None);
-        course.send(&mut written, at(0));
-        delays.note(&course, at(7));
+        timing.send(&mut written, at(0));
+        delays.note(&timing, at(7));
         delays.correct(&mut written);
         assert_eq!(written, status(1_007, None));
         delays.correct(&mut written);
@@ -284,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_plan_that_stood_still_in_between_is_over_and_one_that_gets_on_slowly_is_not() {
-        let mut pulse = Course::begun(None, at(0)).pulse();
+        let mut pulse = PlanTiming::begun(None, at(0)).pulse();
         assert!(!pulse.stood_still(at(5)));
         pulse.beat(at(5));
         assert!(!pulse.stood_still(at(10)) && pulse.stood_still(at(11)));

@@ -18,24 +18,24 @@ use crate::lock::lock;
 use crate::operator::Operator;
 use crate::refusals::Belief;
 use crate::stopped::Stopped;
-use crate::story::Story;
 use crate::tell;
+use crate::tick_context::TickContext;
 
-/// Carries out the steps in order. The story follows the status that is written.
-pub async fn act(operator: &Arc<Operator>, story: &mut Story, steps: Vec<Step>) -> Result<(), Stopped> {
-    let acted = take_all(operator, story, steps).await;
-    let memory = operator.memory(&story.key);
-    lock(&memory).delays.note(&story.course, clock::steady());
+/// Carries out the steps in order. The context follows the status that is written.
+pub async fn act(operator: &Arc<Operator>, context: &mut TickContext, steps: Vec<Step>) -> Result<(), Stopped> {
+    let acted = take_all(operator, context, steps).await;
+    let memory = operator.memory(&context.key);
+    lock(&memory).delays.note(&context.timing, clock::steady());
     acted
 }
 
-async fn take_all(operator: &Arc<Operator>, story: &mut Story, steps: Vec<Step>) -> Result<(), Stopped> {
-    let mut pulse = story.course.pulse();
+async fn take_all(operator: &Arc<Operator>, context: &mut TickContext, steps: Vec<Step>) -> Result<(), Stopped> {
+    let mut pulse = context.timing.pulse();
     for step in steps {
         if step.is_write() && pulse.stood_still(clock::steady()) {
             return Err(Stopped::Late);
         }
-        alive(&mut pulse, carry_out(operator, story, step)).await?;
+        alive(&mut pulse, carry_out(operator, context, step)).await?;
     }
     Ok(())
 }
@@ -53,39 +53,39 @@ async fn alive<T>(pulse: &mut Pulse, step: impl Future<Output = T>) -> T {
     }
 }
 
-async fn carry_out(operator: &Arc<Operator>, story: &mut Story, step: Step) -> Result<(), Stopped> {
-    if let Err(trespass) = story.bounds.may_take(&step) {
-        return refuse(operator, story, &step, trespass).await;
+async fn carry_out(operator: &Arc<Operator>, context: &mut TickContext, step: Step) -> Result<(), Stopped> {
+    if let Err(trespass) = context.bounds.may_take(&step) {
+        return refuse(operator, context, &step, trespass).await;
     }
     match step {
-        Step::Create(object) => create(operator, story, &object).await.map(drop),
-        Step::Replace(object) => replace(operator, story, &object).await,
+        Step::Create(object) => create(operator, context, &object).await.map(drop),
+        Step::Replace(object) => replace(operator, context, &object).await,
         Step::Keep(object) => {
-            let kept = kept::keep(operator, story, &object).await;
-            forgiving(operator, story, kept).await
+            let kept = kept::keep(operator, context, &object).await;
+            forgiving(operator, context, kept).await
         }
-        Step::Drop(key) => kept::drop_kept(operator, story, &key).await,
-        Step::Patch { key, operations } => patch(operator, story, &key, &operations).await,
-        Step::CopyConfig(copy) => kept::copy_config(operator, story, &copy).await,
+        Step::Drop(key) => kept::drop_kept(operator, context, &key).await,
+        Step::Patch { key, operations } => patch(operator, context, &key, &operations).await,
+        Step::CopyConfig(copy) => kept::copy_config(operator, context, &copy).await,
         Step::KeepConfigs { key, copies } => {
-            let kept = kept::keep_configs(operator, story, &key, &copies).await;
-            forgiving(operator, story, kept).await
+            let kept = kept::keep_configs(operator, context, &key, &copies).await;
+            forgiving(operator, context, kept).await
         }
         Step::RestoreConfigs(key) => {
-            let restored = kept::restore_configs(operator, story, &key).await;
-            forgiving(operator, story, restored).await
+            let restored = kept::restore_configs(operator, context, &key).await;
+            forgiving(operator, context, restored).await
         }
-        Step::Status(status) => write_status(operator, story, *status).await,
+        Step::Status(status) => write_status(operator, context, *status).await,
         Step::Tell(telling) => {
             may_write(operator)?;
-            tell::tell_in_time(operator, story, &telling).await
+            tell::tell_in_time(operator, context, &telling).await
         }
         Step::Deliver(delivery) => {
-            operator.deliver(story, &delivery);
+            operator.deliver(context, &delivery);
             Ok(())
         }
         Step::Count(count) => {
-            move_counter(operator, story, count);
+            move_counter(operator, context, count);
             Ok(())
         }
     }
@@ -132,18 +132,18 @@ fn is_failed_test(message: &str) -> bool {
 }
 
 /// Creates an object. Answers it as it is stored.
-async fn create(operator: &Operator, story: &Story, object: &Value) -> Result<Value, Stopped> {
+async fn create(operator: &Operator, context: &TickContext, object: &Value) -> Result<Value, Stopped> {
     let key = key_of(object)?;
-    story.bounds.may_create(&key, object)?;
+    context.bounds.may_create(&key, object)?;
     may_write(operator)?;
     let written = judge(operator, &key, "create", operator.cluster.create(&key, object).await)?;
     operator.stores.wrote(&key, &written);
     Ok(written)
 }
 
-async fn replace(operator: &Operator, story: &Story, object: &Value) -> Result<(), Stopped> {
+async fn replace(operator: &Operator, context: &TickContext, object: &Value) -> Result<(), Stopped> {
     let key = key_of(object)?;
-    story.bounds.may_replace(&key, object)?;
+    context.bounds.may_replace(&key, object)?;
     may_write(operator)?;
     let written = judge(operator, &key, "update", operator.cluster.replace(&key, object).await)?;
     operator.stores.wrote(&key, &written);
@@ -151,8 +151,8 @@ async fn replace(operator: &Operator, story: &Story, object: &Value) -> Result<(
 }
 
 /// Deletes an object that was seen to be the canary's, and no other that has taken its place.
-async fn delete(operator: &Operator, story: &Story, key: &ObjectKey, seen: &Value) -> Result<(), Stopped> {
-    story.bounds.may_delete(key, seen)?;
+async fn delete(operator: &Operator, context: &TickContext, key: &ObjectKey, seen: &Value) -> Result<(), Stopped> {
+    context.bounds.may_delete(key, seen)?;
     may_write(operator)?;
     let uid = seen["metadata"]["uid"].as_str().unwrap_or_default();
     match operator.cluster.delete(key, Some(uid)).await {
@@ -163,20 +163,30 @@ async fn delete(operator: &Operator, story: &Story, key: &ObjectKey, seen: &Valu
     Ok(())
 }
 
-async fn patch(operator: &Operator, story: &mut Story, key: &ObjectKey, operations: &Value) -> Result<(), Stopped> {
-    story.bounds.may_patch(key)?;
+async fn patch(
+    operator: &Operator,
+    context: &mut TickContext,
+    key: &ObjectKey,
+    operations: &Value,
+) -> Result<(), Stopped> {
+    context.bounds.may_patch(key)?;
     may_write(operator)?;
     let written = judge(operator, key, "patch", operator.cluster.patch(key, operations).await)?;
-    follow(operator, story, key, &written);
+    follow(operator, context, key, &written);
     Ok(())
 }
 
 /// A step that leaves the bounds of its canary is not taken. What only serves a later return stops nothing.
-async fn refuse(operator: &Arc<Operator>, story: &Story, step: &Step, trespass: Trespass) -> Result<(), Stopped> {
+async fn refuse(
+    operator: &Arc<Operator>,
+    context: &TickContext,
+    step: &Step,
+    trespass: Trespass,
+) -> Result<(), Stopped> {
     let refused = Err(Stopped::from(trespass));
     match step {
         Step::Keep(_) | Step::Drop(_) | Step::KeepConfigs { .. } | Step::RestoreConfigs(_) => {
-            forgiving(operator, story, refused).await
+            forgiving(operator, context, refused).await
         }
         Step::Create(_)
         | Step::Replace(_)
@@ -190,21 +200,21 @@ async fn refuse(operator: &Arc<Operator>, story: &Story, step: &Step, trespass: 
 }
 
 /// What cannot be kept or put back for good is said, and stops nothing: the template is kept all the same.
-async fn forgiving(operator: &Arc<Operator>, story: &Story, done: Result<(), Stopped>) -> Result<(), Stopped> {
+async fn forgiving(operator: &Arc<Operator>, context: &TickContext, done: Result<(), Stopped>) -> Result<(), Stopped> {
     let Err(Stopped::Failed(message)) = done else { return done };
-    crate::tick::problem(operator, story, message).await;
+    crate::tick::problem(operator, context, message).await;
     Ok(())
 }
 
-async fn write_status(operator: &Operator, story: &mut Story, mut status: CanaryStatus) -> Result<(), Stopped> {
+async fn write_status(operator: &Operator, context: &mut TickContext, mut status: CanaryStatus) -> Result<(), Stopped> {
     may_write(operator)?;
-    story.course.send(&mut status, clock::steady());
-    lock(&operator.memory(&story.key)).deliveries.expect(&status);
-    let operations = status_patch(story.canary.metadata.resource_version.as_deref(), &status);
-    let key = story.key.clone();
+    context.timing.send(&mut status, clock::steady());
+    lock(&operator.memory(&context.key)).deliveries.expect(&status);
+    let operations = status_patch(context.canary.metadata.resource_version.as_deref(), &status);
+    let key = context.key.clone();
     let written = judge(operator, &key, "patch status", operator.cluster.patch_status(&key, &operations).await)?;
     operator.definitions.inspect(&status, &written);
-    follow(operator, story, &key, &written);
+    follow(operator, context, &key, &written);
     Ok(())
 }
 
@@ -216,27 +226,27 @@ fn status_patch(version: Option<&str>, status: &CanaryStatus) -> Value {
     ])
 }
 
-/// Enters a written object; if it is the canary, the story goes on from it.
-fn follow(operator: &Operator, story: &mut Story, key: &ObjectKey, written: &Value) {
+/// Enters a written object; if it is the canary, the context goes on from it.
+fn follow(operator: &Operator, context: &mut TickContext, key: &ObjectKey, written: &Value) {
     operator.stores.wrote(key, written);
     if key.kind == Kind::Canary
         && let Ok(canary) = Canary::read_value(written)
     {
-        story.canary = Arc::new(canary);
+        context.canary = Arc::new(canary);
     }
 }
 
-fn move_counter(operator: &Operator, story: &Story, count: Count) {
-    let subject = crate::gauges::subject(&story.canary);
-    let strategy = crate::gauges::strategy(&story.canary);
-    operator.show(&story.key, |telemetry| match count {
+fn move_counter(operator: &Operator, context: &TickContext, count: Count) {
+    let subject = crate::gauges::subject(&context.canary);
+    let strategy = crate::gauges::strategy(&context.canary);
+    operator.show(&context.key, |telemetry| match count {
         Count::Completed => telemetry.succeeded(&subject, strategy, "completed"),
         Count::Skipped => telemetry.succeeded(&subject, strategy, "skipped"),
         Count::Failed => telemetry.failed(&subject, strategy),
         Count::Superseded(_) => {}
     });
-    if let Some((outcome, seconds)) = crate::gauges::ended(&story.canary, count, Timestamp::now()) {
-        operator.show(&story.key, |telemetry| telemetry.rolled_out(&subject, outcome, seconds));
+    if let Some((outcome, seconds)) = crate::gauges::ended(&context.canary, count, Timestamp::now()) {
+        operator.show(&context.key, |telemetry| telemetry.rolled_out(&subject, outcome, seconds));
     }
 }
 

@@ -29,7 +29,7 @@ use crate::cluster::{Cluster, connect};
 use crate::http::{Exceptions, Guard, Outside};
 use crate::operator::{Decide, Operator, Parts};
 use crate::stores::Stores;
-use crate::story::Story;
+use crate::tick_context::TickContext;
 
 /// What a request looked like: method, path with query, content type, who asked, body.
 #[derive(Clone, Debug, PartialEq)]
@@ -227,8 +227,8 @@ pub(crate) fn canary(name: &str) -> Value {
     })
 }
 
-/// The story of a canary `podinfo.test` at version 7, in the middle of a promotion.
-pub(crate) fn story() -> Story {
+/// The context of a canary `podinfo.test` at version 7, in the middle of a promotion.
+pub(crate) fn context() -> TickContext {
     let canary = serde_json::from_value(json!({
         "metadata": {"name": "podinfo", "namespace": "test", "uid": "u", "resourceVersion": "7"},
         "spec": {
@@ -239,7 +239,7 @@ pub(crate) fn story() -> Story {
     }));
     let canary = canary.unwrap();
     let key = ObjectKey::new(Kind::Canary, "test", "podinfo");
-    let mut story = Story::new(&key, &canary, SignedDuration::from_secs(10));
-    story.bounds = Bounds::of(&Rollout::salvage(&canary, &Settings::default()).unwrap(), &canary);
-    story
+    let mut context = TickContext::new(&key, &canary, SignedDuration::from_secs(10));
+    context.bounds = Bounds::of(&Rollout::salvage(&canary, &Settings::default()).unwrap(), &canary);
+    context
 }

@@ -12,19 +12,19 @@ use serde_json::Value;
 use crate::gauges;
 use crate::http::{Aim, Limits, Outside, SendError, Trust};
 use crate::operator::Operator;
-use crate::story::Story;
+use crate::tick_context::TickContext;
 
 /// Calls a webhook and counts it if it does not pass. The error is the contract's text.
 pub(crate) async fn ask(
     operator: &Operator,
-    story: &Story,
+    context: &TickContext,
     webhook: &Webhook,
     payload: &Value,
 ) -> Result<(), HookError> {
     let answer = call(&operator.outside, webhook, payload, Aim::Object).await;
     if let Err(error) = &answer {
-        let (subject, kind) = (gauges::subject(&story.canary), kind_name(webhook.kind));
-        operator.show(&story.key, |telemetry| telemetry.hook_failed(&subject, &webhook.name, kind, error.reason()));
+        let (subject, kind) = (gauges::subject(&context.canary), kind_name(webhook.kind));
+        operator.show(&context.key, |telemetry| telemetry.hook_failed(&subject, &webhook.name, kind, error.reason()));
     }
     answer
 }
@@ -57,20 +57,20 @@ pub async fn call(outside: &Outside, webhook: &Webhook, payload: &Value, aim: Ai
 }
 
 /// The webhooks of one type, in the order in which they are written.
-pub(crate) fn of_type(story: &Story, kind: WebhookType) -> Vec<Webhook> {
-    let all = story.canary.analysis().map(|analysis| analysis.webhooks.clone());
+pub(crate) fn of_type(context: &TickContext, kind: WebhookType) -> Vec<Webhook> {
+    let all = context.canary.analysis().map(|analysis| analysis.webhooks.clone());
     all.unwrap_or_default().into_iter().filter(|webhook| webhook.kind == kind).collect()
 }
 
 /// The checksum that stands in every payload.
-pub(crate) fn checksum(story: &Story) -> String {
-    let status = story.canary.status.clone().unwrap_or_default();
+pub(crate) fn checksum(context: &TickContext) -> String {
+    let status = context.canary.status.clone().unwrap_or_default();
     burgee_core::webhook::checksum(status.tracked_configs.as_ref(), &status.last_applied_spec)
 }
 
 /// What every payload says of a canary.
-pub(crate) fn payload<'a>(story: &'a Story, phase: &'a str, checksum: &'a str) -> Payload<'a> {
-    Payload { name: &story.key.name, namespace: &story.key.namespace, phase, checksum }
+pub(crate) fn payload<'a>(context: &'a TickContext, phase: &'a str, checksum: &'a str) -> Payload<'a> {
+    Payload { name: &context.key.name, namespace: &context.key.namespace, phase, checksum }
 }
 
 #[cfg(test)]

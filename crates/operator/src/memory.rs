@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use burgee_api::{CanaryStatus, Phase};
 use burgee_core::question::Answers;
-use burgee_core::times::{Delays, Hours};
+use burgee_core::times::{CanaryClock, WriteDelays};
 use burgee_core::world::{Deliveries, ObjectKey};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::fights::Fights;
-use crate::silence::Silence;
+use crate::contention::Contention;
+use crate::event_outage::EventOutage;
 use crate::telemetry::Subject;
 
 /// First and longest wait after a plan that was not carried out, in milliseconds.
@@ -33,17 +33,17 @@ pub struct Memory {
     /// The answers of the round under way, and what is being asked right now.
     pub answers: Answers,
     /// What time it is for the canary.
-    pub hours: Hours,
+    pub canary_clock: CanaryClock,
     /// What was written later than it says.
-    pub delays: Delays,
+    pub delays: WriteDelays,
     /// What was said.
     pub told: Told,
     /// What became of the deliveries that are due.
     pub deliveries: Deliveries,
     /// How long the API server has taken no event.
-    pub silence: Silence,
+    pub event_outage: EventOutage,
     /// Repairs of objects that others change.
-    pub fights: Fights,
+    pub contention: Contention,
     /// What its last plan could not write because it is not as it was seen: the next tick reads it anew.
     pub outdated: BTreeSet<ObjectKey>,
     /// Uids of what was kept for it, as far as this process kept it.
@@ -74,7 +74,7 @@ impl Memory {
 
     /// What time it is for the canary, when the wall's clock shows `clock`.
     pub fn look_at_the_clock(&mut self, clock: Timestamp, status: Option<&CanaryStatus>) -> Timestamp {
-        self.hours.now(clock, clock::steady(), status, &mut self.answers)
+        self.canary_clock.now(clock, clock::steady(), status, &mut self.answers)
     }
 
     /// How long to wait after one more failure in a row, at `now`: 100 ms, doubling to 5 s.

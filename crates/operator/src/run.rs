@@ -25,7 +25,7 @@ use crate::http::Guard;
 use crate::lead::Candidate;
 use crate::observe;
 use crate::operator::{Operator, Parts};
-use crate::rounds::Rounds;
+use crate::scheduler::Scheduler;
 use crate::serve::{self, Health};
 use crate::stores::{Progress, Stores};
 use crate::supervise::supervise;
@@ -105,7 +105,7 @@ async fn control(options: Options) -> Result<()> {
     };
     tokio::spawn(supervise(vitals.clone(), "definitions", guard));
     let leader = tokio::spawn(supervise(vitals, "lease", candidacy(&operator, lease_cluster, &options, &stop)));
-    Box::pin(Rounds::new(operator.clone()).go(changed_keys, ticks_wanted, &stop)).await;
+    Box::pin(Scheduler::new(operator.clone()).go(changed_keys, ticks_wanted, &stop)).await;
     // Whatever became of the task, the process ends now.
     let _ = leader.await;
     if tokio::time::timeout(GRACE, delivered(&operator)).await.is_err() {

@@ -12,45 +12,45 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::cluster::{ApiError, Resource};
+use crate::event_outage::Way;
 use crate::lock::lock;
 use crate::memory::{Manner, Moment, Repetition, Saying};
 use crate::operator::Operator;
 use crate::outbox::post::Announcement;
 use crate::refusals::{Belief, News};
-use crate::silence::Way;
 use crate::stopped::Stopped;
-use crate::story::Story;
+use crate::tick_context::TickContext;
 
 /// Tells something. Only what a retry may mend is an error: a refusal that does not stand yet, or a server that does not
 /// answer. A permission that is missing is logged, and holds nothing up.
-pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) -> Result<(), Stopped> {
+pub async fn tell(operator: &Arc<Operator>, context: &TickContext, telling: &Telling) -> Result<(), Stopped> {
     let Telling { notice, event_suffix, phase } = telling;
-    let text = notice.event_text(&story.names);
+    let text = notice.event_text(&context.names);
     let now = Timestamp::now();
-    let memory = operator.memory(&story.key);
-    let own_name = format!("{}.{event_suffix}", story.key.name);
+    let memory = operator.memory(&context.key);
+    let own_name = format!("{}.{event_suffix}", context.key.name);
     let saying = Saying { text: &text, name: &own_name };
-    let repetition = if notice.is_said_once() { Repetition::Never } else { story.repetition };
-    let moment = Moment { run: story.run(), phase: *phase };
+    let repetition = if notice.is_said_once() { Repetition::Never } else { context.repetition };
+    let moment = Moment { run: context.run(), phase: *phase };
     let manner = lock(&memory).told.manner(&moment, saying, repetition, clock::steady());
     let (name, times, is_news) = match manner {
         Manner::Silently => return Ok(()),
         Manner::Anew => {
-            let is_news = create(operator, story, &event(story, notice, &own_name, &text, now)).await?;
+            let is_news = create(operator, context, &event(context, notice, &own_name, &text, now)).await?;
             (own_name.clone(), 1, is_news)
         }
         Manner::Again { event: name, count } => {
             let patch = json!({"count": count, "lastTimestamp": format!("{now:.0}")});
-            let address = format!("{}/{name}", Resource::EVENTS.collection(Some(&story.key.namespace)));
-            match send(operator, story, Method::PATCH, &address, &patch).await {
+            let address = format!("{}/{name}", Resource::EVENTS.collection(Some(&context.key.namespace)));
+            match send(operator, context, Method::PATCH, &address, &patch).await {
                 // The API server forgets events after an hour; what is still so is said again.
                 Err(ApiError::Missing(_)) => {
-                    let name = format!("{}.{:016x}", story.key.name, now.as_nanosecond());
-                    create(operator, story, &event(story, notice, &name, &text, now)).await?;
+                    let name = format!("{}.{:016x}", context.key.name, now.as_nanosecond());
+                    create(operator, context, &event(context, notice, &name, &text, now)).await?;
                     (name, 1, true)
                 }
                 other => {
-                    forgiving(operator, story, "patch", other)?;
+                    forgiving(operator, context, "patch", other)?;
                     (name, count, true)
                 }
             }
@@ -58,67 +58,78 @@ pub async fn tell(operator: &Arc<Operator>, story: &Story, telling: &Telling) ->
     };
     lock(&memory).told.said(saying, &name, times, clock::steady());
     if is_news {
-        spread(operator, story, telling, text);
+        spread(operator, context, telling, text);
     }
     Ok(())
 }
 
 /// Tells what a plan has to say. The plan waits for its event, but a rollout does not hang on an API server that takes
 /// none for ever: after a while it goes on without, and the log says what was not told.
-pub async fn tell_in_time(operator: &Arc<Operator>, story: &Story, telling: &Telling) -> Result<(), Stopped> {
+pub async fn tell_in_time(operator: &Arc<Operator>, context: &TickContext, telling: &Telling) -> Result<(), Stopped> {
     let sent = clock::steady();
-    let told = tell(operator, story, telling).await;
+    let told = tell(operator, context, telling).await;
     let Err(Stopped::Unavailable(error)) = told else { return told };
-    let memory = operator.memory(&story.key);
+    let memory = operator.memory(&context.key);
     let now = clock::steady();
-    if lock(&memory).silence.goes_on(sent, now) == Way::Again {
+    if lock(&memory).event_outage.goes_on(sent, now) == Way::Again {
         return Err(Stopped::Unavailable(error));
     }
-    let text = telling.notice.event_text(&story.names);
-    let name = format!("{}.{}", story.key.name, telling.event_suffix);
-    tracing::warn!(canary = story.title(), "going on without event {name}: {text}: {error}");
+    let text = telling.notice.event_text(&context.names);
+    let name = format!("{}.{}", context.key.name, telling.event_suffix);
+    tracing::warn!(canary = context.title(), "going on without event {name}: {text}: {error}");
     lock(&memory).told.said(Saying { text: &text, name: &name }, &name, 1, now);
-    spread(operator, story, telling, text);
+    spread(operator, context, telling, text);
     Ok(())
 }
 
 /// Tells it to those who are told besides the event: the log and the event webhooks.
-fn spread(operator: &Arc<Operator>, story: &Story, telling: &Telling, text: String) {
+fn spread(operator: &Arc<Operator>, context: &TickContext, telling: &Telling, text: String) {
     let Telling { notice, phase, .. } = telling;
-    log(story, notice, &text);
+    log(context, notice, &text);
     let news = Announcement::Event { text, event_type: notice.event_type(), phase: *phase, at: Timestamp::now() };
-    operator.post(story, &news);
+    operator.post(context, &news);
 }
 
 /// One request for an event. What says that the API server takes events again ends its silence.
-async fn send(operator: &Operator, story: &Story, method: Method, path: &str, body: &Value) -> Result<Value, ApiError> {
-    let memory = operator.memory(&story.key);
-    let patience = lock(&memory).silence.patience();
+async fn send(
+    operator: &Operator,
+    context: &TickContext,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Result<Value, ApiError> {
+    let memory = operator.memory(&context.key);
+    let patience = lock(&memory).event_outage.patience();
     let request = Box::pin(operator.cluster.raw(method, path, Some(body)));
     let answer = match tokio::time::timeout(patience, request).await {
         Ok(answer) => answer,
         Err(_) => Err(ApiError::Failed(format!("the API server did not answer in {} s", patience.as_secs()))),
     };
     if !matches!(answer, Err(ApiError::Failed(_) | ApiError::Forbidden(_))) {
-        lock(&memory).silence.end();
+        lock(&memory).event_outage.end();
     }
     answer
 }
 
 /// Creates an event. Answers false if it was told before.
-async fn create(operator: &Operator, story: &Story, event: &Value) -> Result<bool, Stopped> {
-    let collection = Resource::EVENTS.collection(Some(&story.key.namespace));
-    match send(operator, story, Method::POST, &collection, event).await {
+async fn create(operator: &Operator, context: &TickContext, event: &Value) -> Result<bool, Stopped> {
+    let collection = Resource::EVENTS.collection(Some(&context.key.namespace));
+    match send(operator, context, Method::POST, &collection, event).await {
         Err(ApiError::Conflict(_)) => Ok(false),
-        other => forgiving(operator, story, "create", other).map(|()| true),
+        other => forgiving(operator, context, "create", other).map(|()| true),
     }
 }
 
 /// An event that cannot be had must not hold a rollout: a namespace that ends takes none, and permissions may be missing.
 /// Which one is missing is said once for a namespace.
-fn forgiving(operator: &Operator, story: &Story, verb: &str, answer: Result<Value, ApiError>) -> Result<(), Stopped> {
-    let wanted = format!("{verb} events in namespace {}", story.key.namespace);
-    let belief = operator.doubts.weigh(&story.key.namespace, &wanted, &answer, Instant::now());
+fn forgiving(
+    operator: &Operator,
+    context: &TickContext,
+    verb: &str,
+    answer: Result<Value, ApiError>,
+) -> Result<(), Stopped> {
+    let wanted = format!("{verb} events in namespace {}", context.key.namespace);
+    let belief = operator.doubts.weigh(&context.key.namespace, &wanted, &answer, Instant::now());
     let Err(error) = answer else { return Ok(()) };
     let text = format!("event {verb} error: {error}");
     match (error, belief) {
@@ -133,24 +144,24 @@ fn forgiving(operator: &Operator, story: &Story, verb: &str, answer: Result<Valu
             | ApiError::Gone(_)
             | ApiError::Refused(_),
             Belief::NotRefused,
-        ) => tracing::warn!(canary = story.title(), "event cannot be written: {text}"),
+        ) => tracing::warn!(canary = context.title(), "event cannot be written: {text}"),
     }
     Ok(())
 }
 
 /// The event object. It is core/v1 because events.k8s.io refuses the source component, which scripts select by.
-fn event(story: &Story, notice: &Notice, name: &str, text: &str, now: Timestamp) -> Value {
+fn event(context: &TickContext, notice: &Notice, name: &str, text: &str, now: Timestamp) -> Value {
     let time = format!("{now:.0}");
-    let metadata = &story.canary.metadata;
+    let metadata = &context.canary.metadata;
     json!({
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": name, "namespace": story.key.namespace},
+        "metadata": {"name": name, "namespace": context.key.namespace},
         "involvedObject": {
-            "apiVersion": story.key.kind.api_version(),
-            "kind": story.key.kind.name(),
-            "namespace": story.key.namespace,
-            "name": story.key.name,
+            "apiVersion": context.key.kind.api_version(),
+            "kind": context.key.kind.name(),
+            "namespace": context.key.namespace,
+            "name": context.key.name,
             "uid": metadata.uid,
             "resourceVersion": metadata.resource_version,
         },
@@ -165,8 +176,8 @@ fn event(story: &Story, notice: &Notice, name: &str, text: &str, now: Timestamp)
     })
 }
 
-fn log(story: &Story, notice: &Notice, text: &str) {
-    let canary = story.title();
+fn log(context: &TickContext, notice: &Notice, text: &str) {
+    let canary = context.title();
     if notice.is_logged_as_error() {
         tracing::error!(canary, "{text}");
     } else {

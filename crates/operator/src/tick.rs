@@ -19,14 +19,14 @@ use jiff::{SignedDuration, Timestamp};
 use crate::act;
 use crate::ask;
 use crate::clock;
-use crate::fights::{self, Ruling};
+use crate::contention::{self, Ruling};
 use crate::gauges;
 use crate::lock::lock;
 use crate::observe;
 use crate::operator::Operator;
 use crate::stopped::Stopped;
-use crate::story::Story;
 use crate::tell;
+use crate::tick_context::TickContext;
 
 /// Pace of a canary whose spec says nothing.
 const INTERVAL: SignedDuration = SignedDuration::from_secs(60);
@@ -49,7 +49,7 @@ pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
     match Rollout::salvage(&canary, &operator.settings) {
         Ok(rollout) => Box::pin(advance(&operator, &key, canary, &rollout)).await,
         Err(reason) => {
-            let story = Story::new(&key, &canary, INTERVAL);
+            let context = TickContext::new(&key, &canary, INTERVAL);
             let memory = operator.memory(&key);
             let now = {
                 let mut memory = lock(&memory);
@@ -57,7 +57,7 @@ pub async fn tick(operator: Arc<Operator>, key: ObjectKey) -> Wake {
                 memory.look_at_the_clock(Timestamp::now(), canary.status.as_ref())
             };
             let plan = decide::refuse(&World::new(canary), now, &reason);
-            carry_out(&operator, story, plan).await
+            carry_out(&operator, context, plan).await
         }
     }
 }
@@ -68,19 +68,19 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, mut canary: Canary, 
     if let Some(status) = &mut canary.status {
         lock(&memory).delays.correct(status);
     }
-    let mut story = Story::new(key, &canary, rollout.interval);
-    story.bounds = Bounds::of(rollout, &canary);
+    let mut context = TickContext::new(key, &canary, rollout.interval);
+    context.bounds = Bounds::of(rollout, &canary);
     let sight = observe::observe(operator, canary, rollout).await;
-    tell_of_forbidden(operator, &story, sight.forbidden).await;
+    tell_of_forbidden(operator, &context, sight.forbidden).await;
     let settings = operator.settings_now();
     let (clock, status) = (Timestamp::now(), sight.world.canary.status.as_ref());
     let now = lock(&memory).look_at_the_clock(clock, status);
     let tick = Tick { world: &sight.world, rollout, settings: &settings, now, clock };
     let verdict = (operator.decide)(&tick, &lock(&memory).answers);
-    story.is_decided();
+    context.is_decided();
     let next = match verdict {
-        Ok(plan) => carry_out(operator, story, plan).await,
-        Err(question) => inquire(operator, story, question).await,
+        Ok(plan) => carry_out(operator, context, plan).await,
+        Err(question) => inquire(operator, context, question).await,
     };
     let seconds = clock::steady().duration_since(started).as_secs_f64();
     operator.show(key, |telemetry| telemetry.ticked(&gauges::subject(&sight.world.canary), seconds));
@@ -88,152 +88,168 @@ async fn advance(operator: &Arc<Operator>, key: &ObjectKey, mut canary: Canary, 
 }
 
 /// Asks what a decision lacks. The answers wake the canary; nothing waits for them here.
-async fn inquire(operator: &Arc<Operator>, mut story: Story, question: Question) -> Wake {
+async fn inquire(operator: &Arc<Operator>, mut context: TickContext, question: Question) -> Wake {
     let Question { mut repairs, first, asks } = question;
-    let memory = operator.memory(&story.key);
-    let ruling = lock(&memory).fights.rule(&replaced(&repairs), story.interval, clock::steady());
+    let memory = operator.memory(&context.key);
+    let ruling = lock(&memory).contention.rule(&replaced(&repairs), context.interval, clock::steady());
     if ruling != Ruling::Go {
         // Whoever fights for an object does not keep the question from being asked.
         repairs.retain(|step| !matches!(step, Step::Replace(_)));
     }
-    repairs.extend(first);
+    repairs.extend(first.iter().cloned());
     // What is told before a question is told once, however often the question is looked at until it is answered.
-    story.moves();
-    match act::act(operator, &mut story, repairs).await {
+    context.moves();
+    match act::act(operator, &mut context, repairs).await {
         Ok(()) => {
-            ask::ask(operator, &story, asks);
+            ask::ask(operator, &context, asks);
             // Whoever may want a rollback is asked again while another hook takes its time (I22).
             let now = clock::steady();
-            Wake::At(now.saturating_add(story.interval).unwrap_or(now))
+            Wake::At(now.saturating_add(context.interval).unwrap_or(now))
         }
-        Err(stopped) => retry(operator, &story, stopped).await,
+        // No write that the API server refuses stands before a check or a hook that asks for a rollback (I29). What was
+        // answered so far counts: the next look is refused the same write.
+        Err(Stopped::Failed(message)) => {
+            let told = act::act(operator, &mut context, first).await;
+            tracing::debug!(canary = context.title(), "told beside a repair that was refused: {told:?}");
+            ask::ask(operator, &context, asks);
+            problem(operator, &context, message).await;
+            let now = clock::steady();
+            Wake::At(now.saturating_add(context.interval).unwrap_or(now))
+        }
+        Err(stopped @ (Stopped::Unavailable(_) | Stopped::Doubted(..))) => {
+            ask::ask(operator, &context, asks);
+            retry(operator, &context, stopped).await
+        }
+        Err(stopped @ (Stopped::Conflict(..) | Stopped::Fenced | Stopped::Late | Stopped::Noted)) => {
+            retry(operator, &context, stopped).await
+        }
     }
 }
 
-async fn carry_out(operator: &Arc<Operator>, mut story: Story, plan: Plan) -> Wake {
-    let memory = operator.memory(&story.key);
-    let ruling = lock(&memory).fights.rule(&plan.repairs, story.interval, clock::steady());
+async fn carry_out(operator: &Arc<Operator>, mut context: TickContext, plan: Plan) -> Wake {
+    let memory = operator.memory(&context.key);
+    let ruling = lock(&memory).contention.rule(&plan.repairs, context.interval, clock::steady());
     match ruling {
         Ruling::Go => {}
         Ruling::Wait(until) => return Wake::At(until),
         Ruling::Fight(object, until) => {
-            tell_of_fight(operator, &story, &object).await;
+            tell_of_fight(operator, &context, &object).await;
             return Wake::At(until);
         }
     }
     let Plan { steps, next, quiet_until, round, repairs: _ } = plan;
     if steps.iter().any(|step| matches!(step, Step::Status(_))) {
-        story.moves();
+        context.moves();
     }
-    let acted = act::act(operator, &mut story, steps).await;
-    operator.show(&story.key, |telemetry| gauges::show(telemetry, &story.canary, Timestamp::now()));
+    let acted = act::act(operator, &mut context, steps).await;
+    operator.show(&context.key, |telemetry| gauges::show(telemetry, &context.canary, Timestamp::now()));
     match acted {
         Ok(()) => {
             let mut memory = lock(&memory);
             memory.carried_out();
             memory.answers.end_round(round, quiet_until);
             match next {
-                Wake::At(at) => Wake::At(memory.hours.steady(at)),
+                Wake::At(at) => Wake::At(memory.canary_clock.steady(at)),
                 Wake::OnChange => Wake::OnChange,
             }
         }
         // The answers stay: a conflict is never a step, a check, or an interval.
-        Err(stopped) => retry(operator, &story, stopped).await,
+        Err(stopped) => retry(operator, &context, stopped).await,
     }
 }
 
 /// Tells who keeps changing an object that the canary owns.
-async fn tell_of_fight(operator: &Arc<Operator>, story: &Story, object: &ObjectKey) {
+async fn tell_of_fight(operator: &Arc<Operator>, context: &TickContext, object: &ObjectKey) {
     let found = operator.cluster.get(object).await.ok().flatten().unwrap_or_default();
-    let opponent = fights::opponent(&found);
+    let opponent = contention::opponent(&found);
     let text = format!("Conflict: {object} is changed again and again by {opponent}, repairing it once per interval");
-    problem(operator, story, text).await;
+    problem(operator, context, text).await;
 }
 
 /// What to do after a plan that was not carried out to its end.
-async fn retry(operator: &Arc<Operator>, story: &Story, stopped: Stopped) -> Wake {
+async fn retry(operator: &Arc<Operator>, context: &TickContext, stopped: Stopped) -> Wake {
     let now = clock::steady();
     match stopped {
         Stopped::Conflict(object, message) => {
-            operator.show(&story.key, |telemetry| {
-                telemetry.conflicted(&gauges::subject(&story.canary), object.kind.name());
+            operator.show(&context.key, |telemetry| {
+                telemetry.conflicted(&gauges::subject(&context.canary), object.kind.name());
             });
             let text = format!("{object} is not as it was seen, again and again: {message}");
-            lock(&operator.memory(&story.key)).outdated.insert(object);
-            let wait = fail(operator, story, text).await;
-            tracing::debug!(canary = story.title(), "conflict, looking again in {} ms: {message}", wait.as_millis());
+            lock(&operator.memory(&context.key)).outdated.insert(object);
+            let wait = fail(operator, context, text).await;
+            tracing::debug!(canary = context.title(), "conflict, looking again in {} ms: {message}", wait.as_millis());
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
         Stopped::Late => {
-            tracing::warn!(canary = story.title(), "stood still in the middle of a plan, deciding anew");
-            fail(operator, story, "the operator stands still in the middle of its plans, again and again".to_owned())
+            tracing::warn!(canary = context.title(), "stood still in the middle of a plan, deciding anew");
+            fail(operator, context, "the operator stands still in the middle of its plans, again and again".to_owned())
                 .await;
             Wake::At(now)
         }
         // Nothing is started without the lease, so this waits for it.
         Stopped::Fenced => Wake::At(now.saturating_add(FENCED).unwrap_or(now)),
         Stopped::Unavailable(message) => {
-            let is_stuck = lock(&operator.memory(&story.key)).is_stuck();
-            let wait = fail(operator, story, message.clone()).await;
-            tracing::warn!(canary = story.title(), "looking again in {} ms: {message}", wait.as_millis());
+            let is_stuck = lock(&operator.memory(&context.key)).is_stuck();
+            let wait = fail(operator, context, message.clone()).await;
+            tracing::warn!(canary = context.title(), "looking again in {} ms: {message}", wait.as_millis());
             if is_stuck {
-                problem(operator, story, message).await;
+                problem(operator, context, message).await;
             }
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
         // An API server that has just started refuses everybody; a permission is missing only if that stands.
         Stopped::Doubted(message, left) => {
-            let wait = fail(operator, story, message.clone()).await.min(left);
-            tracing::warn!(canary = story.title(), "refused, looking again in {} ms: {message}", wait.as_millis());
+            let wait = fail(operator, context, message.clone()).await.min(left);
+            tracing::warn!(canary = context.title(), "refused, looking again in {} ms: {message}", wait.as_millis());
             Wake::At(now.saturating_add(wait).unwrap_or(now))
         }
         Stopped::Noted => Wake::At(now),
         Stopped::Failed(message) => {
-            lock(&operator.memory(&story.key)).answers.end_round(Round::Over, None);
-            problem(operator, story, message).await;
-            Wake::At(now.saturating_add(story.interval).unwrap_or(now))
+            lock(&operator.memory(&context.key)).answers.end_round(Round::Over, None);
+            problem(operator, context, message).await;
+            Wake::At(now.saturating_add(context.interval).unwrap_or(now))
         }
     }
 }
 
 /// One more plan was not carried out. If none has been for two minutes, that is told, whatever kept them from it (S36).
 /// Answers how long to wait.
-async fn fail(operator: &Arc<Operator>, story: &Story, text: String) -> Duration {
+async fn fail(operator: &Arc<Operator>, context: &TickContext, text: String) -> Duration {
     let now = clock::steady();
     let (wait, is_long) = {
-        let memory = operator.memory(&story.key);
+        let memory = operator.memory(&context.key);
         let mut memory = lock(&memory);
         (memory.failed(now), memory.is_stuck_for_long(now))
     };
     if is_long {
-        problem(operator, story, text).await;
+        problem(operator, context, text).await;
     }
     wait
 }
 
 /// Tells of something that went wrong at the edge.
-pub async fn problem(operator: &Arc<Operator>, story: &Story, message: String) {
+pub async fn problem(operator: &Arc<Operator>, context: &TickContext, message: String) {
     let event_suffix = format!("{:016x}", Timestamp::now().as_nanosecond());
-    tell(operator, story, Notice::OperatorFault(message), event_suffix).await;
+    tell(operator, context, Notice::OperatorFault(message), event_suffix).await;
 }
 
 /// Tells which permissions are missing for what the canary needs. The name of the event follows from the text, so that it
 /// is one event however often the operator starts.
-async fn tell_of_forbidden(operator: &Arc<Operator>, story: &Story, forbidden: BTreeSet<String>) {
+async fn tell_of_forbidden(operator: &Arc<Operator>, context: &TickContext, forbidden: BTreeSet<String>) {
     for text in forbidden {
-        let uid = story.canary.metadata.uid.as_deref().unwrap_or_default();
+        let uid = context.canary.metadata.uid.as_deref().unwrap_or_default();
         let id = snapshot::flagger_id(uid, &text, "not permitted");
         let event_suffix = id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
-        tell(operator, story, Notice::NotPermitted(text), event_suffix).await;
+        tell(operator, context, Notice::NotPermitted(text), event_suffix).await;
     }
 }
 
-async fn tell(operator: &Arc<Operator>, story: &Story, notice: Notice, event_suffix: String) {
-    let telling = Telling { notice, event_suffix, phase: story.phase() };
+async fn tell(operator: &Arc<Operator>, context: &TickContext, notice: Notice, event_suffix: String) {
+    let telling = Telling { notice, event_suffix, phase: context.phase() };
     if operator.leadership.may_write()
-        && let Err(error) = tell::tell(operator, story, &telling).await
+        && let Err(error) = tell::tell(operator, context, &telling).await
     {
-        tracing::error!(canary = story.title(), "event cannot be written: {error}");
+        tracing::error!(canary = context.title(), "event cannot be written: {error}");
     }
 }
 

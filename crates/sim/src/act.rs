@@ -20,7 +20,7 @@ use crate::film::Frame;
 use crate::inspector::Report;
 use crate::kept::Noting;
 use crate::mutations::{Edge, LateWrites};
-use crate::process::{End, Frozen, Process, Waiting, later};
+use crate::process::{End, First, Frozen, Process, Waiting, later};
 use crate::stage::{Crash, Stage};
 
 /// How long a silent holder keeps the lease (core: `lease::DURATION`).
@@ -63,15 +63,20 @@ impl Stage {
         }
     }
 
-    /// What is done and told before a question. Answers whether the question may be asked.
-    pub(crate) fn act_first(&mut self, process: &mut Process, mut steps: Vec<Step>, version: Option<String>) -> bool {
+    /// What is done and told before a question.
+    pub(crate) fn act_first(&mut self, process: &mut Process, mut steps: Vec<Step>, version: Option<String>) -> First {
         let crash = self.cut_short(&mut steps);
         match self.take_all(process, steps.into(), version) {
-            Ok(progress) if crash.is_none() => return progress == Progress::Done,
+            Ok(Progress::Done) if crash.is_none() => return First::Done,
+            Ok(Progress::Gone) if crash.is_none() => {}
             Ok(_) => self.die(process),
+            Err(Refusal::Invalid(reason)) => {
+                self.aside.push(format!("{}s invalid object: {reason}", self.second()));
+                return First::Refused;
+            }
             Err(refusal) => self.retry(process, &refusal),
         }
-        false
+        First::Stopped
     }
 
     /// Counts a plan that has steps, and leaves of it what comes before the crash, if the operator dies in it.
@@ -99,7 +104,7 @@ impl Stage {
         self.show_split(told);
         let taken = begun.and_then(|()| self.take_all(process, steps, version));
         self.end(process, taken, end);
-        process.delays.note(&process.course, self.now);
+        process.delays.note(&process.timing, self.now);
     }
 
     /// A process that lost the lease while it stood still: the write that it had begun arrives late; what follows is not
@@ -115,7 +120,7 @@ impl Stage {
                 break;
             }
         }
-        process.delays.note(&process.course, self.now);
+        process.delays.note(&process.timing, self.now);
     }
 
     fn retry(&mut self, process: &mut Process, refusal: &Refusal) {
@@ -149,7 +154,7 @@ impl Stage {
                 break;
             }
         }
-        process.delays.note(&process.course, self.now);
+        process.delays.note(&process.timing, self.now);
         self.show_split(told);
         progress
     }
@@ -166,7 +171,7 @@ impl Stage {
             return Err(Refusal::Late);
         }
         if let Step::Status(status) = &mut step {
-            process.course.send(status, self.now);
+            process.timing.send(status, self.now);
             process.deliveries.expect(status);
         }
         let phase = self.phase();

@@ -8,7 +8,7 @@ use burgee_api::CanaryStatus;
 use burgee_core::bounds::Bounds;
 use burgee_core::plan::Step;
 use burgee_core::question::{Answer, Answers, Ask, AskKey, Round};
-use burgee_core::times::{Course, Delays, Hours, Pulse};
+use burgee_core::times::{CanaryClock, PlanTiming, Pulse, WriteDelays};
 use burgee_core::timetable::Wake;
 use burgee_core::world::{Deliveries, Kind, ObjectKey, Observed};
 use jiff::{SignedDuration, Timestamp};
@@ -96,11 +96,11 @@ pub(crate) struct Process {
     /// What became of the deliveries that are due. Here they are made as soon as they are taken.
     pub(crate) deliveries: Deliveries,
     /// What time it is for the canary.
-    pub(crate) hours: Hours,
+    pub(crate) canary_clock: CanaryClock,
     /// What was written later than it says.
-    pub(crate) delays: Delays,
+    pub(crate) delays: WriteDelays,
     /// What its plan has to do with time.
-    pub(crate) course: Course,
+    pub(crate) timing: PlanTiming,
     /// Its signs of life in the plan.
     pub(crate) pulse: Pulse,
     /// The canary as it last decided on it, with what it may write.
@@ -121,7 +121,7 @@ impl Process {
 
     /// What time it is for the canary.
     pub(crate) fn look_at_the_clock(&mut self, now: Timestamp, status: Option<&CanaryStatus>) -> Timestamp {
-        self.hours.now(self.clock(now), now, status, &mut self.answers)
+        self.canary_clock.now(self.clock(now), now, status, &mut self.answers)
     }
 
     /// Asks for a look no later than `at`.
@@ -132,14 +132,14 @@ impl Process {
     /// Notes when a decision, by the time of the canary, wants the next look.
     pub(crate) fn look_again(&mut self, wake: Wake, now: Timestamp) {
         if let Wake::At(at) = wake {
-            self.wake(self.hours.steady(at).max(now));
+            self.wake(self.canary_clock.steady(at).max(now));
         }
     }
 
     /// A plan was decided at `now` on this status.
     pub(crate) fn is_decided(&mut self, status: Option<&CanaryStatus>, now: Timestamp) {
-        self.course = Course::begun(status, now);
-        self.pulse = self.course.pulse();
+        self.timing = PlanTiming::begun(status, now);
+        self.pulse = self.timing.pulse();
     }
 
     /// Whether it was stopped itself.
@@ -224,7 +224,7 @@ impl Process {
             .filter(|(_, asked)| has_come(asked))
             .map(|(key, asked)| (key.clone(), asked.clone()))
             .collect();
-        let at = self.hours.at(now);
+        let at = self.canary_clock.at(now);
         for (key, asked) in &come {
             self.asking.remove(key);
             self.answers.insert(key.clone(), asked.answer.clone(), at);
@@ -250,4 +250,15 @@ impl Process {
 /// A time so much later; far ends stay ends.
 pub(crate) fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.saturating_add(by).unwrap_or(time)
+}
+
+/// What became of what is done before a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    /// The question may be asked.
+    Done,
+    /// A write was refused for good: it may be asked all the same.
+    Refused,
+    /// It may not: the process died, stands still, or has to look again.
+    Stopped,
 }

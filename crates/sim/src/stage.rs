@@ -27,7 +27,7 @@ use crate::instant::View;
 use crate::knative;
 use crate::mutations::{Mutation, decide_with};
 use crate::outside::Outside;
-use crate::process::{Asked, Process, later};
+use crate::process::{Asked, First, Process, later};
 use crate::reading::{Reader, Reading};
 use crate::scalers::Scalers;
 use crate::workloads::Workloads;
@@ -402,13 +402,17 @@ impl Stage {
     /// Asks what is not being asked already. Answers whether there is something new to decide on at once.
     fn ask(&mut self, process: &mut Process, question: Question) -> bool {
         let version = self.version_seen(process);
-        let first = question.repairs.into_iter().chain(question.first).collect();
-        if !self.act_first(process, first, version) {
-            return false;
+        let Question { repairs, first, asks } = question;
+        let ahead = repairs.into_iter().chain(first.iter().cloned()).collect();
+        match self.act_first(process, ahead, version.clone()) {
+            First::Done => {}
+            // No write that is refused stands before a check; what is told is told all the same.
+            First::Refused => drop(self.act_first(process, first, version)),
+            First::Stopped => return false,
         }
         let mut has_answer = false;
-        for (key, ask) in question.asks {
-            if !process.answers.ask(&key, process.hours.at(self.now)) {
+        for (key, ask) in asks {
+            if !process.answers.ask(&key, process.canary_clock.at(self.now)) {
                 continue;
             }
             self.report(process.id, Report::Asks(&key, &ask));
@@ -422,7 +426,7 @@ impl Stage {
             self.film.ask(asked::words(&ask, delay.is_zero().then_some(&answer)));
             if delay.is_zero() {
                 self.report(process.id, Report::Hears(&key, &ask, &answer));
-                process.answers.insert(key, answer, process.hours.at(self.now));
+                process.answers.insert(key, answer, process.canary_clock.at(self.now));
                 has_answer = true;
             } else {
                 process.asking.insert(key, Asked { until: later(self.now, delay), ask, answer });

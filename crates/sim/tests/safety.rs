@@ -43,3 +43,28 @@ fn a_run_is_judged_and_taken_back_while_deployments_cannot_be_read() -> Result<(
     check(&played(&format!("{blind}\nat 50s success-rate 67"), 65)?, "Failed", [100, 0]);
     Ok(())
 }
+
+/// A Service of the canary is gone, and the API server will not have it back: here for its labels, which a quota, a policy
+/// or an admission webhook that is down would do as well.
+const REFUSED: &str = "at 30s image podinfo:6.0.1
+at 45s set canary /spec/service/canary {\"labels\": {\"a b\": \"x\"}}
+at 46s delete Service podinfo-canary";
+
+#[test]
+fn a_run_is_judged_while_a_service_of_it_is_refused() -> Result<(), String> {
+    check(&played(&format!("{REFUSED}\nat 50s success-rate 67"), 120)?, "Failed", [100, 0]);
+    Ok(())
+}
+
+#[test]
+fn the_traffic_of_a_run_that_is_taken_back_goes_home_while_a_service_is_refused() -> Result<(), String> {
+    check(&played(&format!("{REFUSED}\nat 50s order abort jane"), 52)?, "Failed", [100, 0]);
+    Ok(())
+}
+
+#[test]
+fn a_canary_that_loses_its_pods_loses_its_traffic_while_a_service_is_refused() -> Result<(), String> {
+    let stage = played(&format!("{REFUSED}\nat 50s pods podinfo crash 2"), 60)?;
+    assert_eq!(weights(&stage), [100, 0], "{}", stage.film);
+    Ok(())
+}

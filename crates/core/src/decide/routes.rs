@@ -21,13 +21,20 @@ use crate::timetable::Wake;
 use crate::workload::{self, Side};
 use crate::world::Observed;
 
-/// Steps towards the routes. A Service that they lead to and that is gone is made before them (I3).
+/// Steps towards the routes. A Service that they lead to and that is gone is made before them (I3), and one that they lead
+/// to no longer after them: if it cannot be made, that stands before no rollback (I28).
 pub(super) fn routes(facts: &Facts, split: Split) -> Seen<Vec<Step>> {
     let steps = routes_alone(facts, split)?;
     if steps.is_empty() {
         return Ok(steps);
     }
-    Ok(missing_services(facts).into_iter().chain(steps).collect())
+    Ok(with_services(facts, split, steps))
+}
+
+fn with_services(facts: &Facts, split: Split, steps: Vec<Step>) -> Vec<Step> {
+    let [primary, canary] = missing_services(facts);
+    let (before, after) = if split.canary() > 0 { (canary, None) } else { (None, canary) };
+    before.into_iter().chain(primary).chain(steps).chain(after).collect()
 }
 
 /// Steps that lead all traffic to the primary. They change the routes as they stand, and nothing of what the spec says by
@@ -40,7 +47,7 @@ pub(super) fn home(facts: &Facts) -> Vec<Step> {
     if steps.is_empty() {
         return steps;
     }
-    missing_services(facts).into_iter().chain(steps).collect()
+    with_services(facts, Split::PRIMARY, steps)
 }
 
 /// The routes that lead to the canary as they stand, also those that an edit has left behind, with all on the primary.
@@ -80,22 +87,23 @@ fn made(facts: &Facts, split: Split) -> Seen<Vec<Step>> {
     Ok(keep_off(facts, objects.into_iter().filter_map(|object| settle_seen(facts, object)).collect()))
 }
 
-/// What makes the Services of the two sets where they are gone. Of a target that is a Service itself others see to it, and
+/// What makes the Services of the primary and of the canary where they are gone. Of a target that is a Service itself others see to it, and
 /// one that cannot be read is taken to be there (I11).
-fn missing_services(facts: &Facts) -> Vec<Step> {
+fn missing_services(facts: &Facts) -> [Option<Step>; 2] {
     let rollout = facts.rollout;
-    let Some(target) = facts.world.present(&rollout.target_key()) else { return Vec::new() };
+    let none = [None, None];
+    let Some(target) = facts.world.present(&rollout.target_key()) else { return none };
     if !rollout.target_kind.has_pods() || rollout.refused.is_some() {
-        return Vec::new();
+        return none;
     }
     let primary = facts.world.present(&rollout.primary_key());
-    let Ok(selector) = workload::selector(rollout, facts.settings, target, primary) else { return Vec::new() };
+    let Ok(selector) = workload::selector(rollout, facts.settings, target, primary) else { return none };
     let is_gone = |role: &Role| facts.world.seen(&role.key(rollout)) == Observed::Absent;
     let make = |role: Role| {
         let ports = services::discovered_ports(rollout, target);
         settle(services::render(rollout, &selector, &ports, role, None), None)
     };
-    [Role::Canary, Role::Primary].into_iter().filter(is_gone).filter_map(make).collect()
+    [Role::Primary, Role::Canary].map(|role| is_gone(&role).then(|| make(role)).flatten())
 }
 
 /// The plan that puts the routes where the status says they are, if they are not: after a crash between the two writes,

@@ -17,7 +17,7 @@ pub struct Tick<'a> {
     pub rollout: &'a Rollout,
     /// What the operator was started with.
     pub settings: &'a Settings,
-    /// The time of the canary; see [`crate::times::Hours`].
+    /// The time of the canary; see [`crate::times::CanaryClock`].
     pub now: Timestamp,
     /// What the wall's clock shows: only what others wrote by theirs is compared with it.
     pub clock: Timestamp,

@@ -6,14 +6,14 @@ use std::time::Duration;
 use burgee_api::Phase;
 use burgee_core::notice::Notice;
 use burgee_core::plan::Telling;
-use burgee_core::times::Course;
+use burgee_core::times::PlanTiming;
 use jiff::Timestamp;
 
 use super::*;
 use crate::clock::Clocks;
-use crate::fixtures::{Fake, Seen, failure, object, operator_of_a_slow_server, story};
+use crate::fixtures::{Fake, Seen, context, failure, object, operator_of_a_slow_server};
 
-/// The owner reference to the canary of the story.
+/// The owner reference to the canary of the context.
 fn owner() -> Value {
     json!({"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "podinfo", "uid": "u", "controller": true})
 }
@@ -31,7 +31,7 @@ fn seen(method: &str, path: &str, media: &str, body: Value) -> Seen {
 
 async fn check_request(step: Step, expected: Seen) {
     let fake = Fake::start(|request| object(&request.body)).await;
-    act(&fake.operator(), &mut story(), vec![step]).await.unwrap();
+    act(&fake.operator(), &mut context(), vec![step]).await.unwrap();
     assert_eq!(fake.seen(), [expected]);
 }
 
@@ -67,7 +67,7 @@ async fn what_is_not_ours_is_patched_with_tests() {
 
 async fn check_answer(step: Step, code: u16, message: &'static str) -> Result<(), Stopped> {
     let fake = Fake::start(move |_| failure(code, message)).await;
-    act(&fake.operator(), &mut story(), vec![step]).await
+    act(&fake.operator(), &mut context(), vec![step]).await
 }
 
 /// From now on it is eleven seconds that this has been refused.
@@ -102,15 +102,15 @@ async fn what_cannot_be_done_is_said_with_the_object_and_the_operation() {
 
 async fn check_refused(step: Step, wanted: &str, text: &str) {
     let fake = Fake::start(|_| failure(403, "no")).await;
-    let (operator, mut story) = (fake.operator(), story());
-    let stopped = act(&operator, &mut story, vec![step.clone()]).await.unwrap_err();
+    let (operator, mut context) = (fake.operator(), context());
+    let stopped = act(&operator, &mut context, vec![step.clone()]).await.unwrap_err();
     let Stopped::Doubted(said, left) = stopped else { panic!("{stopped:?}") };
     assert_eq!((said.as_str(), left.as_secs()), (text, 10));
     refused_for_long(&operator, "something else");
-    assert!(matches!(act(&operator, &mut story, vec![step.clone()]).await, Err(Stopped::Doubted(..))));
+    assert!(matches!(act(&operator, &mut context, vec![step.clone()]).await, Err(Stopped::Doubted(..))));
     let operator = fake.operator();
     refused_for_long(&operator, wanted);
-    assert_eq!(act(&operator, &mut story, vec![step]).await, Err(Stopped::Failed(text.to_owned())));
+    assert_eq!(act(&operator, &mut context, vec![step]).await, Err(Stopped::Failed(text.to_owned())));
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_refused_write_is_a_missing_permission_only_after_ten_seconds() {
 async fn the_first_failure_ends_the_plan() {
     let fake = Fake::start(|_| failure(409, "modified")).await;
     let steps = vec![Step::Replace(service()), Step::Create(service())];
-    assert!(act(&fake.operator(), &mut story(), steps).await.is_err());
+    assert!(act(&fake.operator(), &mut context(), steps).await.is_err());
     assert_eq!(fake.seen().len(), 1);
 }
 
@@ -148,7 +148,7 @@ async fn without_the_lease_nothing_is_written() {
         operator.leadership.note(Some(Clocks { steady: now.steady - age, ..now }));
         assert!(!operator.leadership.may_write(), "the wall's clock was set back");
         operator.leadership.note(Some(Clocks { wall: now.wall - age, ..now }));
-        assert_eq!(act(&operator, &mut story(), vec![step]).await, Err(Stopped::Fenced));
+        assert_eq!(act(&operator, &mut context(), vec![step]).await, Err(Stopped::Fenced));
         assert_eq!(fake.seen(), []);
     }
 }
@@ -157,9 +157,9 @@ async fn without_the_lease_nothing_is_written() {
 async fn a_plan_that_stood_still_is_not_carried_out_and_what_it_hands_over_still_goes_out() {
     for (step, expected) in [(patch(), Err(Stopped::Late)), (Step::Count(Count::Failed), Ok(()))] {
         let fake = Fake::start(|request| object(&request.body)).await;
-        let mut story = story();
-        story.course = Course::begun(None, clock::steady() - jiff::SignedDuration::from_secs(6));
-        assert_eq!(act(&fake.operator(), &mut story, vec![step]).await, expected);
+        let mut context = context();
+        context.timing = PlanTiming::begun(None, clock::steady() - jiff::SignedDuration::from_secs(6));
+        assert_eq!(act(&fake.operator(), &mut context, vec![step]).await, expected);
         assert_eq!(fake.seen(), []);
     }
 }
@@ -168,7 +168,7 @@ async fn a_plan_that_stood_still_is_not_carried_out_and_what_it_hands_over_still
 async fn writes_of_six_seconds_each_are_slow_and_no_standstill() {
     let (operator, asked) = operator_of_a_slow_server(Duration::from_secs(6));
     let plan = vec![Step::Status(Box::default()), Step::Replace(service())];
-    assert_eq!(act(&operator, &mut story(), plan).await, Ok(()));
+    assert_eq!(act(&operator, &mut context(), plan).await, Ok(()));
     let methods: Vec<String> = lock(&asked).iter().map(|line| line.chars().take(5).collect()).collect();
     assert_eq!(methods, ["PATCH", "PUT /"], "the status, and then the route that it announces");
 }
@@ -176,12 +176,12 @@ async fn writes_of_six_seconds_each_are_slow_and_no_standstill() {
 #[tokio::test]
 async fn a_step_begins_when_its_status_is_written_and_not_when_it_was_decided() {
     let fake = Fake::start(|request| object(&request.body)).await;
-    let mut story = story();
-    story.course = Course::begun(None, clock::steady() - jiff::SignedDuration::from_secs(2));
+    let mut context = context();
+    context.timing = PlanTiming::begun(None, clock::steady() - jiff::SignedDuration::from_secs(2));
     let decided: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
     let run = burgee_api::Run { step_started_at: Some(decided.to_string()), ..Default::default() };
     let status = CanaryStatus { run: Some(run), ..CanaryStatus::default() };
-    act(&fake.operator(), &mut story, vec![Step::Status(Box::new(status))]).await.unwrap();
+    act(&fake.operator(), &mut context, vec![Step::Status(Box::new(status))]).await.unwrap();
     let started = &fake.seen()[0].body[1]["value"]["run"]["stepStartedAt"];
     let started: Timestamp = started.as_str().unwrap().parse().unwrap();
     assert!(started.duration_since(decided).as_secs() >= 2);
@@ -201,7 +201,7 @@ async fn told_while(operator: impl Fn(&Operator), code: u16) -> (Result<(), Stop
     .await;
     let own = fake.operator();
     operator(&own);
-    let result = act(&own, &mut story(), vec![Step::Tell(telling("00ff")), Step::Create(service())]).await;
+    let result = act(&own, &mut context(), vec![Step::Tell(telling("00ff")), Step::Create(service())]).await;
     (result, fake.seen().into_iter().map(|seen| seen.path).collect())
 }
 
@@ -230,7 +230,7 @@ async fn silent_for(seconds: i64, down: Arc<AtomicBool>) -> (Fake, Arc<Operator>
     .await;
     let operator = fake.operator();
     let since = clock::steady() - jiff::SignedDuration::from_secs(seconds);
-    lock(&operator.memory(&story().key)).silence.goes_on(since, clock::steady());
+    lock(&operator.memory(&context().key)).event_outage.goes_on(since, clock::steady());
     (fake, operator)
 }
 
@@ -239,20 +239,20 @@ async fn a_plan_waits_half_a_minute_for_an_event_and_then_goes_on_without() {
     let down = Arc::new(AtomicBool::new(true));
     let plan = |suffix: &str| vec![Step::Tell(telling(suffix)), Step::Create(service())];
     let (fake, operator) = silent_for(20, down.clone()).await;
-    assert!(matches!(act(&operator, &mut story(), plan("00ff")).await, Err(Stopped::Unavailable(_))));
+    assert!(matches!(act(&operator, &mut context(), plan("00ff")).await, Err(Stopped::Unavailable(_))));
     assert_eq!(fake.seen().len(), 1, "the event, and nothing after it");
 
     let (fake, operator) = silent_for(30, down.clone()).await;
     let asked = || fake.seen().into_iter().map(|seen| seen.path.contains("/events")).collect::<Vec<bool>>();
-    let mut hooked = story();
+    let mut hooked = context();
     let hook = json!([{"name": "events", "type": "event", "url": "http://127.0.0.1:1/"}]);
     let analysis = serde_json::from_value(json!({"webhooks": hook})).unwrap();
     Arc::make_mut(&mut hooked.canary).spec.analysis = Some(analysis);
     act(&operator, &mut hooked, vec![Step::Tell(telling("00ff"))]).await.unwrap();
     assert!(!operator.is_delivered(), "event webhooks are told all the same");
-    act(&operator, &mut story(), plan("00ff")).await.unwrap();
+    act(&operator, &mut context(), plan("00ff")).await.unwrap();
     assert_eq!(asked(), [true, false], "what was given up is not tried again");
-    let mut other = story();
+    let mut other = context();
     other.key.name = "frontend".to_owned();
     assert!(act(&operator, &mut other, plan("00ff")).await.is_err(), "another canary waits by itself");
 }
@@ -262,12 +262,12 @@ async fn an_event_that_is_taken_ends_the_silence() {
     let down = Arc::new(AtomicBool::new(true));
     let (_fake, operator) = silent_for(30, down.clone()).await;
     let tell = |suffix: &str, notice: Notice| vec![Step::Tell(Telling { notice, ..telling(suffix) })];
-    act(&operator, &mut story(), tell("1", Notice::Copying)).await.unwrap();
-    act(&operator, &mut story(), tell("2", Notice::NewRevision)).await.unwrap();
+    act(&operator, &mut context(), tell("1", Notice::Copying)).await.unwrap();
+    act(&operator, &mut context(), tell("2", Notice::NewRevision)).await.unwrap();
     down.store(false, Ordering::Relaxed);
-    act(&operator, &mut story(), tell("3", Notice::CanaryFailed)).await.unwrap();
+    act(&operator, &mut context(), tell("3", Notice::CanaryFailed)).await.unwrap();
     down.store(true, Ordering::Relaxed);
-    let stopped = act(&operator, &mut story(), tell("4", Notice::Problem("odd".to_owned()))).await;
+    let stopped = act(&operator, &mut context(), tell("4", Notice::Problem("odd".to_owned()))).await;
     assert!(matches!(stopped, Err(Stopped::Unavailable(_))), "{stopped:?}");
 }
 
@@ -281,10 +281,10 @@ async fn an_event_that_was_refused_at_first_is_told_by_the_next_look() {
             },
         )
         .await;
-    let (operator, mut story) = (fake.operator(), story());
-    assert!(act(&operator, &mut story, vec![Step::Tell(telling("00ff"))]).await.is_err());
+    let (operator, mut context) = (fake.operator(), context());
+    assert!(act(&operator, &mut context, vec![Step::Tell(telling("00ff"))]).await.is_err());
     for _ in 0..2 {
-        act(&operator, &mut story, vec![Step::Tell(telling("00ff"))]).await.unwrap();
+        act(&operator, &mut context, vec![Step::Tell(telling("00ff"))]).await.unwrap();
     }
     let names: Vec<Value> = fake.seen().into_iter().map(|seen| seen.body["metadata"]["name"].clone()).collect();
     assert_eq!(names, ["podinfo.00ff", "podinfo.00ff"], "once refused, once told, and never again");
@@ -295,7 +295,7 @@ async fn an_event_is_told_once_and_its_repetition_counted_or_kept_quiet() {
     let fake = Fake::start(|request| object(&request.body)).await;
     let operator = fake.operator();
     let steps = vec![Step::Tell(telling("00ff")), Step::Tell(telling("00ff"))];
-    act(&operator, &mut story(), steps).await.unwrap();
+    act(&operator, &mut context(), steps).await.unwrap();
     let seen = fake.seen();
     assert_eq!(seen.len(), 1, "the second one comes within the interval");
     assert_eq!(seen[0].path, "/api/v1/namespaces/test/events?fieldManager=burgee");

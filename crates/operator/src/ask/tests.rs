@@ -139,17 +139,17 @@ async fn what_lets_its_bearer_into_the_cluster_is_never_sent_to_a_provider() {
 async fn where_references_across_namespaces_are_off_no_template_of_another_one_is_asked() {
     let settings = burgee_core::settings::Settings { no_cross_namespace_refs: true, ..Default::default() };
     let case = Case::new().await;
-    let (strict, story) = (case.api.operator_with(settings), crate::fixtures::story());
+    let (strict, context) = (case.api.operator_with(settings), crate::fixtures::context());
     let ask = |namespace: &str| {
         let template = Some((namespace.to_owned(), "rate".to_owned()));
         let source = ProviderSource { template, ..case.source.clone() };
         Ask::Measure { metric: "rate".to_owned(), scale: 1.0, source, query: "up".to_owned(), window: UP.1 }
     };
     let refused = MeasureError::Wrong("cross-namespace references are disabled".to_owned());
-    assert_eq!(answer(&strict, &story, &ask("other")).await, Answer::Measured(Err(refused)));
+    assert_eq!(answer(&strict, &context, &ask("other")).await, Answer::Measured(Err(refused)));
     assert_eq!(case.counts(), (0, 0), "neither the Secret was read nor the provider asked");
-    assert_eq!(answer(&strict, &story, &ask("test")).await, Answer::Measured(Ok(7.0)));
-    assert_eq!(answer(&case.operator, &story, &ask("other")).await, Answer::Measured(Ok(7.0)));
+    assert_eq!(answer(&strict, &context, &ask("test")).await, Answer::Measured(Ok(7.0)));
+    assert_eq!(answer(&case.operator, &context, &ask("other")).await, Answer::Measured(Ok(7.0)));
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn the_flags_prometheus_may_be_on_the_loopback_and_a_templates_may_not() {
 async fn ended_by(end: impl FnOnce(&Operator, &ObjectKey)) -> bool {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = Fake::start(|_| failure(404, "none")).await;
-    let (operator, story) = (api.operator(), crate::fixtures::story());
+    let (operator, context) = (api.operator(), crate::fixtures::context());
     let key = AskKey { what: "webhook load-test".to_owned(), moment: String::new() };
     let webhook = burgee_api::Webhook {
         url: format!("http://{}/", listener.local_addr().unwrap()).into(),
@@ -185,13 +185,13 @@ async fn ended_by(end: impl FnOnce(&Operator, &ObjectKey)) -> bool {
         retries: Some(1000),
         ..Default::default()
     };
-    ask(&operator, &story, vec![(key.clone(), Ask::Hook { webhook, payload: json!({}) })]);
+    ask(&operator, &context, vec![(key.clone(), Ask::Hook { webhook, payload: json!({}) })]);
     let (mut connection, _) = listener.accept().await.unwrap();
-    end(&operator, &story.key);
+    end(&operator, &context.key);
     // It ends when the caller has gone; a caller that stays would let the test hang.
     let mut heard = Vec::new();
     let _ = tokio::io::AsyncReadExt::read_to_end(&mut connection, &mut heard).await;
-    let memory = operator.memory(&story.key);
+    let memory = operator.memory(&context.key);
     lock(&memory).answers.ask(&key, clock::steady())
 }
 
@@ -226,7 +226,7 @@ async fn a_question_whose_task_panics_may_be_asked_again_and_one_that_is_out_may
 async fn a_question_that_panics_is_an_answer_that_says_nothing_of_the_version() {
     let source = ProviderSource::default();
     let ask = Ask::Online { source };
-    let answer = answered(&crate::fixtures::story(), &ask, async { panic!("nobody thought of this") }).await;
+    let answer = answered(&crate::fixtures::context(), &ask, async { panic!("nobody thought of this") }).await;
     assert_eq!(answer, Answer::Measured(Err(MeasureError::Unavailable("internal error while asking".to_owned()))));
 }
 

@@ -19,7 +19,7 @@ use crate::lock::lock;
 use crate::operator::Operator;
 use crate::outbox::post::Announcement;
 use crate::stores::Scope;
-use crate::story::Story;
+use crate::tick_context::TickContext;
 use crate::{ask, fixtures};
 
 /// The most that one namespace may cause above what the process holds at rest, in bytes.
@@ -32,17 +32,17 @@ fn held(field: &str) -> usize {
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
 }
 
-/// The story of a canary of which this much stands in the metadata of its event hook.
-fn story(name: &str, url: &str, bytes: usize) -> Story {
+/// The context of a canary of which this much stands in the metadata of its event hook.
+fn context(name: &str, url: &str, bytes: usize) -> TickContext {
     let mut canary = canary(name);
     let metadata = json!({"text": "x".repeat(bytes)});
     canary["spec"]["analysis"]["webhooks"] = json!([{"name": "e", "type": "event", "url": url, "metadata": metadata}]);
     let canary = serde_json::from_value(canary).unwrap();
-    Story::new(&ObjectKey::new(Kind::Canary, "test", name), &canary, SignedDuration::from_secs(10))
+    TickContext::new(&ObjectKey::new(Kind::Canary, "test", name), &canary, SignedDuration::from_secs(10))
 }
 
 /// A hundred metrics of a canary are asked for at once. Answers how many were refused for their length.
-async fn ask_a_hundred(operator: &Arc<Operator>, story: &Story, address: &str) -> usize {
+async fn ask_a_hundred(operator: &Arc<Operator>, context: &TickContext, address: &str) -> usize {
     let key = |number: usize| AskKey { what: format!("metric {number}"), moment: "once".to_owned() };
     let asks = (0..100).map(|number| {
         let source = ProviderSource {
@@ -53,8 +53,8 @@ async fn ask_a_hundred(operator: &Arc<Operator>, story: &Story, address: &str) -
         let (query, window) = ("up".to_owned(), SignedDuration::from_mins(1));
         (key(number), Ask::Measure { metric: format!("m{number}"), scale: 1.0, source, query, window })
     });
-    ask::ask(operator, story, asks.collect());
-    let memory = operator.memory(&story.key);
+    ask::ask(operator, context, asks.collect());
+    let memory = operator.memory(&context.key);
     let is_too_long = |answer: &Answer| matches!(answer, Answer::Measured(Err(MeasureError::Unavailable(text))) if text.contains("longer than 256 KiB"));
     while !(0..100).all(|number| lock(&memory).answers.get(&key(number)).is_some()) {
         tokio::task::yield_now().await;
@@ -69,8 +69,8 @@ async fn measured_a_hundred_metrics_with_answers_of_eight_mebibytes_each() {
     let provider = Fake::start(move |_| Body::from(text.clone()).into_response()).await;
     let operator = Fake::start(|_| fixtures::failure(500, "down")).await.operator();
     let before = held("VmRSS");
-    let stories = ["a", "b", "c"].map(|name| story(name, &provider.url, 0));
-    let asked = stories.iter().map(|story| ask_a_hundred(&operator, story, &provider.url));
+    let stories = ["a", "b", "c"].map(|name| context(name, &provider.url, 0));
+    let asked = stories.iter().map(|context| ask_a_hundred(&operator, context, &provider.url));
     assert_eq!(futures::future::join_all(asked).await, [100; 3]);
     report("100 metrics of three canaries, 8 MiB each", before);
 }
@@ -83,11 +83,11 @@ async fn measured_three_large_canaries_whose_event_hook_hangs() {
     let operator = Fake::start(|_| -> Response { fixtures::failure(500, "down") }).await.operator();
     let before = held("VmRSS");
     for name in ["a", "b", "c"] {
-        let story = story(name, &url, 1_100_000);
+        let context = context(name, &url, 1_100_000);
         for number in 0..300 {
             let (text, at) = (format!("event {number}"), Timestamp::now());
             operator.post(
-                &story,
+                &context,
                 &Announcement::Event { text, event_type: EventType::Normal, phase: Phase::Progressing, at },
             );
         }

@@ -18,8 +18,8 @@ use crate::hooks;
 use crate::http::Aim;
 use crate::lock::lock;
 use crate::operator::Operator;
-use crate::story::Story;
 use crate::tell;
+use crate::tick_context::TickContext;
 
 /// An event of the outbox' own that is not written by then is given up.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -46,21 +46,21 @@ pub enum Announcement {
 
 impl Operator {
     /// Posts what is to be told and returns at once.
-    pub fn post(self: &Arc<Self>, story: &Story, news: &Announcement) {
+    pub fn post(self: &Arc<Self>, context: &TickContext, news: &Announcement) {
         let letters = match news {
             Announcement::Event { text, event_type, phase, at } => {
-                event_letters(self, story, (text.as_str(), *event_type, *phase, *at))
+                event_letters(self, context, (text.as_str(), *event_type, *phase, *at))
             }
-            Announcement::Alert(delivery) => alert_letters(self, story, delivery),
+            Announcement::Alert(delivery) => alert_letters(self, context, delivery),
         };
-        let (dropped, idle) = self.outbox.put(&story.key, letters);
+        let (dropped, idle) = self.outbox.put(&context.key, letters);
         if dropped > 0 {
-            tracing::warn!(canary = story.title(), "too many notifications wait, {dropped} dropped");
+            tracing::warn!(canary = context.title(), "too many notifications wait, {dropped} dropped");
             let count = f64::from(u32::try_from(dropped).unwrap_or(u32::MAX));
-            self.show(&story.key, |telemetry| telemetry.dropped(&crate::gauges::subject(&story.canary), count));
+            self.show(&context.key, |telemetry| telemetry.dropped(&crate::gauges::subject(&context.canary), count));
         }
         for lane in idle {
-            tokio::spawn(delivery::deliver_all(self.clone(), story.key.clone(), lane));
+            tokio::spawn(delivery::deliver_all(self.clone(), context.key.clone(), lane));
         }
     }
 
@@ -70,33 +70,33 @@ impl Operator {
     }
 
     /// Hands over what others get, and returns at once.
-    pub fn deliver(self: &Arc<Self>, story: &Story, delivery: &Delivery) {
+    pub fn deliver(self: &Arc<Self>, context: &TickContext, delivery: &Delivery) {
         match delivery.kind {
-            DeliveryKind::Alert => self.post(story, &Announcement::Alert(delivery.clone())),
-            DeliveryKind::PostRollout => self.call_post_rollout(story, delivery),
+            DeliveryKind::Alert => self.post(context, &Announcement::Alert(delivery.clone())),
+            DeliveryKind::PostRollout => self.call_post_rollout(context, delivery),
         }
     }
 
     /// Calls the post-rollout hooks one after the other until one fails, and tells how it went.
-    fn call_post_rollout(self: &Arc<Self>, story: &Story, delivery: &Delivery) {
-        let (operator, story, phase) = (self.clone(), story.clone(), delivery.phase);
-        let receipt = receipt(self, &story, delivery);
+    fn call_post_rollout(self: &Arc<Self>, context: &TickContext, delivery: &Delivery) {
+        let (operator, context, phase) = (self.clone(), context.clone(), delivery.phase);
+        let receipt = receipt(self, &context, delivery);
         let under_way = UnderWay::begin(&self.outbox.calls);
-        let ended = lock(&self.memory(&story.key)).questions.clone();
+        let ended = lock(&self.memory(&context.key)).questions.clone();
         let calls = async move {
             let _under_way = under_way;
-            let checksum = hooks::checksum(&story);
-            for webhook in hooks::of_type(&story, WebhookType::PostRollout) {
-                let payload = hooks::payload(&story, phase.as_str(), &checksum).body(&webhook.metadata);
-                let place = operator.budgets.hooks.place(&story.key).await;
-                let answer = hooks::ask(&operator, &story, &webhook, &payload).await;
+            let checksum = hooks::checksum(&context);
+            for webhook in hooks::of_type(&context, WebhookType::PostRollout) {
+                let payload = hooks::payload(&context, phase.as_str(), &checksum).body(&webhook.metadata);
+                let place = operator.budgets.hooks.place(&context.key).await;
+                let answer = hooks::ask(&operator, &context, &webhook, &payload).await;
                 drop(place);
                 let failed = answer.is_err();
                 let notice = match answer {
                     Ok(()) => Notice::GatePassed(Gate::PostRollout, webhook.name),
                     Err(error) => Notice::PostRolloutFailed(webhook.name, error.to_string()),
                 };
-                tell_later(&operator, &story, notice, phase).await;
+                tell_later(&operator, &context, notice, phase).await;
                 if failed {
                     break;
                 }
@@ -111,9 +111,9 @@ impl Operator {
 }
 
 /// The receipt of something that is handed over now.
-fn receipt(operator: &Arc<Operator>, story: &Story, delivery: &Delivery) -> Receipt {
-    lock(&operator.memory(&story.key)).deliveries.take(delivery);
-    let (operator, canary, delivery) = (operator.clone(), story.key.clone(), delivery.clone());
+fn receipt(operator: &Arc<Operator>, context: &TickContext, delivery: &Delivery) -> Receipt {
+    lock(&operator.memory(&context.key)).deliveries.take(delivery);
+    let (operator, canary, delivery) = (operator.clone(), context.key.clone(), delivery.clone());
     Receipt::of(move |delivered| {
         let memory = operator.memory(&canary);
         match delivered {
@@ -143,13 +143,13 @@ impl Drop for UnderWay {
 }
 
 /// Tells something besides a plan: nobody else would try it again.
-async fn tell_later(operator: &Arc<Operator>, story: &Story, notice: Notice, phase: Phase) {
+async fn tell_later(operator: &Arc<Operator>, context: &TickContext, notice: Notice, phase: Phase) {
     let event_suffix = format!("{:016x}", Timestamp::now().as_nanosecond());
     let telling = Telling { notice, event_suffix, phase };
     let (deadline, mut wait) = (Instant::now() + DEADLINE, RETRY.0);
-    while let Err(error) = tell::tell(operator, story, &telling).await {
+    while let Err(error) = tell::tell(operator, context, &telling).await {
         if Instant::now() > deadline {
-            tracing::error!(canary = story.title(), "event cannot be written: {error}");
+            tracing::error!(canary = context.title(), "event cannot be written: {error}");
             return;
         }
         tokio::time::sleep(wait).await;
@@ -160,12 +160,12 @@ async fn tell_later(operator: &Arc<Operator>, story: &Story, notice: Notice, pha
 /// An event for every webhook that wants it; for the global one if there is none (contract: webhooks §3).
 fn event_letters(
     operator: &Operator,
-    story: &Story,
+    context: &TickContext,
     (text, event_type, phase, at): (&str, EventType, Phase, Timestamp),
 ) -> Vec<Letter> {
     let event =
         EventPayload { message: text, event_type: event_type.as_str(), timestamp_milliseconds: at.as_millisecond() };
-    let own = hooks::of_type(story, WebhookType::Event).into_iter().map(|webhook| (webhook, Aim::Object));
+    let own = hooks::of_type(context, WebhookType::Event).into_iter().map(|webhook| (webhook, Aim::Object));
     let mut webhooks: Vec<(Webhook, Aim)> = own.collect();
     let global = &operator.notifier.event_webhook;
     if webhooks.is_empty() && !global.is_empty() {
@@ -173,18 +173,18 @@ fn event_letters(
         let webhook = Webhook { name: "events".to_owned(), kind, url: global.clone(), ..Webhook::default() };
         webhooks.push((webhook, Aim::Administrator));
     }
-    let untyped = hooks::of_type(story, WebhookType::Untyped).into_iter();
+    let untyped = hooks::of_type(context, WebhookType::Untyped).into_iter();
     let chats = untyped.filter(|webhook| chat::destination(webhook).is_some());
     webhooks.extend(chats.map(|webhook| (webhook, Aim::Object)));
-    let checksum = hooks::checksum(story);
+    let checksum = hooks::checksum(context);
     let letter = |(webhook, aim): (Webhook, Aim)| {
         if let Some(to) = chat::destination(&webhook) {
-            let worded = worded(operator, story, text, chat::severity_of(event.event_type));
+            let worded = worded(operator, context, text, chat::severity_of(event.event_type));
             let alert = Arc::new(Post { alert: Alert { phase, time: at, ..worded }, _receipt: None });
             let failure = "error sending event to webhook";
             return Letter::Chat { to: (to, aim), proxy: Address::default(), alert, failure };
         }
-        let payload = hooks::payload(story, phase.as_str(), &checksum).event_body(&event, &webhook.metadata);
+        let payload = hooks::payload(context, phase.as_str(), &checksum).event_body(&event, &webhook.metadata);
         let webhook = Webhook { metadata: BTreeMap::default(), ..webhook };
         Letter::Hook { webhook, payload: payload.to_string().into(), aim }
     };
@@ -192,22 +192,22 @@ fn event_letters(
 }
 
 /// What everybody is told of a canary now, without fields.
-fn worded(operator: &Operator, story: &Story, message: &str, severity: Severity) -> Alert {
-    let (canary, namespace) = (story.key.name.clone(), story.key.namespace.clone());
-    let target = (story.names.target_kind.clone(), story.names.target.clone());
+fn worded(operator: &Operator, context: &TickContext, message: &str, severity: Severity) -> Alert {
+    let (canary, namespace) = (context.key.name.clone(), context.key.namespace.clone());
+    let target = (context.names.target_kind.clone(), context.names.target.clone());
     let cluster_name = operator.settings.cluster_name.clone();
-    let (phase, time, fields) = (story.phase(), Timestamp::now(), Vec::new());
+    let (phase, time, fields) = (context.phase(), Timestamp::now(), Vec::new());
     Alert { canary, namespace, message: message.to_owned(), severity, fields, target, cluster_name, phase, time }
 }
 
 /// An alert for whoever gets it.
-fn alert_letters(operator: &Arc<Operator>, story: &Story, delivery: &Delivery) -> Vec<Letter> {
-    let fields = fields(operator, story, delivery.detail);
-    let worded = worded(operator, story, &delivery.text, delivery.severity);
+fn alert_letters(operator: &Arc<Operator>, context: &TickContext, delivery: &Delivery) -> Vec<Letter> {
+    let fields = fields(operator, context, delivery.detail);
+    let worded = worded(operator, context, &delivery.text, delivery.severity);
     let alert = Alert { fields, phase: delivery.phase, time: delivery.at.parse().unwrap_or(worded.time), ..worded };
-    let alert = Arc::new(Post { alert, _receipt: Some(receipt(operator, story, delivery)) });
-    let alerts = story.canary.analysis().map(|analysis| analysis.alerts.as_slice()).unwrap_or_default();
-    match alert::recipients(alerts, &story.key.namespace, delivery.severity, operator.settings.audience) {
+    let alert = Arc::new(Post { alert, _receipt: Some(receipt(operator, context, delivery)) });
+    let alerts = context.canary.analysis().map(|analysis| analysis.alerts.as_slice()).unwrap_or_default();
+    match alert::recipients(alerts, &context.key.namespace, delivery.severity, operator.settings.audience) {
         Recipients::Providers(keys) => {
             keys.into_iter().map(|key| Letter::Provider { key, alert: alert.clone() }).collect()
         }
@@ -222,13 +222,13 @@ fn alert_letters(operator: &Arc<Operator>, story: &Story, delivery: &Delivery) -
     }
 }
 
-fn fields(operator: &Operator, story: &Story, detail: AlertDetail) -> Vec<(String, String)> {
+fn fields(operator: &Operator, context: &TickContext, detail: AlertDetail) -> Vec<(String, String)> {
     let facts = Facts {
-        target_kind: &story.names.target_kind,
-        target: &story.names.target,
-        namespace: &story.key.namespace,
-        progress_deadline_seconds: story.canary.spec.progress_deadline_seconds.unwrap_or(600),
-        analysis: story.canary.analysis(),
+        target_kind: &context.names.target_kind,
+        target: &context.names.target,
+        namespace: &context.key.namespace,
+        progress_deadline_seconds: context.canary.spec.progress_deadline_seconds.unwrap_or(600),
+        analysis: context.canary.analysis(),
     };
     let facts = match detail {
         AlertDetail::Cluster => None,

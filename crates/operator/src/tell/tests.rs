@@ -46,9 +46,9 @@ impl Lines {
 
 /// The line that a notice makes in the log.
 fn logged(notice: &Notice) -> Value {
-    let (lines, story) = (Lines::default(), crate::fixtures::story());
+    let (lines, context) = (Lines::default(), crate::fixtures::context());
     let _guard = lines.listen();
-    log(&story, notice, &notice.text(&story.names));
+    log(&context, notice, &notice.text(&context.names));
     lines.of("podinfo.test").remove(0)
 }
 
@@ -57,11 +57,11 @@ async fn what_is_not_told_for_lack_of_an_events_api_is_named_in_the_log() {
     let lines = Lines::default();
     let _guard = lines.listen();
     let fake = Fake::start(|_| failure(503, "no")).await;
-    let (operator, story) = (fake.operator(), crate::fixtures::story());
+    let (operator, context) = (fake.operator(), crate::fixtures::context());
     let since = clock::steady() - SignedDuration::from_secs(30);
-    lock(&operator.memory(&story.key)).silence.goes_on(since, clock::steady());
+    lock(&operator.memory(&context.key)).event_outage.goes_on(since, clock::steady());
     let telling = Telling { notice: Notice::Copying, event_suffix: "00ff".to_owned(), phase: Phase::Progressing };
-    tell_in_time(&operator, &story, &telling).await.unwrap();
+    tell_in_time(&operator, &context, &telling).await.unwrap();
     let told = "Copying podinfo.test template spec to podinfo-primary.test";
     let warning = format!("going on without event podinfo.00ff: {told}: event create error: no (503)");
     let lines: Vec<(Value, Value)> =
@@ -95,8 +95,8 @@ fn an_event_looks_as_kubectl_describe_wants_it() {
     }))
     .unwrap();
     let key = ObjectKey::new(Kind::Canary, "test", "podinfo");
-    let story = Story::new(&key, &canary, SignedDuration::from_secs(10));
-    let event = event(&story, &Notice::Copying, "podinfo.0", "text", Timestamp::from_second(5).unwrap());
+    let context = TickContext::new(&key, &canary, SignedDuration::from_secs(10));
+    let event = event(&context, &Notice::Copying, "podinfo.0", "text", Timestamp::from_second(5).unwrap());
     assert_eq!(event["involvedObject"]["uid"], "u");
     assert_eq!(event["involvedObject"]["resourceVersion"], "7");
     assert_eq!(event["involvedObject"]["apiVersion"], "flagger.app/v1beta1");

@@ -340,3 +340,46 @@ async fn a_canary_that_cannot_be_read_is_told_so_where_its_author_looks_and_keep
     let large = look_at_unreadable(|canary| canary["spec"]["service"]["labels"] = json!(vec![json!({}); 10_000])).await;
     check(&large, "the canary has more than the 20000 values that are read, most of them in spec.service");
 }
+
+/// A decision that puts a Service right, and asks a hook: what a check is while something has drifted.
+fn repair_and_ask(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
+    let key = burgee_core::question::AskKey { what: "webhook back".to_owned(), moment: "once".to_owned() };
+    if answers.get(&key).is_some() {
+        return Ok(Plan::idle());
+    }
+    let webhook = tick.world.canary.analysis().unwrap().webhooks[0].clone();
+    let ask = burgee_core::question::Ask::Hook { webhook, payload: json!({}) };
+    let repairs = vec![Step::Replace(tick.world.present(&service()).unwrap().clone())];
+    Err(Question { repairs, first: Vec::new(), asks: vec![(key, ask)] })
+}
+
+/// No error of a write stands before the safety of the traffic: a rollback hook is heard although the API server refuses a
+/// repair for good.
+#[tokio::test]
+async fn a_repair_that_is_refused_for_good_keeps_no_hook_from_being_asked() {
+    let api = Fake::start(|request| match request.method.as_str() {
+        "PUT" => failure(422, "metadata.labels: Invalid value"),
+        "POST" if request.path.contains("/hook") => object(&json!({})),
+        _ => failure(500, "no watch today"),
+    })
+    .await;
+    let operator = api.operator_deciding(repair_and_ask);
+    let mut written = canary("podinfo");
+    written["spec"]["analysis"]["webhooks"] =
+        json!([{"name": "back", "type": "rollback", "url": format!("{}/hook", api.url)}]);
+    for (key, shown) in [(key(), written), (service(), manifest())] {
+        let scope = operator.stores.scope(&key);
+        operator.stores.want([&key]);
+        operator.stores.start(&operator.cluster, &scope);
+        operator.stores.list(&scope, 7, vec![shown]);
+    }
+    Box::pin(tick(operator.clone(), key())).await;
+    let asked = || api.seen().iter().any(|seen| seen.path.contains("/hook"));
+    for _ in 0..100 {
+        if asked() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody asked the hook: {:?}", api.seen().iter().map(|seen| seen.path.clone()).collect::<Vec<_>>());
+}

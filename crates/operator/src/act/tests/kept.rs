@@ -31,7 +31,7 @@ async fn check_copy(checksum: &str) -> (Result<(), Stopped>, Vec<String>) {
         _ => object(&request.body),
     })
     .await;
-    let result = act(&fake.operator(), &mut story(), vec![copy(checksum)]).await;
+    let result = act(&fake.operator(), &mut context(), vec![copy(checksum)]).await;
     (result, fake.seen().into_iter().map(|seen| seen.method).collect())
 }
 
@@ -58,7 +58,7 @@ async fn copied_over(metadata: Value, content: &'static str) -> Result<(), Stopp
     })
     .await;
     let analysed = tracked::checksum(&json!({"data": {"a": "1"}}));
-    act(&fake.operator(), &mut story(), vec![copy(&analysed)]).await
+    act(&fake.operator(), &mut context(), vec![copy(&analysed)]).await
 }
 
 #[tokio::test]
@@ -108,10 +108,10 @@ async fn taken_with(step: Step, secret: Option<Value>, noted: Option<&str>) -> (
         _ => object(&request.body),
     })
     .await;
-    let mut story = story();
-    let status = Arc::make_mut(&mut story.canary).status.as_mut();
+    let mut context = context();
+    let status = Arc::make_mut(&mut context.canary).status.as_mut();
     status.unwrap().run.as_mut().unwrap().kept_configs = noted.map(str::to_owned);
-    let result = act(&fake.operator(), &mut story, vec![step]).await;
+    let result = act(&fake.operator(), &mut context, vec![step]).await;
     (result, asked(&fake))
 }
 
@@ -181,7 +181,7 @@ async fn kept_over(seen: Value) -> (Result<(), Stopped>, Vec<String>) {
         _ => object(&seen),
     })
     .await;
-    let result = act(&fake.operator(), &mut story(), vec![Step::Keep(kept())]).await;
+    let result = act(&fake.operator(), &mut context(), vec![Step::Keep(kept())]).await;
     (result, asked(&fake).split_off(1))
 }
 
@@ -211,7 +211,7 @@ async fn dropped_after(mut steps: Vec<Step>, code: u16) -> (Result<(), Stopped>,
     })
     .await;
     steps.push(Step::Drop(ObjectKey::of(&kept()).unwrap()));
-    let result = act(&fake.operator(), &mut story(), steps).await;
+    let result = act(&fake.operator(), &mut context(), steps).await;
     (result, fake.seen())
 }
 
@@ -236,7 +236,7 @@ async fn what_leaves_the_bounds_of_the_canary_is_refused_and_said_and_nothing_is
                 the spec";
     for step in [Step::Create(elsewhere.clone()), Step::Replace(elsewhere)] {
         let fake = Fake::start(|request| object(&request.body)).await;
-        let result = act(&fake.operator(), &mut story(), vec![step]).await;
+        let result = act(&fake.operator(), &mut context(), vec![step]).await;
         assert_eq!((result, fake.seen()), (Err(Stopped::Failed(text.to_owned())), vec![]));
     }
 }

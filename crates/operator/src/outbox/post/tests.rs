@@ -55,10 +55,10 @@ impl Case {
 
     /// The same through a provider of this namespace.
     async fn alert_through(&self, namespace: &str) -> Result<(), String> {
-        let story = crate::fixtures::story();
-        let alert = worded(&self.operator, &story, "no", Severity::Error);
+        let context = crate::fixtures::context();
+        let alert = worded(&self.operator, &context, "no", Severity::Error);
         let provider = ObjectKey::new(Kind::AlertProvider, namespace, "chat");
-        alert_provider(&self.operator, (&story.key, &provider), &alert).await.map_err(|trouble| trouble.text)
+        alert_provider(&self.operator, (&context.key, &provider), &alert).await.map_err(|trouble| trouble.text)
     }
 
     /// How often the Secret was read, and something was sent.
@@ -99,11 +99,13 @@ async fn where_references_across_namespaces_are_off_no_alert_goes_through_one_wh
 async fn a_stop_waits_for_the_hooks_that_are_due_after_a_rollout() {
     let hook = Fake::start(|_| StatusCode::OK.into_response()).await;
     let api = Fake::start(|request| object(&request.body)).await;
-    let (operator, mut story) = (api.operator(), crate::fixtures::story());
+    let (operator, mut context) = (api.operator(), crate::fixtures::context());
     let webhooks = json!([{"name": "after", "type": "post-rollout", "url": hook.url}]);
-    Arc::make_mut(&mut story.canary).spec.analysis = serde_json::from_value(json!({"webhooks": webhooks})).unwrap();
-    operator
-        .deliver(&story, &Delivery { kind: DeliveryKind::PostRollout, phase: Phase::Succeeded, ..Delivery::default() });
+    Arc::make_mut(&mut context.canary).spec.analysis = serde_json::from_value(json!({"webhooks": webhooks})).unwrap();
+    operator.deliver(
+        &context,
+        &Delivery { kind: DeliveryKind::PostRollout, phase: Phase::Succeeded, ..Delivery::default() },
+    );
     assert!(!operator.is_delivered(), "nobody would wait for it");
     while !operator.is_delivered() {
         tokio::task::yield_now().await;
@@ -234,12 +236,12 @@ async fn hasty(receiver: &Receiver) -> (Fake, Arc<Operator>) {
 }
 
 /// A canary whose alerts go to the provider `chat`.
-fn alerting(name: &str) -> Story {
-    let mut story = crate::fixtures::story();
-    story.key.name = name.to_owned();
+fn alerting(name: &str) -> TickContext {
+    let mut context = crate::fixtures::context();
+    context.key.name = name.to_owned();
     let alerts = json!([{"name": "chat", "providerRef": {"name": "chat"}}]);
-    Arc::make_mut(&mut story.canary).spec.analysis = serde_json::from_value(json!({"alerts": alerts})).unwrap();
-    story
+    Arc::make_mut(&mut context.canary).spec.analysis = serde_json::from_value(json!({"alerts": alerts})).unwrap();
+    context
 }
 
 fn alert(text: &str) -> Announcement {
@@ -250,12 +252,12 @@ fn alert(text: &str) -> Announcement {
 async fn each_alert_arrives_once_whatever_its_receiver_goes_through() {
     let mut receiver = Receiver::start().await;
     let (_api, operator) = hasty(&receiver).await;
-    let story = alerting("podinfo");
-    operator.post(&story, &alert("one"));
+    let context = alerting("podinfo");
+    operator.post(&context, &alert("one"));
     receiver.has_taken(&["one"]).await;
     receiver.feels(Mood::Fails);
-    operator.post(&story, &alert("two"));
-    operator.post(&story, &alert("three"));
+    operator.post(&context, &alert("two"));
+    operator.post(&context, &alert("three"));
     receiver.is_asked().await;
     receiver.is_asked().await;
     receiver.die().await;
@@ -264,7 +266,7 @@ async fn each_alert_arrives_once_whatever_its_receiver_goes_through() {
     receiver.come_back().await;
     receiver.has_taken(&["one", "two", "three"]).await;
     receiver.feels(Mood::Hangs);
-    operator.post(&story, &alert("four"));
+    operator.post(&context, &alert("four"));
     receiver.is_asked().await;
     receiver.die().await;
     receiver.feels(Mood::Takes);
@@ -301,20 +303,20 @@ async fn a_receiver_that_hangs_holds_up_neither_other_canaries_nor_their_other_r
     })
     .await;
     let operator = api.operator();
-    let story = |name: &str, providers: &[&str]| {
-        let mut story = alerting(name);
+    let context = |name: &str, providers: &[&str]| {
+        let mut context = alerting(name);
         let alerts: Vec<_> =
             providers.iter().map(|name| json!({"name": name, "providerRef": {"name": name}})).collect();
-        Arc::make_mut(&mut story.canary).spec.analysis = serde_json::from_value(json!({"alerts": alerts})).unwrap();
-        story
+        Arc::make_mut(&mut context.canary).spec.analysis = serde_json::from_value(json!({"alerts": alerts})).unwrap();
+        context
     };
-    operator.post(&story("one", &["slow"]), &alert("one"));
+    operator.post(&context("one", &["slow"]), &alert("one"));
     slow.is_asked().await;
     let began = Instant::now();
-    operator.post(&story("two", &["quick"]), &alert("two"));
+    operator.post(&context("two", &["quick"]), &alert("two"));
     quick.has_taken(&["two"]).await;
     assert!(began.elapsed() < Duration::from_secs(4), "the other canary waited for the slow one");
-    operator.post(&story("one", &["slow", "quick"]), &alert("three"));
+    operator.post(&context("one", &["slow", "quick"]), &alert("three"));
     quick.has_taken(&["two", "three"]).await;
     assert_eq!(slow.taken(), Vec::<String>::new());
 }
@@ -344,11 +346,12 @@ async fn posted_to_slack(webhook: serde_json::Value) -> Vec<(String, serde_json:
     let guard = Guard::new(&[], Exceptions::parse(["127.0.0.1"]).unwrap());
     let outside = Outside::new(guard).unwrap().through(&chat.url.as_str().into(), Aim::Administrator).await.unwrap();
     let operator = api.operator_outside(Settings::default(), outside);
-    let mut story = crate::fixtures::story();
+    let mut context = crate::fixtures::context();
     let analysis = json!({"webhooks": [webhook]});
-    Arc::make_mut(&mut story.canary).spec.analysis = serde_json::from_value(analysis).unwrap();
+    Arc::make_mut(&mut context.canary).spec.analysis = serde_json::from_value(analysis).unwrap();
     let (text, at) = ("Halt podinfo.test advancement".to_owned(), Timestamp::UNIX_EPOCH);
-    operator.post(&story, &Announcement::Event { text, event_type: EventType::Warning, phase: Phase::Progressing, at });
+    operator
+        .post(&context, &Announcement::Event { text, event_type: EventType::Warning, phase: Phase::Progressing, at });
     while !operator.is_delivered() {
         tokio::task::yield_now().await;
     }
@@ -383,9 +386,9 @@ async fn with_severity_info_everything_arrives_from_the_start_to_the_end_and_wit
     async fn check(severity: &str, expected: &[&str]) {
         let receiver = Receiver::start().await;
         let (_api, operator) = hasty(&receiver).await;
-        let mut story = alerting("podinfo");
+        let mut context = alerting("podinfo");
         let alerts = json!([{"name": "chat", "severity": severity, "providerRef": {"name": "chat"}}]);
-        Arc::make_mut(&mut story.canary).spec.analysis = serde_json::from_value(json!({"alerts": alerts})).unwrap();
+        Arc::make_mut(&mut context.canary).spec.analysis = serde_json::from_value(json!({"alerts": alerts})).unwrap();
         let notices = [
             Notice::InitializationDone,
             Notice::NewRevision,
@@ -394,9 +397,9 @@ async fn with_severity_info_everything_arrives_from_the_start_to_the_end_and_wit
             Notice::PromotionCompleted,
             Notice::ThresholdReached(5),
         ];
-        for alert in notices.iter().filter_map(|notice| notice.alert(&story.names)) {
+        for alert in notices.iter().filter_map(|notice| notice.alert(&context.names)) {
             let AlertText { text, severity, detail } = alert;
-            operator.post(&story, &Announcement::Alert(Delivery { text, severity, detail, ..Delivery::default() }));
+            operator.post(&context, &Announcement::Alert(Delivery { text, severity, detail, ..Delivery::default() }));
         }
         receiver.has_taken(expected).await;
         while !operator.is_delivered() {
@@ -420,11 +423,11 @@ async fn with_severity_info_everything_arrives_from_the_start_to_the_end_and_wit
 async fn an_alert_is_settled_when_everybody_has_it_and_its_time_is_that_of_its_rise() {
     let receiver = Receiver::start().await;
     let (_api, operator) = hasty(&receiver).await;
-    let story = alerting("podinfo");
+    let context = alerting("podinfo");
     let due = Delivery { at: "2026-11-30T20:31:06.500000Z".into(), text: "one".into(), ..Delivery::default() };
-    let memory = operator.memory(&story.key);
+    let memory = operator.memory(&context.key);
     receiver.feels(Mood::Fails);
-    operator.post(&story, &Announcement::Alert(due.clone()));
+    operator.post(&context, &Announcement::Alert(due.clone()));
     receiver.is_asked().await;
     assert!(lock(&memory).deliveries.settled.is_empty() && lock(&memory).deliveries.in_hand.contains(&due));
     receiver.feels(Mood::Takes);

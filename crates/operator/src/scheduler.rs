@@ -16,8 +16,8 @@ use crate::clock;
 use crate::gauges;
 use crate::observe;
 use crate::operator::{Operator, Wish};
-use crate::story::Story;
 use crate::tick;
+use crate::tick_context::TickContext;
 use crate::watch;
 
 /// Ticks that run or wait for a place among those of their namespace.
@@ -37,7 +37,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// Who is due, and who is running.
-pub(crate) struct Rounds {
+pub(crate) struct Scheduler {
     operator: Arc<Operator>,
     timetable: Timetable<ObjectKey>,
     running: JoinSet<Wake>,
@@ -49,8 +49,8 @@ pub(crate) struct Rounds {
     has_caught_up: bool,
 }
 
-impl Rounds {
-    /// Rounds over no canary yet.
+impl Scheduler {
+    /// Scheduler over no canary yet.
     pub(crate) fn new(operator: Arc<Operator>) -> Self {
         Self {
             operator,
@@ -175,10 +175,10 @@ impl Rounds {
         if let Some(Ok(canary)) = observe::canary(&self.operator, key) {
             self.operator.show(key, |telemetry| telemetry.panicked(&gauges::subject(&canary)));
             let pause = jiff::SignedDuration::try_from(AFTER_PANIC).unwrap_or_default();
-            let story = Story::new(key, &canary, pause);
+            let context = TickContext::new(key, &canary, pause);
             let message = "internal error, the canary is looked at again in a minute; please report it".to_owned();
             let operator = self.operator.clone();
-            self.telling.spawn(async move { tick::problem(&operator, &story, message).await });
+            self.telling.spawn(async move { tick::problem(&operator, &context, message).await });
         }
         Wake::At(after(AFTER_PANIC))
     }

@@ -15,7 +15,7 @@ const WINDOW: SignedDuration = SignedDuration::from_mins(1);
 
 /// The repairs of one canary's objects within the last minute.
 #[derive(Debug, Default)]
-pub struct Fights {
+pub struct Contention {
     repairs: BTreeMap<ObjectKey, Vec<Timestamp>>,
 }
 
@@ -30,7 +30,7 @@ pub enum Ruling {
     Fight(ObjectKey, Timestamp),
 }
 
-impl Fights {
+impl Contention {
     /// Rules on the repair of some objects at `now`. A fight is fought once per interval.
     pub fn rule(&mut self, keys: &[ObjectKey], interval: SignedDuration, now: Timestamp) -> Ruling {
         for repairs in self.repairs.values_mut() {
@@ -77,8 +77,8 @@ mod tests {
 
     #[test]
     fn repairs_are_a_second_apart_and_the_sixth_in_a_minute_waits_for_the_interval() {
-        let (mut fights, interval) = (Fights::default(), SignedDuration::from_secs(30));
-        let mut rule = |seconds| fights.rule(&[service()], interval, at(seconds));
+        let (mut contention, interval) = (Contention::default(), SignedDuration::from_secs(30));
+        let mut rule = |seconds| contention.rule(&[service()], interval, at(seconds));
         assert_eq!((rule(0), rule(0)), (Ruling::Go, Ruling::Wait(at(1))));
         assert_eq!((rule(1), rule(2), rule(3), rule(4)), (Ruling::Go, Ruling::Go, Ruling::Go, Ruling::Go));
         assert_eq!(rule(5), Ruling::Fight(service(), at(34)));
@@ -87,11 +87,11 @@ mod tests {
 
     #[test]
     fn an_object_that_was_left_alone_for_a_minute_is_repaired_at_once() {
-        let (mut fights, interval) = (Fights::default(), SignedDuration::from_secs(10));
+        let (mut contention, interval) = (Contention::default(), SignedDuration::from_secs(10));
         for seconds in 0..5 {
-            assert_eq!(fights.rule(&[service()], interval, at(seconds)), Ruling::Go);
+            assert_eq!(contention.rule(&[service()], interval, at(seconds)), Ruling::Go);
         }
-        assert_eq!(fights.rule(&[service()], interval, at(70)), Ruling::Go);
+        assert_eq!(contention.rule(&[service()], interval, at(70)), Ruling::Go);
     }
 
     #[test]

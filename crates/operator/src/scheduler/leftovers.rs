@@ -34,7 +34,7 @@ fn questions(tick: &Tick) -> Vec<(AskKey, Ask)> {
     ]
 }
 
-/// A decision that leaves a trace wherever one can be left: it asks, tells, writes, fights, counts, alerts and calls.
+/// A decision that leaves a trace wherever one can be left: it asks, tells, writes, contention, counts, alerts and calls.
 fn leave_traces(tick: &Tick, answers: &Answers) -> Result<Plan, Question> {
     let asks = questions(tick);
     if asks.iter().any(|(key, _)| answers.get(key).is_none()) {
@@ -107,7 +107,7 @@ fn scopes(operator: &Operator) -> [Scope; 3] {
         .map(|kind| operator.stores.scope(&ObjectKey::new(kind, "test", "")))
 }
 
-impl Rounds {
+impl Scheduler {
     /// How much the process remembers, by what. Whoever adds a map must say here what becomes of it.
     fn sizes(&self) -> BTreeMap<&'static str, usize> {
         let Self { operator, timetable, running, telling, names, canaries, has_caught_up: _ } = self;
@@ -174,7 +174,7 @@ fn is_answered(operator: &Operator, canary: &ObjectKey) -> bool {
 }
 
 /// Lets what was ended come to its end.
-async fn settle(rounds: &Rounds, expected: &BTreeMap<&'static str, usize>) {
+async fn settle(rounds: &Scheduler, expected: &BTreeMap<&'static str, usize>) {
     for _ in 0..1_000 {
         if rounds.sizes() == *expected {
             return;
@@ -191,7 +191,7 @@ async fn a_thousand_canaries_that_came_and_went_leave_nothing_in_any_map() {
         operator.stores.start(&operator.cluster, &scope);
         operator.stores.list(&scope, 7, Vec::new());
     }
-    let mut rounds = Rounds::new(operator);
+    let mut rounds = Scheduler::new(operator);
     rounds.has_caught_up = true;
     let names: Vec<String> = (0..=CANARIES).map(|number| format!("c-{number}")).collect();
     // The first one starts the watches, whose end is not the business of this test.

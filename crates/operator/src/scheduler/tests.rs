@@ -28,7 +28,7 @@ fn fail_on_odd(tick: &Tick, _: &Answers) -> Result<Plan, Question> {
     Ok(Plan { next: Wake::At(tick.now + jiff::SignedDuration::from_hours(1)), ..Plan::idle() })
 }
 
-impl Rounds {
+impl Scheduler {
     /// Starts whoever is due, and waits for all of them.
     pub(super) async fn turn(&mut self) {
         self.start_due();
@@ -59,7 +59,7 @@ async fn a_canary_on_which_a_decision_panics_harms_no_other_and_is_tried_again_a
     let scope = operator.stores.scope(&key("odd"));
     operator.stores.start(&operator.cluster, &scope);
     operator.stores.list(&scope, 7, vec![canary("odd"), canary("even")]);
-    let mut rounds = Rounds::new(operator.clone());
+    let mut rounds = Scheduler::new(operator.clone());
     rounds.has_caught_up = true;
     for name in ["odd", "even"] {
         rounds.timetable.wake(&key(name), clock::steady());
@@ -103,7 +103,7 @@ async fn won(answer: impl Fn() -> axum::response::Response + Send + Sync + 'stat
     let scope = operator.stores.scope(&key("podinfo"));
     operator.stores.start(&operator.cluster, &scope);
     operator.stores.list(&scope, 7, vec![canary_at("7")]);
-    let mut rounds = Rounds::new(operator.clone());
+    let mut rounds = Scheduler::new(operator.clone());
     rounds.timetable.wake(&key("podinfo"), clock::steady());
     rounds.start_due();
     assert!(rounds.running.is_empty(), "nobody is looked at before");
@@ -136,7 +136,7 @@ fn make_a_service(_: &Tick, _: &Answers) -> Result<Plan, Question> {
 
 /// Looks at a canary whose Service is refused, and has been for so many seconds. Answers its rounds after that, and what
 /// was told.
-async fn refused(seconds: u64) -> (Rounds, Vec<Value>) {
+async fn refused(seconds: u64) -> (Scheduler, Vec<Value>) {
     let fake = Fake::start(|request| match (request.method.as_str(), request.path.contains("/services")) {
         ("POST", true) => failure(403, "no"),
         ("POST", false) => object(&request.body),
@@ -150,7 +150,7 @@ async fn refused(seconds: u64) -> (Rounds, Vec<Value>) {
     let refusal: Result<(), _> = Err(ApiError::Forbidden("no".to_owned()));
     let since = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
     operator.doubts.weigh("test", "create Service podinfo.test", &refusal, since);
-    let mut rounds = Rounds::new(operator);
+    let mut rounds = Scheduler::new(operator);
     rounds.has_caught_up = true;
     rounds.timetable.wake(&key("podinfo"), clock::steady());
     rounds.turn().await;
@@ -176,7 +176,7 @@ async fn a_push_while_the_first_look_is_under_way_leads_to_another_look() {
     let scope = operator.stores.scope(&key("podinfo"));
     operator.stores.start(&operator.cluster, &scope);
     operator.stores.list(&scope, 7, vec![canary("podinfo")]);
-    let mut rounds = Rounds::new(operator);
+    let mut rounds = Scheduler::new(operator);
     rounds.has_caught_up = true;
     rounds.timetable.wake(&key("podinfo"), clock::steady());
     rounds.start_due();

@@ -24,7 +24,7 @@ pub(crate) enum Way {
 
 /// The failures in a row, none of which was followed by an event that was taken.
 #[derive(Debug, Default)]
-pub struct Silence {
+pub struct EventOutage {
     row: Option<Row>,
 }
 
@@ -35,7 +35,7 @@ struct Row {
     is_given_up: bool,
 }
 
-impl Silence {
+impl EventOutage {
     /// How long a request for an event may take.
     pub(crate) fn patience(&self) -> Duration {
         if self.row.as_ref().is_some_and(|row| row.is_given_up) { REQUEST.1 } else { REQUEST.0 }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_event_is_waited_for_half_a_minute_and_the_next_ones_are_tried_once_until_one_is_taken() {
-        let mut silence = Silence::default();
+        let mut silence = EventOutage::default();
         let ways: Vec<Way> = [0, 5, 29].map(|second| silence.goes_on(at(second), at(second))).to_vec();
         assert_eq!((ways, silence.patience()), (vec![Way::Again; 3], REQUEST.0));
         assert_eq!((silence.goes_on(at(30), at(30)), silence.patience()), (Way::On, REQUEST.1));
@@ -80,12 +80,12 @@ mod tests {
 
     #[test]
     fn a_request_that_hangs_counts_from_its_beginning() {
-        assert_eq!(Silence::default().goes_on(at(0), at(30)), Way::On);
+        assert_eq!(EventOutage::default().goes_on(at(0), at(30)), Way::On);
     }
 
     #[test]
     fn a_failure_long_after_another_one_begins_anew() {
-        let mut silence = Silence::default();
+        let mut silence = EventOutage::default();
         assert_eq!(silence.goes_on(at(0), at(0)), Way::Again);
         assert_eq!(silence.goes_on(at(3_600), at(3_601)), Way::Again);
         assert_eq!(silence.goes_on(at(3_629), at(3_629)), Way::Again);

@@ -1,11 +1,12 @@
-//! Whom a telling is about, and how a plan of it gets on.
+//! What everything that is done for one tick of a canary needs: whom it is about, how often its words are repeated, how the
+//! plan gets on, what may be written.
 
 use std::sync::Arc;
 
 use burgee_api::{Canary, Phase};
 use burgee_core::bounds::Bounds;
 use burgee_core::notice::Names;
-use burgee_core::times::Course;
+use burgee_core::times::PlanTiming;
 use burgee_core::world::ObjectKey;
 use jiff::SignedDuration;
 
@@ -14,7 +15,7 @@ use crate::memory::Repetition;
 
 /// Whom a telling is about.
 #[derive(Clone, Debug)]
-pub struct Story {
+pub struct TickContext {
     /// Key of the canary.
     pub key: ObjectKey,
     /// The canary as last seen or written.
@@ -26,13 +27,13 @@ pub struct Story {
     /// How often the same text is repeated.
     pub repetition: Repetition,
     /// How the plan gets on.
-    pub course: Course,
+    pub timing: PlanTiming,
     /// What may be written for the canary: as long as nobody knows what its spec means, it alone.
     pub bounds: Bounds,
 }
 
-impl Story {
-    /// The story of a canary, whether or not its spec can be parsed.
+impl TickContext {
+    /// The context of a canary, whether or not its spec can be parsed.
     pub fn new(key: &ObjectKey, canary: &Canary, interval: SignedDuration) -> Self {
         let target = &canary.spec.target_ref;
         let names = Names {
@@ -42,14 +43,14 @@ impl Story {
             target_kind: target.kind.clone(),
         };
         let repetition = Repetition::Every(interval);
-        let course = Course::begun(canary.status.as_ref(), clock::steady());
+        let timing = PlanTiming::begun(canary.status.as_ref(), clock::steady());
         let (bounds, canary) = (Bounds::of_nobody(key), Arc::new(canary.clone()));
-        Self { key: key.clone(), canary, names, interval, repetition, course, bounds }
+        Self { key: key.clone(), canary, names, interval, repetition, timing, bounds }
     }
 
     /// Now it is decided how it goes on.
     pub fn is_decided(&mut self) {
-        self.course = Course::begun(self.canary.status.as_ref(), clock::steady());
+        self.timing = PlanTiming::begun(self.canary.status.as_ref(), clock::steady());
     }
 
     /// From now on what is told comes with a status: until that is written, telling it again is a retry (I23).
