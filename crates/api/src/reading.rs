@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
 
-use crate::canary::Canary;
+use crate::canary::{Canary, TargetRef};
 
 /// So many places are left out one by one; of what has more, whole fields of the spec and the status are.
 const MOST_PLACES: usize = 64;
@@ -47,11 +47,9 @@ impl Canary {
             // The rest leads the traffic back, and without the status nobody would know that there is a run.
             let depth = if place < MOST_PLACES { usize::MAX } else { FIELD };
             if !leave_out(&mut object, error.path(), depth) {
-                break;
+                return Err(error.into_inner());
             }
         }
-        object["spec"] = without_target();
-        object["status"] = Value::Null;
         let canary: Self = serde_json::from_value(object)?;
         Ok(Self { unreadable: canary.unreadable.or(first), ..canary })
     }
@@ -67,7 +65,7 @@ pub fn read_object<T: DeserializeOwned>(object: &Value) -> Result<T, String> {
 
 /// The least that a spec has to have.
 fn without_target() -> Value {
-    json!({"targetRef": {"apiVersion": "", "kind": "", "name": ""}})
+    json!({"targetRef": TargetRef::default()})
 }
 
 /// Leaves out what stands at a path of the spec or the status, or what it stands in at this depth. False if nothing there can
@@ -174,7 +172,7 @@ mod tests {
     fn what_a_canary_cannot_do_without_is_empty_where_it_cannot_be_read() {
         for (place, told) in [("/spec/targetRef/kind", "spec.targetRef.kind"), ("/spec/targetRef", "spec.targetRef")] {
             let (canary, told_of) = read(&[(place, json!(7))]);
-            assert_eq!((canary.spec.target_ref, told_of), (crate::TargetRef::default(), Some(wrong(told))));
+            assert_eq!((canary.spec.target_ref, told_of), (TargetRef::default(), Some(wrong(told))));
             assert!(canary.spec.service.is_some(), "{place}");
         }
         for spec in [json!(["podinfo"]), json!([])] {

@@ -16,6 +16,11 @@ pub fn is_label(text: &str) -> bool {
     text.len() <= LONGEST.1 && is_part(text)
 }
 
+/// A host as hosts are compared: in lower case, without the dot at its end that only says that it is written in full.
+pub fn folded(host: &str) -> String {
+    host.trim_end_matches('.').to_lowercase()
+}
+
 /// Whether a key is made of names.
 pub fn is_key(key: &ObjectKey) -> bool {
     is_name(&key.name) && is_label(&key.namespace)

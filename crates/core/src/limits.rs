@@ -20,7 +20,7 @@ pub(crate) fn allows(settings: &Settings, namespace: &str, host: &str) -> bool {
         return true;
     }
     let given = [namespace, "*"].into_iter().filter_map(|namespace| settings.allowed_hosts.get(namespace));
-    given.flatten().any(|allowed| covers(allowed, &host.trim_end_matches('.').to_lowercase()))
+    given.flatten().any(|allowed| covers(allowed, &dns::folded(host)))
 }
 
 /// Whether a host is the name of a Service of the namespace.

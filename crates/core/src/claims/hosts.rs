@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::text;
+use crate::dns::folded;
 use crate::object::items;
 
 /// The gateway of requests within the mesh.
@@ -56,8 +57,7 @@ fn full_gateway(name: &str, namespace: &str) -> String {
 }
 
 fn full_host(host: &str, namespace: &str) -> String {
-    // A dot at its end only says that it is written in full.
-    let host = host.trim_end_matches('.').to_lowercase();
+    let host = folded(host);
     if host.contains('.') || host == "*" { host } else { format!("{host}.{namespace}.svc.cluster.local") }
 }
 
